@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { Apt } from './apt.ts';
+import { runCommand } from './command.ts';
+import { parseControl } from './control.ts';
+import { Downloads, type ObtainOptions, type Wanted } from './downloads.ts';
+import { type DebianMirrors, findMirrors } from './mirror.ts';
+
+/** A source package as the lock keeps it. */
+export interface SourcePackage {
+  readonly name: string;
+  readonly version: string;
+  readonly suite: string;
+  /** The `.dsc`, the upstream tarballs, the Debian tarball. `path` is below the mirror's base. */
+  readonly files: readonly (Wanted & { readonly path: string })[];
+}
+
+export interface SourceOptions extends ObtainOptions {
+  /** The cache folder (downloads and apt's state). */
+  readonly cache: string;
+  /** Default: found on this machine. */
+  readonly mirrors?: DebianMirrors;
+}
+
+/** The newest version of a source package in `suite`, by the mirror's signed index. Throws `builder/unknown-package`. */
+export const resolveSource = async (
+  name: string,
+  suite: string,
+  options: SourceOptions,
+): Promise<SourcePackage> => {
+  const mirrors = options.mirrors ?? (await findMirrors());
+  const { cache, signal } = options;
+  const apt = new Apt({ cache, mirrors, suite, kind: 'source', architecture: 'arm64', signal });
+  // --only-source: `apt-cache showsrc` also answers for binary packages of that name.
+  const shown = await apt.run('apt-cache', ['showsrc', '--only-source', name], true);
+  const versions = parseControl(shown.stdout.toString()).filter((stanza) => stanza.get('Package') === name);
+  let newest = versions[0];
+  for (const other of versions.slice(1))
+    if (newest && (await isNewer(other.get('Version') ?? '', newest.get('Version') ?? ''))) newest = other;
+  if (!newest)
+    throw new MblError('builder/unknown-package', `Debian ${suite} has no source package "${name}".`, {
+      remedy: 'Correct the name in the firmware recipe, or give another suite.',
+    });
+  const folder = newest.get('Directory') ?? '';
+  const files = (newest.get('Checksums-Sha256') ?? '')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => fields.length === 3 && !/[/]/.test(fields[2] ?? '/'))
+    .map(([sha256 = '', size = '', file = '']) => ({
+      name: file,
+      sha256,
+      size: Number(size),
+      path: `${folder}/${file}`,
+    }));
+  return { name, version: newest.get('Version') ?? '', suite, files };
+};
+
+/** The paths (by file name) of a source package's files in the cache, fetched when needed, hashes checked. Works offline when cached. */
+export const downloadSource = async (
+  source: SourcePackage,
+  options: SourceOptions,
+): Promise<Map<string, string>> => {
+  const { cache, signal } = options;
+  const downloads = new Downloads(join(cache, 'downloads'));
+  const found = await downloads.obtain(
+    source.files,
+    async (missing) => {
+      const mirrors = options.mirrors ?? (await findMirrors());
+      const apt = new Apt({
+        cache,
+        mirrors,
+        suite: source.suite,
+        kind: 'source',
+        architecture: 'arm64',
+        signal,
+      });
+      const base = (path: string): string =>
+        path.startsWith('pool/updates/') ? mirrors.security : mirrors.main;
+      await apt.fetcher<Wanted & { uri: string }>()(
+        missing.map(({ wanted, target }) => ({
+          target,
+          wanted: { ...wanted, uri: `${base(wanted.path)}/${wanted.path}` },
+        })),
+      );
+    },
+    options,
+  );
+  return new Map([...found].map(([file, path]) => [file.name, path]));
+};
+
+/** `resolveSource` and `downloadSource` in one: what is needed without a lock. */
+export const fetchSource = async (
+  name: string,
+  suite: string,
+  options: SourceOptions,
+): Promise<SourcePackage & { readonly paths: ReadonlyMap<string, string> }> => {
+  const source = await resolveSource(name, suite, options);
+  return { ...source, paths: await downloadSource(source, options) };
+};
+
+/**
+ * Unpacks into `target` (which must not exist) as the source package says, with Debian's patches applied. `dpkg-source` runs on the
+ * files' own names, so they are laid side by side in `work` first. The signature that counts is the index's, not the one in the `.dsc`.
+ */
+export const unpackSource = async (
+  paths: ReadonlyMap<string, string>,
+  work: string,
+  target: string,
+  signal?: AbortSignal,
+): Promise<void> => {
+  await mkdir(work, { recursive: true });
+  for (const [name, path] of paths) await copyFile(path, join(work, name));
+  const dsc = [...paths.keys()].find((name) => name.endsWith('.dsc'));
+  if (!dsc) throw new MblError('builder/bad-source', 'The source package has no .dsc file.');
+  await runCommand('dpkg-source', ['--no-check', '-x', join(work, dsc), target], { signal });
+};
+
+const isNewer = async (a: string, b: string): Promise<boolean> =>
+  (await runCommand('dpkg', ['--compare-versions', a, 'gt', b], { tolerant: true })).status === 0;
