@@ -1,2 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+export {
+  type CertificateAuthority,
+  certificatePem,
+  epoch,
+  fingerprint,
+  type IssueOptions,
+  isIssuedBy,
+  issueCertificate,
+  keyFingerprint,
+  noExpiry,
+  parseCertificate,
+  type SelfSignedOptions,
+  selfSign,
+  subjectOf,
+} from './certificates.ts';
 export { MblError, type MblErrorOptions } from './errors.ts';
+export {
+  certsOnlyMediaType,
+  decodeCertsOnly,
+  decodeEstBody,
+  encodeCertsOnly,
+  encodeEstBody,
+  requestMediaType,
+} from './est.ts';
+export type { SubjectName } from './names.ts';
+export { type CertificationRequest, createRequest, type EncodedRequest, parseRequest } from './requests.ts';
+export { type KeyAlgorithm, memorySigner, type Signer } from './signer.ts';
