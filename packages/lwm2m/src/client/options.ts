@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CoapPeer, RequestHandler, RequestOptions } from '@mbl/coap';
+import type { Clock } from '../clock.ts';
+import type { ObjectModel } from '../model/model.ts';
+import type { ResourceValue } from '../values.ts';
+import type { ObjectInstance } from './instance.ts';
+
+export type ClientState =
+  | { state: 'registering' }
+  | { state: 'registered'; location: string; lifetime: number }
+  /** An update was accepted: the registration holds for another lifetime. */
+  | { state: 'updated'; location: string; lifetime: number }
+  /** The registration or its connection is gone; attach another peer. */
+  | { state: 'lost'; cause: Error }
+  | { state: 'deregistered' };
+
+/** Makes an instance that the server creates; throws `Lwm2mError` to refuse. */
+export type InstanceFactory = (
+  instanceId: number,
+  values: ReadonlyMap<number, ResourceValue>,
+) => ObjectInstance | Promise<ObjectInstance>;
+
+export interface ClientOptions {
+  endpointName: string;
+  /** Must hold one instance of object 1: its resource 1 is the lifetime. See `serverObject`. */
+  objects: readonly ObjectInstance[];
+  /** Objects of which the server may create instances, by object id. */
+  factories?: Readonly<Record<number, InstanceFactory>>;
+  model?: ObjectModel;
+  clock?: Clock;
+  /** `b` of the registration; `T` where left out. */
+  binding?: string;
+  onState?: (state: ClientState) => void;
+  /** How long Register, Update and Deregister wait for an answer, in milliseconds; 30 000 where left out. */
+  timeoutMs?: number;
+}
+
+/**
+ * What `Lwm2mClient` offers. The peer's connection is made with `handler`, then attached:
+ * `const peer = connectStream(socket, { handler: client.handler }); await client.attach(peer);`
+ */
+export interface Client extends AsyncDisposable {
+  readonly handler: RequestHandler;
+  /** Registers over this peer, instead of an earlier one. Rejects when refused, unanswered or aborted. */
+  attach(peer: CoapPeer, options?: RequestOptions): Promise<void>;
+  update(options?: RequestOptions): Promise<void>;
+  deregister(options?: RequestOptions): Promise<void>;
+  /** Adds or removes an instance; the server hears of it by an update. */
+  add(instance: ObjectInstance): void;
+  remove(objectId: number, instanceId: number): void;
+}

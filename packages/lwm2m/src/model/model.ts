@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Path } from '../path.ts';
+import type { ObjectDefinition, ResourceDefinition } from './definition.ts';
+import { connectivityMonitoring } from './object-4-connectivity-monitoring.ts';
+import { device } from './object-3-device.ts';
+import { security } from './object-0-security.ts';
+import { server } from './object-1-server.ts';
+import { softwareComponent } from './object-14-software-component.ts';
+
+/** The definitions that codecs, client and server know objects by. */
+export class ObjectModel {
+  readonly #objects = new Map<number, ObjectDefinition>();
+  readonly #resources = new Map<number, ReadonlyMap<number, ResourceDefinition>>();
+
+  constructor(definitions: Iterable<ObjectDefinition>) {
+    for (const definition of definitions) {
+      this.#objects.set(definition.id, definition);
+      this.#resources.set(
+        definition.id,
+        new Map(definition.resources.map((resource) => [resource.id, resource])),
+      );
+    }
+  }
+
+  get objects(): Iterable<ObjectDefinition> {
+    return this.#objects.values();
+  }
+
+  object(objectId: number): ObjectDefinition | undefined {
+    return this.#objects.get(objectId);
+  }
+
+  /** The definition of the resource that a path names or lies below. */
+  resource(path: Path): ResourceDefinition | undefined {
+    const [objectId, , resourceId] = path;
+    if (objectId === undefined || resourceId === undefined) return undefined;
+    return this.#resources.get(objectId)?.get(resourceId);
+  }
+}
+
+/** Objects 0, 1, 3, 4 and 14. */
+export const standardModel = new ObjectModel([
+  security,
+  server,
+  device,
+  connectivityMonitoring,
+  softwareComponent,
+]);

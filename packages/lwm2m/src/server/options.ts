@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CoapPeer, RequestHandler } from '@mbl/coap';
+import type { Clock } from '../clock.ts';
+import type { Link } from '../codecs/link-format.ts';
+import type { ObjectModel } from '../model/model.ts';
+import type { Registration } from './registration.ts';
+
+/** What a client says when it registers (LwM2M Core 1.1 §6.2.1). */
+export interface RegisterRequest {
+  endpoint: string;
+  /** Seconds. */
+  lifetime: number;
+  version: string;
+  binding: string;
+  queueMode: boolean;
+  /** Every query parameter as it came, for example Pelion's `d`, `et`, `aid`, `mccv`. */
+  parameters: ReadonlyMap<string, string>;
+  objects: readonly Link[];
+}
+
+/** What an update changed (LwM2M Core 1.1 §6.2.2). */
+export interface RegistrationChanges {
+  lifetime?: number;
+  binding?: string;
+  objects?: readonly Link[];
+  /** The update came over another connection. */
+  peer?: CoapPeer;
+}
+
+export type DeregistrationReason = 'deregistered' | 'expired' | 'replaced' | 'removed';
+
+/** `Identity` is what the transport proved about the peer, for example its certificate. */
+export interface ServerOptions<Identity> {
+  /** Throws `Lwm2mError` to refuse; its `status` is the answer (4.03 where it has none). */
+  authorize(request: RegisterRequest, identity: Identity, peer: CoapPeer): void | Promise<void>;
+  /** The path of a new registration, for example `rd/0199aabb`: what updates are sent to. Unique for each registration. */
+  location(request: RegisterRequest, identity: Identity): string;
+  onRegister?(registration: Registration<Identity>): void | Promise<void>;
+  onUpdate?(registration: Registration<Identity>, changes: RegistrationChanges): void | Promise<void>;
+  onDeregister?(registration: Registration<Identity>, reason: DeregistrationReason): void;
+  model?: ObjectModel;
+  clock?: Clock;
+}
+
+/** What `Lwm2mServer` offers. */
+export interface Server<Identity> extends Disposable {
+  /** The registration interface for one connection whose peer proved `identity`: `/rd` and what lies below it. */
+  handler(identity: Identity): RequestHandler;
+  readonly registrations: Iterable<Registration<Identity>>;
+  registration(endpoint: string): Registration<Identity> | undefined;
+  /** Forgets a registration, for example when its connection closed. */
+  remove(endpoint: string): void;
+}
