@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+import { dirname, join } from 'node:path/posix';
+import type { Finding, SourceFile } from './check.ts';
+import { findCircles } from './circles.ts';
+import { findImports, type Import } from './imports.ts';
+
+/** Which package may import which: read from the table of folders in ARCHITECTURE.md, so that page and check cannot differ. */
+export type Arrows = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** A package.json, as far as the check reads it. */
+export interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+export function readArrows(architecture: string): Arrows {
+  const cells = new Map<string, string>();
+  for (const match of architecture.matchAll(/^\| `packages\/([a-z0-9-]+)` \|[^|]*\|([^|]*)\|$/gm)) {
+    cells.set(match[1] ?? '', (match[2] ?? '').trim());
+  }
+  const all = [...cells.keys()];
+  return new Map(
+    [...cells].map(([name, cell]) => {
+      const names =
+        cell === 'everything'
+          ? all.filter((other) => other !== name)
+          : cell.split(',').map((part) => part.trim());
+      return [name, new Set(names.filter((part) => part !== ''))];
+    }),
+  );
+}
+
+interface Context {
+  readonly arrows: Arrows;
+  readonly manifests: ReadonlyMap<string, Manifest>;
+  readonly root: Manifest;
+}
+
+/**
+ * Holds every import against the arrows: only allowed packages, only through their front door (`@mbl/x`), only what package.json
+ * names, and no circle of packages or of modules.
+ */
+export function checkArrows(sources: readonly SourceFile[], context: Context): Finding[] {
+  const findings: Finding[] = [];
+  const packages = new Map<string, Set<string>>();
+  const modules = new Map<string, Set<string>>();
+  for (const source of sources) {
+    if (!source.path.endsWith('.ts')) continue;
+    const owner = ownerOf(source.path);
+    for (const found of findImports(source.text)) {
+      const message = judge(source.path, owner, found, context);
+      if (message !== undefined) findings.push({ file: source.path, line: found.line, message });
+      const target = /^@mbl\/([^/]+)/.exec(found.specifier)?.[1];
+      if (owner !== undefined && target !== undefined) add(packages, owner, target);
+      if (found.specifier.startsWith('.') && !found.typeOnly) {
+        add(modules, source.path, join(dirname(source.path), found.specifier));
+      }
+    }
+  }
+  for (const name of context.manifests.keys()) {
+    if (!context.arrows.has(name)) {
+      findings.push({
+        file: 'ARCHITECTURE.md',
+        message: `the table of folders has no row for packages/${name}`,
+      });
+    }
+  }
+  for (const circle of [...findCircles(packages), ...findCircles(modules)]) {
+    findings.push({
+      file: circle[0] ?? '',
+      message: `imports itself in a circle: ${[...circle, circle[0]].join(' -> ')}`,
+    });
+  }
+  return findings;
+}
+
+/** What is wrong with an import, or undefined. */
+function judge(
+  path: string,
+  owner: string | undefined,
+  { specifier }: Import,
+  context: Context,
+): string | undefined {
+  if (specifier.startsWith('node:')) return undefined;
+  if (specifier.startsWith('.')) {
+    const target = join(dirname(path), specifier);
+    const home = owner === undefined ? `${path.split('/')[0]}/` : `packages/${owner}/src/`;
+    return target.startsWith(home)
+      ? undefined
+      : `imports ${target} past the front door: import from '@mbl/<package>'`;
+  }
+  const [scope, name = '', ...rest] = specifier.split('/');
+  if (scope === '@mbl') {
+    if (rest.length > 0) return `imports '${specifier}' past the front door: import from '@mbl/${name}'`;
+    if (!context.manifests.has(name)) return `imports '${specifier}': there is no such package`;
+    if (owner === undefined) return undefined;
+    if (owner === name) return `imports its own front door: import the file`;
+    if (context.arrows.get(owner)?.has(name) !== true) {
+      return `packages/${owner} must not import packages/${name} (see the table of folders in ARCHITECTURE.md)`;
+    }
+  }
+  const dependency = specifier.startsWith('@') ? `${scope}/${name}` : (scope ?? '');
+  return named(path, owner, dependency, context)
+    ? undefined
+    : `imports '${dependency}', which package.json does not name`;
+}
+
+function named(
+  path: string,
+  owner: string | undefined,
+  dependency: string,
+  { manifests, root }: Context,
+): boolean {
+  if (owner === undefined)
+    return dependency in (root.devDependencies ?? {}) || anyNames(manifests, dependency);
+  const own = manifests.get(owner);
+  const holders = [own?.dependencies, own?.optionalDependencies];
+  // Tests also use what the whole working copy has for development.
+  if (path.endsWith('.test.ts')) holders.push(own?.devDependencies, root.devDependencies);
+  return holders.some((holder) => holder !== undefined && dependency in holder);
+}
+
+function anyNames(manifests: ReadonlyMap<string, Manifest>, dependency: string): boolean {
+  return [...manifests.values()].some(
+    ({ dependencies = {}, optionalDependencies = {} }) =>
+      dependency in dependencies || dependency in optionalDependencies,
+  );
+}
+
+function ownerOf(path: string): string | undefined {
+  return /^packages\/([^/]+)\/src\//.exec(path)?.[1];
+}
+
+function add(graph: Map<string, Set<string>>, from: string, to: string): void {
+  const targets = graph.get(from);
+  if (targets === undefined) graph.set(from, new Set([to]));
+  else targets.add(to);
+}

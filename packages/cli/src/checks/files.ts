@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Finding, SourceFile } from './check.ts';
+
+const mostLines = 400;
+const name = /^(?:[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.(?:test|story|bench))?\.ts$/;
+
+/** Every file of code opens with its licence, holds one concept in at most 400 lines, and is named in kebab-case. */
+export function checkFiles(sources: readonly SourceFile[]): Finding[] {
+  const findings: Finding[] = [];
+  for (const { path, text } of sources) {
+    const lines = text.split('\n');
+    const first = lines[0]?.startsWith('#!') ? lines[1] : lines[0];
+    if (first?.includes('SPDX-License-Identifier: Apache-2.0') !== true) {
+      findings.push({ file: path, line: 1, message: 'must open with SPDX-License-Identifier: Apache-2.0' });
+    }
+    if (!path.endsWith('.ts')) continue;
+    if (lines.length > mostLines + 1) {
+      findings.push({
+        file: path,
+        message: `has ${lines.length - 1} lines, more than ${mostLines}: split it by concept`,
+      });
+    }
+    if (!name.test(path.slice(path.lastIndexOf('/') + 1))) {
+      findings.push({ file: path, message: 'file names are kebab-case: some-thing.ts, some-thing.test.ts' });
+    }
+  }
+  return findings;
+}

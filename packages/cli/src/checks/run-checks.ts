@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkArrows, type Manifest, readArrows } from './arrows.ts';
+import { type Finding, formatFinding, type SourceFile } from './check.ts';
+import { cataloguePath, checkErrorCatalogue } from './error-catalogue.ts';
+import { checkFiles } from './files.ts';
+import { readSources } from './sources.ts';
+
+/** A check of the repository: it passes when it finds nothing to say. */
+export interface RepositoryCheck {
+  readonly title: string;
+  run(signal: AbortSignal): Promise<string[]>;
+}
+
+/** The checks that `mbl test` and `mbl test unit` start with. */
+export function repositoryChecks(root: string): RepositoryCheck[] {
+  let sources: Promise<SourceFile[]> | undefined;
+  const read = () => (sources ??= readSources(root));
+  const findings = async (check: (files: readonly SourceFile[]) => Promise<Finding[]> | Finding[]) =>
+    (await check(await read())).map(formatFinding);
+  return [
+    {
+      title: 'types (tsc)',
+      run: (signal) => tool(root, 'tsc', ['--project', '.', '--pretty', 'false'], signal),
+    },
+    {
+      title: 'format (biome)',
+      run: (signal) => tool(root, 'biome', ['format', '--max-diagnostics=20'], signal),
+    },
+    { title: 'lint (oxlint)', run: (signal) => tool(root, 'oxlint', ['packages', 'tests', 'bench'], signal) },
+    {
+      title: 'arrows, front doors, circles',
+      run: () =>
+        findings(async (files) =>
+          checkArrows(files, {
+            arrows: readArrows(await readFile(join(root, 'ARCHITECTURE.md'), 'utf8')),
+            manifests: await readManifests(root),
+            root: await readManifest(root),
+          }),
+        ),
+    },
+    { title: 'licence lines, file length, file names', run: () => findings(checkFiles) },
+    {
+      title: 'catalogue of error codes',
+      run: () =>
+        findings(async (files) =>
+          checkErrorCatalogue(files, await readFile(join(root, cataloguePath), 'utf8')),
+        ),
+    },
+  ];
+}
+
+/** Runs one of the development tools; returns its lines when it fails, none when it passes. */
+function tool(root: string, name: string, args: readonly string[], signal: AbortSignal): Promise<string[]> {
+  const options = { cwd: root, signal, maxBuffer: 64 << 20, env: { ...process.env, NO_COLOR: '1' } };
+  return new Promise((resolve, reject) => {
+    execFile(join(root, 'node_modules/.bin', name), args, options, (error, stdout, stderr) => {
+      if (error === null) resolve([]);
+      else if (typeof error.code === 'number') resolve(`${stdout}${stderr}`.trimEnd().split('\n'));
+      else reject(error);
+    });
+  });
+}
+
+async function readManifests(root: string): Promise<Map<string, Manifest>> {
+  const names = (await readdir(join(root, 'packages'))).toSorted();
+  return new Map(
+    await Promise.all(
+      names.map(async (name) => [name, await readManifest(join(root, 'packages', name))] as const),
+    ),
+  );
+}
+
+async function readManifest(folder: string): Promise<Manifest> {
+  return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
+}

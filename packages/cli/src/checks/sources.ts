@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readdir, readFile } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import type { SourceFile } from './check.ts';
+
+const folders = ['packages', 'tests', 'bench', 'examples', 'os', '.ci'];
+const extensions = /\.(ts|js|mjs|sh|py|c|h)$/;
+const commands = new Set(['mbl', '.ci/run']);
+
+/** Every file of program code in the working copy, sorted by path. */
+export async function readSources(root: string): Promise<SourceFile[]> {
+  const paths = ['mbl'];
+  for (const folder of folders) {
+    const entries = await readdir(join(root, folder), { withFileTypes: true, recursive: true }).catch(
+      () => [],
+    );
+    for (const entry of entries) {
+      const path = relative(root, join(entry.parentPath, entry.name)).split(sep).join('/');
+      if (!entry.isFile() || path.includes('node_modules/')) continue;
+      if (extensions.test(path) || commands.has(path)) paths.push(path);
+    }
+  }
+  return await Promise.all(
+    paths.toSorted().map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })),
+  );
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Cli, Outcome } from '../cli.ts';
+
+/** What the functions that describe commands are given. */
+export interface Define {
+  readonly cli: Cli;
+  readonly finish: (code: number) => void;
+}
+
+/** A command with `--json`. */
+export function verb(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .addOption(new Option('--json', 'print the result as JSON'));
+}
+
+/** Turns a verb into a commander action: sets JSON mode, passes on what the verb returns as the exit code. */
+export function action(
+  { cli, finish }: Define,
+  run: (options: never, ...values: never[]) => Outcome,
+): (...parsed: unknown[]) => Promise<void> {
+  return async (...parsed) => {
+    // Commander's order: the arguments, the options, the command itself.
+    const options = parsed.at(-2) as Record<string, unknown>;
+    cli.output.json = options['json'] === true;
+    const code = await (run as (...given: unknown[]) => Outcome)(options, ...parsed.slice(0, -2));
+    if (typeof code === 'number') finish(code);
+  };
+}
+
+/** A whole number of at least `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+    }
+    return value;
+  };
+}
+
+/** An option that may be given several times. */
+export function repeated(text: string, before: readonly string[]): string[] {
+  return [...before, text];
+}
+
+/** An endpoint name; the same rule as the factory's. */
+export function boardName(text: string): string {
+  if (!/^[A-Za-z0-9._:-]{1,64}$/.test(text) || text.startsWith('.')) {
+    throw new InvalidArgumentError(
+      'It must be 1 to 64 letters, digits, dots, underscores, colons or dashes.',
+    );
+  }
+  return text;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Command, CommanderError } from 'commander';
+import type { Cli } from './cli.ts';
+import { printFailure } from './failure.ts';
+import { boardCommands } from './grammar/board.ts';
+import { completionCommands } from './grammar/completion.ts';
+import { deviceCommand } from './grammar/device.ts';
+import { imageCommands } from './grammar/image.ts';
+import { workbenchCommands } from './grammar/workbench.ts';
+
+export const exitCodes = { failure: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
+
+/**
+ * The command line as commander sees it: names, options, help. What a verb does is imported when it runs, so that help stays fast.
+ * `finish` gets the exit code that a verb asked for.
+ */
+export function createProgram(cli: Cli, finish: (code: number) => void): Command {
+  const program = new Command('mbl')
+    .description('Build a signed Linux for devices, run it on virtual boards, look after the devices.')
+    .usage('<command> [options]')
+    .helpOption('-h, --help', 'say how a command is used')
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .showHelpAfterError('(mbl --help lists the commands)')
+    .addHelpText('after', '\nStart with: ./mbl up\nEach command says more with --help.');
+  const define = { cli, finish };
+  for (const command of [
+    ...workbenchCommands(define),
+    ...imageCommands(define),
+    ...boardCommands(define),
+    deviceCommand(define),
+    ...completionCommands(define, () => program),
+  ]) {
+    program.addCommand(command, { hidden: command.name() === 'complete' });
+  }
+  configure(program, cli);
+  return program;
+}
+
+/** Settings that commander copies only to commands made by `.command()`. */
+function configure(command: Command, cli: Cli): void {
+  command.exitOverride().configureOutput({
+    writeOut: (text) => cli.output.raw(text),
+    writeErr: (text) => cli.output.error(text.trimEnd()),
+  });
+  for (const child of command.commands) {
+    child
+      .helpCommand(false)
+      .helpOption('-h, --help', 'say how this is used')
+      .showHelpAfterError(`(see: mbl ${path(child)} --help)`);
+    configure(child, cli);
+  }
+}
+
+function path(command: Command): string {
+  const parent = command.parent;
+  return parent === null || parent.parent === null ? command.name() : `${path(parent)} ${command.name()}`;
+}
+
+/** Runs one command line (without `node` and the script) and returns the exit code; prints what goes wrong. */
+export async function runProgram(cli: Cli, argv: readonly string[]): Promise<number> {
+  let code = 0;
+  const program = createProgram(cli, (asked) => (code = asked));
+  try {
+    if (argv.length === 0) {
+      program.outputHelp();
+      return 0;
+    }
+    await program.parseAsync(argv, { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+    if (cli.signal.aborted) {
+      const terminated = cli.signal.reason === 'SIGTERM';
+      cli.output.error(terminated ? 'stopped' : 'interrupted; the same command continues from here');
+      return terminated ? exitCodes.terminated : exitCodes.interrupted;
+    }
+    printFailure(cli.output, error, Boolean(cli.environment['MBL_DEBUG']));
+    return exitCodes.failure;
+  }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** The folders that the workbench reads and writes. Absolute paths. */
+export interface Workspace {
+  /** The working copy: `os/`, `packages/`, `tests/`. */
+  readonly root: string;
+  /** Keys, service, boards. `MBL_STATE`, or `.mbl` in the working copy. */
+  readonly state: string;
+  /** Images. `build` beside the state. */
+  readonly build: string;
+  /** Downloads and task outputs. `MBL_CACHE`, or the user's cache. */
+  readonly cache: string;
+}
+
+export function findWorkspace(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+  root: string = resolve(import.meta.dirname, '../../..'),
+): Workspace {
+  const own = (name: string) => environment[name] || undefined;
+  const state = own('MBL_STATE');
+  return {
+    root,
+    state: state === undefined ? join(root, '.mbl') : resolve(state),
+    build: state === undefined ? join(root, 'build') : join(resolve(state), 'build'),
+    cache: resolve(own('MBL_CACHE') ?? join(own('XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'mbl')),
+  };
+}
