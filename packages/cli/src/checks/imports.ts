@@ -26,7 +26,7 @@ export function findImports(text: string): Import[] {
       const { specifier = '', head = '' } = match.groups ?? {};
       found.push({
         specifier,
-        line: lineAt(code, match.index + match[0].indexOf(specifier)),
+        line: lineAt(code, match.index + match[0].lastIndexOf(specifier)),
         typeOnly: /^\s+type\s/.test(head),
       });
     }

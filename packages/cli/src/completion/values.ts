@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Workspace } from '../workspace.ts';
+import type { Candidate, ValueSource } from './complete.ts';
+
+/** Names of what is there: machines, images, boards, devices, tests. Nothing is worth an error while somebody types. */
+export function workspaceValues(
+  workspace: Workspace,
+  devices: () => Promise<readonly Candidate[]>,
+): ValueSource {
+  return async (kind) => {
+    switch (kind) {
+      case 'machine':
+        return await stems(join(workspace.root, 'os/machines'));
+      case 'image':
+        return await stems(join(workspace.root, 'os/images'));
+      case 'name':
+        return await entries(join(workspace.state, 'boards'));
+      case 'device':
+        return await devices().catch(() => []);
+      case 'what':
+        return [
+          { value: 'unit', description: 'the checks and the tests of the packages' },
+          { value: 'system', description: 'the stories' },
+          ...(await entries(join(workspace.root, 'tests'))).filter(({ value }) =>
+            value.endsWith('.story.ts'),
+          ),
+          ...(await entries(join(workspace.root, 'packages'))),
+        ].map(({ value, ...rest }) => ({
+          value: value.endsWith('.story.ts') ? `tests/${value}` : value,
+          ...rest,
+        }));
+      case 'layer':
+        return 'folders';
+      default:
+        return [];
+    }
+  };
+}
+
+async function entries(folder: string): Promise<Candidate[]> {
+  const names = await readdir(folder).catch((): string[] => []);
+  return names.toSorted().map((value) => ({ value }));
+}
+
+async function stems(folder: string): Promise<Candidate[]> {
+  return (await entries(folder)).map(({ value }) => ({ value: value.replace(/\.[a-z]+$/, '') }));
+}

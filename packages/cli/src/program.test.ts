@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Command } from 'commander';
+import { createProgram, runProgram } from './program.ts';
+import { testCli } from './testing/cli.ts';
+
+test('usage errors exit with 2 and say where help is', async () => {
+  for (const [argv, message] of [
+    [['upp'], /unknown command 'upp'\n\(Did you mean up\?\)\n.*mbl --help/],
+    [['up', '--nam'], /unknown option '--nam'\n\(Did you mean --name\?\)\n.*mbl up --help/],
+    [['up', '--name', 'a/b'], /must be 1 to 64 letters/],
+    [['build', '--jobs', 'many'], /whole number of at least 1/],
+    [['logs', 'nothing'], /Allowed choices are service, serial, board/],
+    [['device', 'show'], /missing required argument 'device'\n.*mbl device show --help/],
+    [['down', 'extra'], /too many arguments/],
+  ] as const) {
+    const { cli, stderr } = testCli();
+    assert.equal(await runProgram(cli, argv), 2, argv.join(' '));
+    assert.match(stderr(), message);
+  }
+});
+
+test('help exits with 0, on stdout', async () => {
+  for (const argv of [[], ['--help'], ['up', '--help'], ['device', '-h']]) {
+    const { cli, stdout, stderr } = testCli();
+    assert.equal(await runProgram(cli, argv), 0);
+    assert.match(stdout(), /^Usage: mbl/);
+    assert.equal(stderr(), '');
+  }
+});
+
+test('an unknown word after test is an error with a remedy', async () => {
+  const { cli, stderr } = testCli();
+  assert.equal(await runProgram(cli, ['test', 'no-such-story']), 1);
+  assert.match(stderr(), /^error \[cli\/unknown-test\] 'no-such-story'.*\n {2}Name a file/);
+});
+
+test('every command describes itself, its arguments and its options', () => {
+  const visit = (command: Command) => {
+    if (command.name() !== 'complete') assert.notEqual(command.description(), '', command.name());
+    for (const option of command.options)
+      assert.notEqual(option.description, '', `${command.name()} ${option.flags}`);
+    for (const argument of command.registeredArguments) {
+      assert.notEqual(argument.description, '', `${command.name()} ${argument.name()}`);
+    }
+    for (const child of command.commands) visit(child);
+  };
+  visit(createProgram(testCli().cli, () => {}));
+});
