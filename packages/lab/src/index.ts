@@ -1,2 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+export { Board, type BoardFile, type QuitOptions } from './board.ts';
+export type { ConsoleLine } from './console-log.ts';
+export { type CreateBoardOptions, cloneBoard, createBoard, openBoard } from './create-board.ts';
+export type { StartOptions } from './emulator.ts';
+export type { PortForward } from './emulator-arguments.ts';
+export type { FactoryFiles, PackFactory } from './factory.ts';
+export { type Extent, type Image, type Partition, parseImage, readImage } from './image.ts';
+export type { CommandResult } from './processes.ts';
+export type { RunState } from './run-state.ts';
+export { type ConsoleMatch, SerialConsole, type WaitOptions } from './serial-console.ts';
+export type { SshOptions } from './ssh.ts';

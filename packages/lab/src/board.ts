@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MblError } from '@mbl/trust';
+import { boardFiles, type StartOptions, startEmulator } from './emulator.ts';
+import type { Image } from './image.ts';
+import { type CommandResult, isAlive, sendSignal, waitForExit } from './processes.ts';
+import { qmp, type QmpCommand } from './qmp.ts';
+import { clearRunState, type RunState, readRunState, readStateFile } from './run-state.ts';
+import { SerialConsole } from './serial-console.ts';
+import { closeSsh, runSsh, type SshOptions, type SshTarget, sshArguments } from './ssh.ts';
+
+/** What `board.json` in a board's folder says. */
+export interface BoardFile {
+  readonly version: 1;
+  readonly name: string;
+  /** The build that the board was made from. */
+  readonly imageDirectory: string;
+  readonly buildId: string;
+  readonly ssh: { readonly user: string; readonly key: string };
+}
+
+export interface QuitOptions {
+  /** How long the guest may take to shut down before its power is cut; default 60 s. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const killDeadlineMs = 10_000;
+
+/**
+ * A virtual board: a folder with its own flash and disk, kept between boots, and at most one emulator that runs them. Objects in many
+ * processes may name the same board. Disposing the object that started a board cuts the board's power, unless it was detached.
+ */
+export class Board {
+  readonly directory: string;
+  readonly name: string;
+  readonly image: Image;
+  readonly file: BoardFile;
+  /** The normal world's console. */
+  readonly serial: SerialConsole;
+  /** The secure world's console (OP-TEE). */
+  readonly secureSerial: SerialConsole;
+  #owned: RunState | undefined;
+
+  constructor(directory: string, file: BoardFile, image: Image) {
+    this.directory = directory;
+    this.name = file.name;
+    this.file = file;
+    this.image = image;
+    this.serial = this.#console(boardFiles.serialLog, 'console0');
+    this.secureSerial = this.#console(boardFiles.secureLog, 'console1');
+  }
+
+  /** The run under way, or undefined when the board is off. */
+  get run(): RunState | undefined {
+    return readRunState(this.directory);
+  }
+
+  get running(): boolean {
+    return this.run !== undefined;
+  }
+
+  /** Power on. Resolves when the CPU runs; what the board does then is seen on its consoles. */
+  async start(options: StartOptions = {}): Promise<void> {
+    const state = await startEmulator(this.directory, this.name, this.image, options);
+    this.#owned = state.detached ? undefined : state;
+    this.serial.close();
+    this.secureSerial.close();
+  }
+
+  /** The power cut: the emulator is killed between two instructions. Nothing happens when the board is off. */
+  async powerOff(): Promise<void> {
+    const state = readStateFile(this.directory);
+    if (state === undefined) return;
+    if (state.phase === 'starting' && isAlive(state.process)) {
+      throw new MblError(
+        'lab/board-running',
+        `Board ${this.name} is being started by process ${state.process.pid}.`,
+        {
+          remedy: 'Wait a moment and try again.',
+        },
+      );
+    }
+    sendSignal(state.process, 'SIGKILL');
+    await this.#afterExit(state);
+  }
+
+  /** Asks the guest to shut down (its power button), and cuts the power when it does not. Returns whether the guest did it itself. */
+  async quit(options: QuitOptions = {}): Promise<boolean> {
+    const { timeoutMs = 60_000, signal } = options;
+    const state = this.run;
+    if (state === undefined) {
+      await this.powerOff();
+      return true;
+    }
+    await this.#qmp([{ execute: 'system_powerdown' }], signal).catch(() => undefined);
+    const clean = await waitForExit(state.process, timeoutMs, signal);
+    await this.powerOff();
+    return clean;
+  }
+
+  /** The reset button. */
+  async reset(): Promise<void> {
+    const target = this.#sshTarget();
+    await this.#qmp([{ execute: 'system_reset' }]);
+    await closeSsh(target);
+  }
+
+  /** Waits until the board is off; `lab/deadline` when it stays on. */
+  async waitForOff(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const { timeoutMs = 60_000, signal } = options;
+    const state = readStateFile(this.directory);
+    if (state === undefined) return;
+    if (!(await waitForExit(state.process, timeoutMs, signal))) {
+      throw new MblError('lab/deadline', `Board ${this.name} is still on after ${timeoutMs / 1000} s.`);
+    }
+    await this.#afterExit(state);
+  }
+
+  /** The cable of the board's network: pulled and plugged in again. */
+  readonly network = {
+    down: async (): Promise<void> => await this.#setLink(false),
+    up: async (): Promise<void> => await this.#setLink(true),
+  };
+
+  /** Runs a command in the guest over SSH; see `runSsh` for its errors. */
+  async ssh(command: string, options: SshOptions = {}): Promise<CommandResult> {
+    return await runSsh(this.#sshTarget(), command, () => this.running, options);
+  }
+
+  /** Arguments for the program `ssh` that reach this board. */
+  sshArguments(): string[] {
+    return sshArguments(this.#sshTarget());
+  }
+
+  /** The port at 127.0.0.1 that leads to a port of the guest, as given to `start`. */
+  hostPort(guest: number): number {
+    const port = this.#state().forwards.find((forward) => forward.guest === guest)?.host;
+    if (port === undefined) {
+      throw new MblError('lab/no-forward', `Board ${this.name} forwards no port to its port ${guest}.`);
+    }
+    return port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.serial.close();
+    this.secureSerial.close();
+    if (this.#owned !== undefined && isAlive(this.#owned.process)) await this.powerOff();
+    this.#owned = undefined;
+  }
+
+  #state(): RunState {
+    const state = this.run;
+    if (state !== undefined && state.phase === 'running') return state;
+    throw new MblError('lab/board-stopped', `Board ${this.name} is not running.`, {
+      remedy: 'Start it with: ./mbl run',
+    });
+  }
+
+  #sshTarget(): SshTarget {
+    const state = this.#state();
+    return {
+      boardName: this.name,
+      ...this.file.ssh,
+      port: this.hostPort(22),
+      controlPath: join(state.directory, 'ssh'),
+    };
+  }
+
+  async #setLink(up: boolean): Promise<void> {
+    await this.#qmp([{ execute: 'set_link', arguments: { name: 'network0', up } }]);
+  }
+
+  async #qmp(commands: readonly QmpCommand[], signal?: AbortSignal): Promise<unknown[]> {
+    const state = this.#state();
+    return await qmp(join(state.directory, 'qmp'), commands, {
+      signal,
+      gaveUp: () => !isAlive(state.process),
+    });
+  }
+
+  /** Waits for both processes, so that disk and logs are complete, and forgets the run. */
+  async #afterExit(state: RunState): Promise<void> {
+    if (!(await waitForExit(state.process, killDeadlineMs))) {
+      throw new MblError(
+        'lab/deadline',
+        `The emulator of board ${this.name} (process ${state.process.pid}) does not die.`,
+      );
+    }
+    if (state.hub !== undefined && !(await waitForExit(state.hub, killDeadlineMs))) {
+      sendSignal(state.hub, 'SIGKILL');
+    }
+    await clearRunState(this.directory);
+    // An exit is seen by the process table before Node has it; a turn of the loop lets the child be reaped.
+    await sleep(0);
+  }
+
+  #console(log: string, socket: string): SerialConsole {
+    return new SerialConsole({
+      boardName: this.name,
+      logPath: join(this.directory, log),
+      socketPath: () => {
+        const state = this.run;
+        return state === undefined ? undefined : join(state.directory, socket);
+      },
+      isLive: () => {
+        const state = readStateFile(this.directory);
+        if (state === undefined) return false;
+        return isAlive(state.process) || (state.hub !== undefined && isAlive(state.hub));
+      },
+    });
+  }
+}

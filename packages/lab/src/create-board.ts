@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { Board, type BoardFile } from './board.ts';
+import { boardFiles } from './emulator.ts';
+import { type FactoryFiles, type PackFactory, packWithErofs, writeFactory } from './factory.ts';
+import { readImage } from './image.ts';
+import { runCommand } from './processes.ts';
+import { copySparse } from './sparse-copy.ts';
+
+export interface CreateBoardOptions {
+  /** The board's folder; must not exist. */
+  readonly directory: string;
+  readonly name: string;
+  /** A build: `flash.bin`, `disk.img`, `image.json`. */
+  readonly imageDirectory: string;
+  /** What becomes `factory.json`; absent: the factory partition stays as the build made it. */
+  readonly factory?: Readonly<Record<string, unknown>>;
+  /** More files for the factory partition. `authorized_keys` is there by itself. */
+  readonly factoryFiles?: FactoryFiles;
+  readonly packFactory?: PackFactory;
+  /** A private key with its `.pub` beside it; default: the board gets its own. */
+  readonly sshKey?: string;
+  /** Default `root`. */
+  readonly sshUser?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Makes a board of a build. Errors: `lab/board-exists`, `lab/unknown-image`, `lab/image-invalid`, `lab/disk-full`. */
+export async function createBoard(options: CreateBoardOptions): Promise<Board> {
+  const { signal } = options;
+  const directory = resolve(options.directory);
+  const imageDirectory = resolve(options.imageDirectory);
+  checkName(options.name);
+  await checkAbsent(directory, options.name);
+  const image = await readImage(imageDirectory);
+  return await buildFolder(directory, async (work) => {
+    const disk = join(work, boardFiles.disk);
+    await copySparse(join(imageDirectory, image.flash.file), join(work, boardFiles.flash), signal);
+    await copySparse(join(imageDirectory, image.disk.file), disk, signal);
+    await copySparse(join(imageDirectory, 'image.json'), join(work, 'image.json'), signal);
+    const key = options.sshKey === undefined ? await makeSshKey(work, options.name) : resolve(options.sshKey);
+    if (options.factory !== undefined) {
+      const files: FactoryFiles = {
+        'factory.json': `${JSON.stringify(options.factory, null, 2)}\n`,
+        authorized_keys: await readFile(`${key}.pub`, 'utf8'),
+        ...options.factoryFiles,
+      };
+      await writeFactory(disk, image, files, options.packFactory ?? packWithErofs, signal);
+    }
+    await writeBoardFile(work, {
+      version: 1,
+      name: options.name,
+      imageDirectory,
+      buildId: image.buildId,
+      ssh: {
+        user: options.sshUser ?? 'root',
+        key: options.sshKey === undefined ? join(directory, 'ssh_key') : key,
+      },
+    });
+  });
+}
+
+/** Finds a board by its folder. Error: `lab/unknown-board`. */
+export async function openBoard(directory: string): Promise<Board> {
+  const folder = resolve(directory);
+  const path = join(folder, 'board.json');
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new MblError('lab/unknown-board', `There is no board in ${folder}.`, {
+      remedy: 'Make one with: ./mbl run',
+      cause,
+      details: { path },
+    });
+  });
+  return new Board(folder, parseBoardFile(text, path), await readImage(folder));
+}
+
+/**
+ * Copies a board that is off, with its identity and all, to the folder beside it: two boards then claim to be the same device.
+ */
+export async function cloneBoard(board: Board, name: string): Promise<Board> {
+  checkName(name);
+  const directory = join(dirname(board.directory), name);
+  await checkAbsent(directory, name);
+  if (board.running) {
+    throw new MblError('lab/board-running', `Board ${board.name} is running; its disk cannot be copied.`, {
+      remedy: 'Stop it first with: ./mbl down',
+    });
+  }
+  return await buildFolder(directory, async (work) => {
+    const own = board.file.ssh.key === join(board.directory, 'ssh_key');
+    const keyFiles = own ? ['ssh_key', 'ssh_key.pub'] : [];
+    for (const file of [boardFiles.flash, boardFiles.disk, 'image.json', ...keyFiles]) {
+      await copySparse(join(board.directory, file), join(work, file));
+    }
+    const ssh = own ? { ...board.file.ssh, key: join(directory, 'ssh_key') } : board.file.ssh;
+    // ssh refuses a key that others can read.
+    if (own) await chmod(join(work, 'ssh_key'), 0o600);
+    await writeBoardFile(work, { ...board.file, name, ssh });
+  });
+}
+
+/** Fills a folder under another name first, so that a board is there completely or not at all. */
+async function buildFolder(directory: string, fill: (work: string) => Promise<void>): Promise<Board> {
+  const work = `${directory}.partial`;
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work, { recursive: true });
+  try {
+    await fill(work);
+    await rename(work, directory);
+  } catch (error) {
+    await rm(work, { recursive: true, force: true });
+    throw error;
+  }
+  return await openBoard(directory);
+}
+
+function checkName(name: string): void {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+    throw new MblError('lab/board-name', `${JSON.stringify(name)} is no name for a board.`, {
+      remedy: 'Use letters, digits, dot, hyphen and underscore, 64 at most.',
+    });
+  }
+}
+
+async function checkAbsent(directory: string, name: string): Promise<void> {
+  const exists = await stat(directory).then(
+    () => true,
+    () => false,
+  );
+  if (exists) {
+    throw new MblError('lab/board-exists', `Board ${name} is there already: ${directory}.`, {
+      remedy: 'Run it as it is, choose another name, or remove its folder.',
+      details: { directory },
+    });
+  }
+}
+
+async function writeBoardFile(directory: string, file: BoardFile): Promise<void> {
+  await writeFile(join(directory, 'board.json'), `${JSON.stringify(file, null, 2)}\n`);
+}
+
+function parseBoardFile(text: string, path: string): BoardFile {
+  try {
+    const file = JSON.parse(text) as BoardFile;
+    const texts = [file.name, file.imageDirectory, file.buildId, file.ssh.user, file.ssh.key];
+    if (file.version === 1 && texts.every((value) => typeof value === 'string')) return file;
+  } catch {
+    // Said below.
+  }
+  throw new MblError('lab/board-invalid', `${path} is damaged.`, {
+    remedy: 'Remove the folder of the board and make it again.',
+    details: { path },
+  });
+}
+
+async function makeSshKey(directory: string, comment: string): Promise<string> {
+  const key = join(directory, 'ssh_key');
+  const result = await runCommand('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', key], {
+    debianPackage: 'openssh-client',
+  });
+  if (result.code !== 0) {
+    throw new MblError('lab/ssh-key-failed', `ssh-keygen could not make a key: ${result.stderr.trim()}`);
+  }
+  return key;
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runCommand } from '../processes.ts';
+
+/**
+ * Firmware of a few dozen instructions for QEMU's `virt`: says "guest ready", then echoes what is typed, with keys of its own:
+ * `T` prints the real-time clock's seconds as 16 hex digits, `O` switches off by PSCI, `W` spins without listening.
+ */
+const source = `
+.section .text
+.global _start
+_start:
+  ldr x20, =0x09000000      // PL011
+  adr x0, banner
+  bl print
+loop:
+  ldr w1, [x20, #0x18]      // UARTFR
+  tbnz w1, #4, loop         // RXFE
+  ldr w2, [x20]
+  and w2, w2, #0xff
+  cmp w2, #'T'
+  b.eq clock
+  cmp w2, #'O'
+  b.eq off
+  cmp w2, #'W'
+  b.eq .
+  bl put
+  cmp w2, #10
+  b.ne loop
+  b loop
+clock:
+  ldr x3, =0x09010000       // PL031
+  ldr w4, [x3]
+  mov x5, #60
+hex:
+  lsr x2, x4, x5
+  and x2, x2, #15
+  add w2, w2, #'0'
+  cmp w2, #'9'
+  b.ls digit
+  add w2, w2, #39
+digit:
+  bl put
+  subs x5, x5, #4
+  b.ge hex
+  mov w2, #10
+  bl put
+  b loop
+off:
+  ldr w0, =0x84000008       // PSCI SYSTEM_OFF
+  hvc #0
+  b .
+put:
+  ldr w6, [x20, #0x18]
+  tbnz w6, #5, put          // TXFF
+  str w2, [x20]
+  ret
+print:
+  mov x7, x30
+next:
+  ldrb w2, [x0], #1
+  cbz w2, done
+  bl put
+  b next
+done:
+  mov x30, x7
+  ret
+banner: .asciz "guest ready\\n"
+`;
+
+const megabyte = 1024 * 1024;
+
+/** The layout of the bare build's disk: small, with every partition name of a real one. */
+export const barePartitions = [
+  { name: 'boot_a', offset: megabyte, size: megabyte },
+  { name: 'root_a', offset: 2 * megabyte, size: megabyte },
+  { name: 'factory', offset: 3 * megabyte, size: megabyte },
+  { name: 'data', offset: 4 * megabyte, size: 2 * megabyte },
+];
+
+/** Makes a build folder around the bare guest. */
+export async function makeBareBuild(directory: string): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  const at = (name: string): string => join(directory, name);
+  await writeFile(at('guest.s'), source);
+  await tool('aarch64-linux-gnu-as', ['-o', at('guest.o'), at('guest.s')]);
+  // -bios of a machine without secure=on lies at 0 and runs there.
+  await tool('aarch64-linux-gnu-ld', ['-Ttext=0', '-o', at('guest.elf'), at('guest.o')]);
+  await tool('aarch64-linux-gnu-objcopy', ['-O', 'binary', at('guest.elf'), at('flash.bin')]);
+  const flash = await readFile(at('flash.bin'));
+  const disk = Buffer.alloc(6 * megabyte);
+  for (const { name, offset } of barePartitions) disk.write(`first bytes of ${name}`, offset);
+  disk.write('verity\0\0', 2 * megabyte + 65536, 'latin1');
+  await writeFile(at('disk.img'), disk);
+  const image = {
+    version: 1,
+    machine: 'bare',
+    image: 'development',
+    buildId: '0123456789abcdef',
+    components: {},
+    flash: {
+      file: 'flash.bin',
+      size: flash.length,
+      parts: { bl1: { offset: 0, size: 16 }, bl2: { offset: 16, size: 32 } },
+    },
+    disk: { file: 'disk.img', size: disk.length, sectorSize: 512, partitions: barePartitions },
+    fit: { parts: { kernel: { offset: 4096, size: 8192 }, fdt: { offset: 16384, size: 100 } } },
+    root: { dataSize: 65536, hashOffset: 65536, rootHash: '00' },
+    emulator: {
+      binary: 'qemu-system-aarch64',
+      args: ['-machine', 'virt', '-cpu', 'cortex-a57', '-m', '64'],
+      serialConsole: 0,
+      secureConsole: 1,
+    },
+  };
+  await writeFile(at('image.json'), JSON.stringify(image));
+  return directory;
+}
+
+async function tool(command: string, args: string[]): Promise<void> {
+  const result = await runCommand(command, args, { debianPackage: 'gcc-aarch64-linux-gnu' });
+  if (result.code !== 0) throw new Error(result.stderr);
+}
