@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+export {
+  type TbbrCertificateName,
+  type TbbrCertificates,
+  type TbbrCounters,
+  type TbbrImages,
+  type TbbrKeys,
+  tbbrCertificates,
+} from './chain.ts';
