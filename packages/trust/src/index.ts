@@ -23,6 +23,18 @@ export {
   encodeEstBody,
   requestMediaType,
 } from './est.ts';
+export { type KeyDescription, type KeyName, keyCatalogue, keyNames } from './keys/catalogue.ts';
+export type { KeyPlace, KeyProfile } from './keys/index-file.ts';
+export { type InitKeysOptions, initKeys } from './keys/init.ts';
+export {
+  deviceCa,
+  type KeyRef,
+  type KeySet,
+  type LoadKeysOptions,
+  loadCertificate,
+  loadKeys,
+  privateKeyFile,
+} from './keys/key-set.ts';
 export type { SubjectName } from './names.ts';
 export { type CertificationRequest, createRequest, type EncodedRequest, parseRequest } from './requests.ts';
 export { type KeyAlgorithm, memorySigner, type Signer } from './signer.ts';

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type CertificateAuthority, parseCertificate } from '../certificates.ts';
+import { MblError } from '../errors.ts';
+import { algorithmOf, memorySigner, type Signer } from '../signer.ts';
+import { type KeyName, keyNames } from './catalogue.ts';
+import { indexFileName, type KeyEntry, type KeyPlace, type KeyProfile, parseKeyIndex } from './index-file.ts';
+import { parseTokenUri } from './pkcs11-uri.ts';
+import { tokenSigner } from './token.ts';
+
+/** One key of a set: what signs, and where tools that sign by themselves find it. */
+export interface KeyRef extends Signer {
+  readonly name: KeyName;
+  /** `file` is an absolute path of a PKCS #8 PEM; `pkcs11` an RFC 7512 URI for the module. */
+  readonly place: KeyPlace;
+  /** Absolute path of the certificate (PEM), for keys that have one. */
+  readonly certificateFile: string | undefined;
+}
+
+/** The keys of a folder. */
+export interface KeySet {
+  readonly dir: string;
+  readonly profile: KeyProfile;
+  readonly keys: Readonly<Record<KeyName, KeyRef>>;
+}
+
+export interface LoadKeysOptions {
+  /** Holds `MBL_PKCS11_PIN` or `MBL_PKCS11_PIN_FILE` for keys in a token. Default: the process's. */
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+/**
+ * Loads a key set and checks every key file against the index; tokens are asked when a key is used.
+ *
+ * Throws `keys/missing`, `keys/bad-index`, `keys/missing-key`, `keys/bad-key`, `keys/bad-uri`.
+ */
+export async function loadKeys(dir: string, options: LoadKeysOptions = {}): Promise<KeySet> {
+  const path = join(dir, indexFileName);
+  const index = parseKeyIndex(await readIndex(dir, path), path);
+  const environment = options.environment ?? process.env;
+  const refs: Partial<Record<KeyName, KeyRef>> = {};
+  for (const name of keyNames) refs[name] = await loadKey(dir, name, index.keys[name], environment);
+  return { dir, profile: index.profile, keys: refs as Record<KeyName, KeyRef> };
+}
+
+async function readIndex(dir: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new MblError('keys/missing', `there is no key set in ${dir}`, {
+      cause,
+      remedy: 'Make one with `mbl keys init`.',
+      details: { dir },
+    });
+  }
+}
+
+async function loadKey(
+  dir: string,
+  name: KeyName,
+  entry: KeyEntry,
+  environment: NodeJS.ProcessEnv,
+): Promise<KeyRef> {
+  const certificateFile = entry.certificate === undefined ? undefined : join(dir, entry.certificate);
+  if (certificateFile !== undefined) parseCertificate(await readKeyFile(certificateFile));
+  if ('pkcs11' in entry) {
+    const signer = tokenSigner(
+      { module: entry.module, environment },
+      parseTokenUri(entry.pkcs11),
+      entry.algorithm,
+    );
+    return { ...signer, name, place: { pkcs11: entry.pkcs11, module: entry.module }, certificateFile };
+  }
+  const file = join(dir, entry.file);
+  const privateKey = parsePrivateKey(await readKeyFile(file), file);
+  if (algorithmOf(privateKey) !== entry.algorithm) {
+    throw new MblError('keys/bad-key', `${file} does not hold an ${entry.algorithm} key as keys.json says`, {
+      remedy: 'Restore the right file from a backup.',
+    });
+  }
+  return { ...memorySigner(privateKey), name, place: { file }, certificateFile };
+}
+
+async function readKeyFile(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new MblError('keys/missing-key', `the key file ${file} is missing or not readable`, {
+      cause,
+      remedy: 'Restore it from a backup, or make a new key set in another folder with `mbl keys init`.',
+      details: { file },
+    });
+  }
+}
+
+function parsePrivateKey(pem: string, file: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    throw new MblError('keys/bad-key', `${file} is not a private key in PEM`, {
+      cause,
+      remedy: 'Restore it from a backup; a key with a passphrase belongs into a PKCS #11 token.',
+    });
+  }
+}
+
+/** The private key's file, for a tool that cannot use a token. Throws `keys/needs-file`. */
+export function privateKeyFile(key: KeyRef): string {
+  if ('file' in key.place) return key.place.file;
+  throw new MblError(
+    'keys/needs-file',
+    `the key "${key.name}" is in a token, and this step needs it in a file`,
+    {
+      remedy: 'Use a key set whose keys.json names a file for it.',
+    },
+  );
+}
+
+/** The certificate of a key that has one. */
+export async function loadCertificate(key: KeyRef): Promise<X509Certificate> {
+  if (key.certificateFile === undefined)
+    throw new MblError('keys/no-certificate', `the key "${key.name}" has no certificate`);
+  return parseCertificate(await readKeyFile(key.certificateFile));
+}
+
+/** The set's device CA, ready to issue. */
+export async function deviceCa(keys: KeySet): Promise<CertificateAuthority> {
+  const signer = keys.keys['device-ca'];
+  return { signer, certificate: await loadCertificate(signer) };
+}
