@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+export { jsonLog, type Log, silentLog } from './infra/log.ts';
+export { type ListenOptions, type Service, type ServiceOptions, startService } from './service.ts';
+export { readServiceFile, type ServiceFile } from './service-file.ts';

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from 'zod';
+import type { Context } from '../../context.ts';
+import { HttpError } from '../../infra/http/errors.ts';
+import { type FilterFields, parseFilters, text } from '../../infra/http/filters.ts';
+import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
+import type { App } from '../../infra/http/server.ts';
+import type { ApiKeys } from './keys.ts';
+import type { ApiKeyRow } from './table.ts';
+
+const filters: FilterFields = { name: text, status: text };
+
+const apiKey = z
+  .object({
+    object: z.literal('api-key'),
+    id: z.string(),
+    account_id: z.string(),
+    name: z.string(),
+    key: z.string().describe('The whole key in the answer to its creation, and never again'),
+    status: z.enum(['ACTIVE', 'INACTIVE']),
+    created_at: z.string(),
+    updated_at: z.string(),
+    etag: z.string(),
+    last_login_time: z.number().int().describe('Unix time in ms; 0 when never used'),
+  })
+  .meta({ id: 'ApiKey' });
+
+const status = z.enum(['ACTIVE', 'INACTIVE']);
+const tags = ['api keys'];
+const params = z.object({ id: z.string() });
+
+export function apiKeyRoutes(app: App, { db, accountId, now }: Context, keys: ApiKeys): void {
+  const all = () => db.selectFrom('api_keys').selectAll().where('account_id', '=', accountId);
+  const find = async (id: string): Promise<ApiKeyRow> => {
+    const row = await all().where('id', '=', id).executeTakeFirst();
+    if (row === undefined) throw new HttpError('not_found', 'No such API key');
+    return row;
+  };
+
+  app.get(
+    '/v3/api-keys',
+    {
+      schema: {
+        tags,
+        summary: 'List API keys',
+        querystring: listQuery(filters),
+        response: { 200: pageOf(apiKey) },
+      },
+    },
+    ({ query }) => {
+      let selected = all();
+      for (const condition of parseFilters(query, filters)) selected = selected.where(condition);
+      return fetchPage(selected, query, (row) => toApiKey(row));
+    },
+  );
+
+  app.post(
+    '/v3/api-keys',
+    {
+      schema: {
+        tags,
+        summary: 'Create an API key',
+        body: z.strictObject({ name: z.string().min(1).max(100), status: status.optional() }),
+        response: { 201: apiKey },
+      },
+    },
+    async ({ body }, reply) => {
+      const made = await keys.create(body.name, body.status);
+      return reply.code(201).send(toApiKey(made.row, made.key));
+    },
+  );
+
+  app.get(
+    '/v3/api-keys/me',
+    { schema: { tags, summary: 'The API key of this request', response: { 200: apiKey } } },
+    async (request) => toApiKey(await find(request.apiKeyId)),
+  );
+
+  app.get(
+    '/v3/api-keys/:id',
+    { schema: { tags, summary: 'One API key', params, response: { 200: apiKey } } },
+    async (request) => toApiKey(await find(request.params.id)),
+  );
+
+  app.put(
+    '/v3/api-keys/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Rename, disable or enable an API key',
+        params,
+        body: z.strictObject({ name: z.string().min(1).max(100).optional(), status: status.optional() }),
+        response: { 200: apiKey },
+      },
+    },
+    async (request) => {
+      const { id } = await find(request.params.id);
+      const { name, status: wanted } = request.body;
+      await db
+        .updateTable('api_keys')
+        .set({
+          updated_at: new Date(now()),
+          ...(name === undefined ? {} : { name }),
+          ...(wanted === undefined ? {} : { status: wanted }),
+        })
+        .where('id', '=', id)
+        .execute();
+      return toApiKey(await find(id));
+    },
+  );
+
+  app.delete(
+    '/v3/api-keys/:id',
+    { schema: { tags, summary: 'Delete an API key', params, response: { 204: z.null() } } },
+    async (request, reply) => {
+      const { id } = await find(request.params.id);
+      await db.deleteFrom('api_keys').where('id', '=', id).execute();
+      return reply.code(204).send(null);
+    },
+  );
+}
+
+function toApiKey(row: ApiKeyRow, key = 'ak_1****'): z.infer<typeof apiKey> {
+  return {
+    object: 'api-key',
+    id: row.id,
+    account_id: row.account_id,
+    name: row.name,
+    key,
+    status: row.status,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+    etag: row.updated_at.toISOString(),
+    last_login_time: row.last_used_at?.getTime() ?? 0,
+  };
+}

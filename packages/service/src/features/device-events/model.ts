@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from 'zod';
+import type { DeviceEventRow } from './table.ts';
+
+/** What can happen to a device, with how it is filed. The names are stable. */
+export const eventTypes = {
+  'device.created': 'INFO',
+  'device.updated': 'INFO',
+  'device.deleted': 'INFO',
+  'device.enrolled': 'SUCCESS',
+  'device.certificate-renewed': 'SUCCESS',
+  'device.certificate-revoked': 'INFO',
+  'device.enrolment-refused': 'FAIL',
+  'device.connection-refused': 'FAIL',
+  'device.clone-suspected': 'FAIL',
+  'device.online': 'SUCCESS',
+  'device.offline': 'INFO',
+  'device.registered': 'SUCCESS',
+  'device.deregistered': 'INFO',
+  'device.registration-expired': 'FAIL',
+  'device.suspended': 'INFO',
+  'device.resumed': 'INFO',
+} as const;
+
+export type DeviceEventType = keyof typeof eventTypes;
+
+export const deviceEvent = z
+  .object({
+    object: z.literal('device-event'),
+    id: z.string(),
+    device_id: z.string().nullable(),
+    endpoint_name: z.string().nullable(),
+    date_time: z.string(),
+    created_at: z.string(),
+    etag: z.string(),
+    event_type: z.string(),
+    event_type_category: z.string(),
+    event_type_description: z.string(),
+    description: z.string(),
+    state_change: z.boolean(),
+    changes: z.record(z.string(), z.unknown()),
+    data: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'DeviceEvent' });
+
+export type DeviceEvent = z.infer<typeof deviceEvent>;
+
+export function toDeviceEvent(row: DeviceEventRow): DeviceEvent {
+  const time = row.date_time.toISOString();
+  return {
+    object: 'device-event',
+    id: row.id,
+    device_id: row.device_id,
+    endpoint_name: row.endpoint_name,
+    date_time: time,
+    created_at: time,
+    etag: time,
+    event_type: row.event_type,
+    event_type_category: row.event_type_category,
+    event_type_description: row.event_type_description,
+    description: row.description,
+    state_change: row.state_change,
+    changes: row.changes,
+    data: row.data,
+  };
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Context } from '../../context.ts';
+import type { Db } from '../../schema.ts';
+import type { Publish } from '../notifications/message.ts';
+import { type DeviceEventType, eventTypes, toDeviceEvent } from './model.ts';
+
+export interface Happening {
+  type: DeviceEventType;
+  deviceId: string | null;
+  endpointName: string | null;
+  description: string;
+  /** Fields of the device that changed, with their new values. */
+  changes?: Record<string, unknown>;
+  data?: Record<string, string>;
+}
+
+/** Writes device events down and tells the channels. */
+export class EventRecorder {
+  readonly #context: Context;
+  readonly #publish: Publish;
+
+  constructor(context: Context, publish: Publish) {
+    this.#context = context;
+    this.#publish = publish;
+  }
+
+  /** `db` is the transaction of the change that the event reports, if there is one: both are kept or neither. */
+  async record(happening: Happening, db: Db = this.#context.db): Promise<void> {
+    const row = {
+      id: this.#context.newId(),
+      account_id: this.#context.accountId,
+      device_id: happening.deviceId,
+      endpoint_name: happening.endpointName,
+      date_time: new Date(this.#context.now()),
+      event_type: happening.type,
+      event_type_category: happening.type
+        .replace(/^device\./, '')
+        .toUpperCase()
+        .replaceAll('-', '_'),
+      event_type_description: eventTypes[happening.type],
+      description: happening.description,
+      state_change: Object.hasOwn(happening.changes ?? {}, 'state'),
+      changes: happening.changes ?? {},
+      data: happening.data ?? {},
+    };
+    await db
+      .insertInto('device_events')
+      .values({ ...row, changes: JSON.stringify(row.changes), data: JSON.stringify(row.data) })
+      .execute();
+    this.#publish({ 'device-events': [toDeviceEvent(row)] });
+  }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from 'zod';
+import type { Context } from '../../context.ts';
+import { HttpError } from '../../infra/http/errors.ts';
+import { date, type FilterFields, flag, parseFilters, text } from '../../infra/http/filters.ts';
+import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
+import type { App } from '../../infra/http/server.ts';
+import { deviceEvent, toDeviceEvent } from './model.ts';
+
+const filters: FilterFields = {
+  id: text,
+  device_id: text,
+  endpoint_name: text,
+  event_type: text,
+  description: text,
+  date_time: date,
+  state_change: flag,
+};
+
+const tags = ['device events'];
+
+export function deviceEventRoutes(app: App, { db, accountId }: Context): void {
+  const events = () => db.selectFrom('device_events').selectAll().where('account_id', '=', accountId);
+
+  app.get(
+    '/v3/device-events',
+    {
+      schema: {
+        tags,
+        summary: 'List what happened to devices',
+        querystring: listQuery(filters),
+        response: { 200: pageOf(deviceEvent) },
+      },
+    },
+    ({ query }) => {
+      let selected = events();
+      for (const condition of parseFilters(query, filters)) selected = selected.where(condition);
+      return fetchPage(selected, query, toDeviceEvent);
+    },
+  );
+
+  app.get(
+    '/v3/device-events/:id',
+    {
+      schema: {
+        tags,
+        summary: 'One device event',
+        params: z.object({ id: z.string() }),
+        response: { 200: deviceEvent },
+      },
+    },
+    async ({ params }) => {
+      const row = await events().where('id', '=', params.id).executeTakeFirst();
+      if (row === undefined) throw new HttpError('not_found', 'No such device event');
+      return toDeviceEvent(row);
+    },
+  );
+}

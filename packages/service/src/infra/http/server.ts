@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import swagger from '@fastify/swagger';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RawServerDefault,
+} from 'fastify';
+import {
+  hasZodFastifySchemaValidationErrors,
+  jsonSchemaTransform,
+  jsonSchemaTransformObject,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import type { Log } from '../log.ts';
+import { HttpError, invalid, typeOfStatus } from './errors.ts';
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Id of the API key that the caller showed. */
+    apiKeyId: string;
+  }
+}
+
+export interface HttpServerOptions {
+  readonly newId: () => string;
+  readonly log: Log;
+  /** Gives the id of the API key that a bearer token is, or undefined. */
+  readonly authenticate: (token: string) => Promise<string | undefined>;
+  /** Adds the routes of all features. */
+  readonly routes: (app: App) => void;
+}
+
+/** Longest request body: a resource value is at most 1 MiB, which base64 and JSON make a third longer. */
+const bodyLimit = 1_500_000;
+const openPaths = ['/v3/openapi.json', '/v3/health'];
+
+/** The REST server, ready to listen. Every route but the description and the health wants an API key. */
+export async function buildHttpServer(options: HttpServerOptions): Promise<App> {
+  const app: App = fastify({
+    logger: false,
+    bodyLimit,
+    genReqId: () => options.newId(),
+    forceCloseConnections: true,
+    requestTimeout: 60_000,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.decorateRequest('apiKeyId', '');
+  app.addHook('onRequest', async (request) => {
+    if (openPaths.includes(request.routeOptions.url ?? '')) return;
+    const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    const id = token === undefined ? undefined : await options.authenticate(token);
+    if (id === undefined) throw new HttpError('invalid_auth', 'A valid API key is needed');
+    request.apiKeyId = id;
+  });
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    answerError(asHttpError(error), request, reply, options.log);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    answerError(
+      new HttpError('not_found', `There is no ${request.method} ${pathOf(request)}`),
+      request,
+      reply,
+      options.log,
+    );
+  });
+  // Values of resources come as they are, whatever their type.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'MBL device management',
+        version: '1.0.0',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      security: [{ bearer: [] }],
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+  await app.register(async (scope) => {
+    const typed = scope.withTypeProvider<ZodTypeProvider>() as App;
+    options.routes(typed);
+    typed.get('/v3/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  });
+  return app;
+}
+
+function asHttpError(error: FastifyError): HttpError {
+  if (error instanceof HttpError) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    return invalid(
+      error.validation.map((issue) => ({
+        name:
+          issue.instancePath.replace(/^\//, '').replaceAll('/', '.') || (error.validationContext ?? 'body'),
+        message: issue.message ?? 'Not valid',
+      })),
+      error,
+    );
+  }
+  const status = error.statusCode ?? 500;
+  if (status < 500) return new HttpError(typeOfStatus(status), error.message, [], error);
+  return new HttpError('internal_server_error', 'The service failed; its log says why', [], error);
+}
+
+function answerError(error: HttpError, request: FastifyRequest, reply: FastifyReply, log: Log): void {
+  if (error.status >= 500 && error.type === 'internal_server_error') {
+    log.error('A request failed', {
+      request: request.id,
+      method: request.method,
+      path: pathOf(request),
+      error: error.cause,
+    });
+  }
+  void reply.code(error.status);
+  if (error.type === 'invalid_auth') void reply.header('www-authenticate', 'Bearer');
+  // Under /v2 an error is its name in plain text, under /v3 an object.
+  if (request.url.startsWith('/v2/')) {
+    void reply.type('text/plain; charset=utf-8').serializer(String).send(error.message);
+    return;
+  }
+  void reply.type('application/json; charset=utf-8').serializer(JSON.stringify).send({
+    object: 'error',
+    code: error.status,
+    type: error.type,
+    message: error.message,
+    request_id: request.id,
+    fields: error.fields,
+  });
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?', 1)[0] ?? '';
+}

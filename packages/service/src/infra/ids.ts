@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from 'node:crypto';
+
+/**
+ * Gives ids of 32 lower hex digits that sort in the order they were given: 12 digits Unix time in ms, 4 digits
+ * counting within the millisecond, 16 random.
+ */
+export function idSource(now: () => number): () => string {
+  let last = 0;
+  let sequence = 0;
+  return () => {
+    const time = Math.max(now(), last);
+    sequence = time === last ? sequence + 1 : 0;
+    // A full counter or a clock that went back must not break the order: borrow from the next millisecond.
+    last = sequence > 0xffff ? time + 1 : time;
+    if (sequence > 0xffff) sequence = 0;
+    return (
+      last.toString(16).padStart(12, '0') +
+      sequence.toString(16).padStart(4, '0') +
+      randomBytes(8).toString('hex')
+    );
+  };
+}
+
+export const idPattern = /^[0-9a-f]{32}$/;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import pg from 'pg';
+import { findPostgres } from './binaries.ts';
+import { PrivateCluster } from './cluster.ts';
+import { locateCluster } from './location.ts';
+
+const scratch = await mkdtemp(join(tmpdir(), 'mbl-cluster-'));
+await chmod(scratch, 0o711);
+after(() => rm(scratch, { recursive: true, force: true }));
+
+async function query(target: object, sql: string): Promise<unknown[]> {
+  const client = new pg.Client(target);
+  await client.connect();
+  try {
+    return (await client.query(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+test('a private cluster keeps what was committed over a clean stop, a kill and a stale pid file', async () => {
+  const directory = join(scratch, 'postgres');
+  const first = new PrivateCluster({ directory });
+  let target = await first.start();
+  assert.ok(target.host.startsWith('/'), 'a unix socket');
+  assert.equal((await stat(target.host)).mode & 0o077, 0, 'nobody else may open it');
+  await query(target, 'create table t (n int); insert into t values (1)');
+  assert.deepEqual(await query(target, 'show fsync'), [{ fsync: 'on' }]);
+  assert.deepEqual(await query(target, 'show listen_addresses'), [{ listen_addresses: '' }]);
+  await first[Symbol.asyncDispose]();
+  await assert.rejects(query(target, 'select 1'), 'stopped');
+
+  const second = new PrivateCluster({ directory });
+  target = await second.start();
+  await query(target, 'insert into t values (2)');
+  const pidFile = join(directory, 'data', 'postmaster.pid');
+  process.kill(Number((await readFile(pidFile, 'utf8')).split('\n')[0]), 'SIGKILL');
+
+  const third = new PrivateCluster({ directory });
+  target = await third.start();
+  assert.deepEqual(await query(target, 'select n from t order by n'), [{ n: 1 }, { n: 2 }]);
+
+  const adopting = new PrivateCluster({ directory });
+  assert.deepEqual(await adopting.start(), target, 'a running postmaster is taken over');
+  await adopting[Symbol.asyncDispose]();
+  await assert.rejects(query(target, 'select 1'), 'stopped');
+
+  // Process 1 of another life: alive, and no postmaster.
+  await writeFile(pidFile, `1\n${join(directory, 'data')}\n1\n5432\n${target.host}\n\n  1 1\nready\n`);
+  await using fourth = new PrivateCluster({ directory });
+  assert.deepEqual(await query(await fourth.start(), 'select count(*)::int as n from t'), [{ n: 2 }]);
+});
+
+test('a directory whose name is too long for a socket gets a short one', async () => {
+  const directory = join(scratch, 'd'.repeat(90), 'postgres');
+  await using cluster = new PrivateCluster({ directory });
+  const target = await cluster.start();
+  assert.ok(Buffer.byteLength(join(target.host, '.s.PGSQL.5432')) <= 107);
+  assert.deepEqual(await query(target, 'select 1 as one'), [{ one: 1 }]);
+});
+
+test('root keeps the cluster elsewhere when the PostgreSQL user cannot reach it', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('needs root');
+  const closed = await mkdtemp(join(scratch, 'closed-'));
+  const elsewhere = join(scratch, 'elsewhere');
+  const first = await locateCluster(join(closed, 'postgres'), elsewhere);
+  assert.equal(await readlink(join(closed, 'postgres')), first.directory);
+  assert.ok(first.directory.startsWith(elsewhere));
+  assert.deepEqual(await locateCluster(join(closed, 'postgres'), elsewhere), first, 'found again');
+  assert.equal((await readdir(elsewhere)).length, 1);
+  assert.ok((await stat(elsewhere)).mode & 0o001, 'the PostgreSQL user may pass');
+});
+
+test('a missing server says which package to install', async () => {
+  await assert.rejects(findPostgres(undefined, scratch), {
+    code: 'service/postgres-missing',
+    remedy: 'Install it: apt-get install postgresql',
+  });
+  await assert.rejects(findPostgres(3), { remedy: 'Install it: apt-get install postgresql-3' });
+});

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Kysely } from 'kysely';
+import type { ApiKeyTables } from './features/api-keys/table.ts';
+import type { CertificateTables } from './features/certificates/table.ts';
+import type { DenialTables } from './features/denials/table.ts';
+import type { DeviceEventTables } from './features/device-events/table.ts';
+import type { DeviceTables } from './features/devices/table.ts';
+import type { EnrolmentTables } from './features/enrolment/table.ts';
+
+/** Every table, each declared by the feature that owns it. */
+export type Schema = ApiKeyTables &
+  CertificateTables &
+  DenialTables &
+  DeviceEventTables &
+  DeviceTables &
+  EnrolmentTables;
+
+export type Db = Kysely<Schema>;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir } from 'node:fs/promises';
+import type { Server } from 'node:net';
+import { join, resolve } from 'node:path';
+import type { CertificateAuthority } from '@mbl/trust';
+import { apiKeyRoutes } from './features/api-keys/routes.ts';
+import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
+import { ensureAuthority, issueServiceIdentity } from './features/certificates/authorities.ts';
+import { CertificateRegister } from './features/certificates/register.ts';
+import { certificateRoutes } from './features/certificates/routes.ts';
+import { Denials } from './features/denials/denials.ts';
+import { denialRoutes } from './features/denials/routes.ts';
+import { EventRecorder } from './features/device-events/recorder.ts';
+import { deviceEventRoutes } from './features/device-events/routes.ts';
+import { DeviceDirectory } from './features/devices/directory.ts';
+import { deviceRoutes } from './features/devices/routes.ts';
+import { EnrolmentCodes } from './features/enrolment/codes.ts';
+import { createEstServer } from './features/enrolment/est-server.ts';
+import { enrolmentRoutes } from './features/enrolment/routes.ts';
+import type { Context } from './context.ts';
+import { claimDatabase, type DatabaseTarget, openDatabase } from './infra/database.ts';
+import { readIfThere, writeAtomic } from './infra/files.ts';
+import { buildHttpServer } from './infra/http/server.ts';
+import { idSource } from './infra/ids.ts';
+import { authority, listen } from './infra/listen.ts';
+import { type Log, silentLog } from './infra/log.ts';
+import { migrate, readMigrations } from './infra/migrations.ts';
+import { PrivateCluster } from './infra/postgres/cluster.ts';
+import type { Schema } from './schema.ts';
+import { removeServiceFile, type ServiceFile, writeServiceFile } from './service-file.ts';
+
+/** Ports: 0 or absent is any free one. */
+export interface ListenOptions {
+  /** Address for the device-facing listeners; 127.0.0.1 when absent. */
+  readonly host?: string;
+  readonly estPort?: number;
+  readonly lwm2mPort?: number;
+  /** REST listens on 127.0.0.1 only: an API key must not cross a network in the clear. Put a TLS proxy before it. */
+  readonly httpPort?: number;
+}
+
+export interface ServiceOptions {
+  /** Holds the CA, the private PostgreSQL cluster, `service.json`. Made when missing. */
+  readonly directory: string;
+  readonly listen?: ListenOptions;
+  /** Another database than the private cluster: a `postgres://` URL. */
+  readonly databaseUrl?: string;
+  /** Signs device certificates; when absent, one is made and kept in the directory. */
+  readonly deviceCa?: CertificateAuthority;
+  /** Host names and addresses, beside service.mbl.internal, for the service's TLS certificate. */
+  readonly hosts?: readonly string[];
+  /** Unix time in milliseconds. */
+  readonly now?: () => number;
+  readonly log?: Log;
+}
+
+export interface Service extends AsyncDisposable {
+  readonly file: ServiceFile;
+}
+
+const httpHost = '127.0.0.1';
+
+/**
+ * Starts the service and resolves when it accepts devices and requests. Disposing it ends connections, writes presence down,
+ * stops the private cluster and removes `service.json`. Throws `MblError`; then nothing is left running.
+ */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  await using starting = new AsyncDisposableStack();
+  const directory = resolve(options.directory);
+  const log = options.log ?? silentLog;
+  const now = options.now ?? Date.now;
+  const newId = idSource(now);
+  await mkdir(directory, { recursive: true });
+
+  const target = await databaseTarget(options, directory, starting);
+  const database = starting.use(openDatabase<Schema>(target, log));
+  const { db } = database;
+  starting.use(await claimDatabase(database.pool));
+  const applied = await migrate(database.pool, await readMigrations(join(import.meta.dirname, 'features')));
+  if (applied.length > 0) log.info('Migrated the database', { applied });
+
+  const accountId = await ensureAccount(db, newId, now);
+  const context: Context = { db, accountId, now, newId, log };
+  const keys = new ApiKeys(context);
+  const apiKey = await bootstrapKey(keys, directory);
+  const caDirectory = join(directory, 'ca');
+  const serviceCa = await ensureAuthority(caDirectory, 'service-ca', 'MBL service CA');
+  const deviceCa = options.deviceCa ?? (await ensureAuthority(caDirectory, 'device-ca', 'MBL device CA'));
+  const host = options.listen?.host ?? '127.0.0.1';
+  const identity = await issueServiceIdentity(
+    serviceCa,
+    [host, ...(options.hosts ?? [])].filter(isCertifiable),
+    now(),
+  );
+
+  const events = new EventRecorder(context, () => {});
+  const disconnect = (): void => {};
+  const directoryOfDevices = new DeviceDirectory(context, events);
+  const register = new CertificateRegister(context, events, deviceCa);
+  const denials = new Denials(context, events);
+  const codes = new EnrolmentCodes(context, { directory: directoryOfDevices, register, events, disconnect });
+
+  const app = await buildHttpServer({
+    newId,
+    log,
+    authenticate: async (token) => (await keys.verify(token))?.id,
+    routes(app) {
+      apiKeyRoutes(app, context, keys);
+      deviceRoutes(app, context, { directory: directoryOfDevices, disconnect, lastSeen: () => undefined });
+      certificateRoutes(app, context, directoryOfDevices, register, disconnect);
+      enrolmentRoutes(app, context, codes);
+      denialRoutes(app, context);
+      deviceEventRoutes(app, context);
+    },
+  });
+  await app.ready();
+  starting.defer(() => app.close());
+  const est = createEstServer(context, {
+    identity,
+    serviceCa: serviceCa.certificate,
+    register,
+    codes,
+    denials,
+    events,
+  });
+  starting.defer(() => closed(est));
+
+  const ports = {
+    http: await listen(app.server, 'HTTP', httpHost, options.listen?.httpPort ?? 0),
+    est: await listen(est, 'EST', host, options.listen?.estPort ?? 0),
+    lwm2m: 0,
+  };
+  const file: ServiceFile = {
+    version: 1,
+    pid: process.pid,
+    startedAt: new Date(now()).toISOString(),
+    http: `http://${authority(httpHost, ports.http)}`,
+    est: `https://${authority(local(host), ports.est)}`,
+    lwm2m: `coaps+tcp://${authority(local(host), ports.lwm2m)}`,
+    ports,
+    apiKey,
+    trust: join(caDirectory, 'service-ca.pem'),
+  };
+  await writeServiceFile(directory, file);
+  starting.defer(() => removeServiceFile(directory));
+  log.info('Ready', { http: file.http, est: file.est, lwm2m: file.lwm2m });
+  const running = starting.move();
+  return { file, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+async function databaseTarget(
+  options: ServiceOptions,
+  directory: string,
+  starting: AsyncDisposableStack,
+): Promise<DatabaseTarget> {
+  if (options.databaseUrl !== undefined) return options.databaseUrl;
+  const cluster = starting.use(new PrivateCluster({ directory: join(directory, 'postgres') }));
+  return cluster.start();
+}
+
+/** The key that comes with the service: kept beside it, so that a restart does not end what was configured with it. */
+async function bootstrapKey(keys: ApiKeys, directory: string): Promise<string> {
+  const path = join(directory, 'api-key');
+  const known = (await readIfThere(path))?.trim();
+  const key = await keys.bootstrap('bootstrap', known);
+  if (key !== known) await writeAtomic(path, `${key}\n`, 0o600);
+  return key;
+}
+
+/** The unspecified address stands for all, and is nobody's name. */
+function isCertifiable(host: string): boolean {
+  return host !== '0.0.0.0' && host !== '::';
+}
+
+function local(host: string): string {
+  return isCertifiable(host) ? host : '127.0.0.1';
+}
+
+async function closed(server: Server & { closeAllConnections?: () => void }): Promise<void> {
+  await new Promise<void>((done) => {
+    server.close(() => done());
+    server.closeAllConnections?.();
+  });
+}
