@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+export { type ConnectStreamOptions, connectStream } from './bindings/connect-stream.ts';
+export * from './codes.ts';
+export { CoapError, type CoapErrorCode, type CoapErrorOptions } from './errors.ts';
+export { type CoapLimits, DEFAULT_LIMITS } from './exchange/limits.ts';
+export type { PeerOptions } from './exchange/peer-options.ts';
+export * from './message/block.ts';
+export type { CoapMessage, MessageLimits } from './message/message.ts';
+export * from './message/option-registry.ts';
+export * from './message/option-values.ts';
+export { decodeTcpFrame, encodeTcpFrame, TcpFrameSplitter } from './message/tcp-frame.ts';
+export { decodeUdpMessage, encodeUdpMessage, MessageType, type UdpMessage } from './message/udp-message.ts';
 export type { CoapOption, CoapOptions } from './options.ts';
 export type {
   ClientObservation,
@@ -11,3 +22,7 @@ export type {
   RequestHandler,
   RequestOptions,
 } from './peer.ts';
+export { type Clock, systemClock, type Timer } from './runtime/clock.ts';
+export { type Random, systemRandom } from './runtime/random.ts';
+export type { KeepAliveOptions } from './tcp/keep-alive.ts';
+export { type StreamTransport, TcpSession, type TcpSessionOptions } from './tcp/tcp-session.ts';

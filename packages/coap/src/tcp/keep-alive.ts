@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CoapError } from '../errors.ts';
+import type { Clock, Timer } from '../runtime/clock.ts';
+
+export interface KeepAliveOptions {
+  /** Silence after which a Ping is sent, in milliseconds. */
+  intervalMs: number;
+  /** How long the peer then has to send anything at all, its Pong first, in milliseconds. */
+  timeoutMs: number;
+}
+
+/** Tells a silent peer from a dead one (RFC 8323 §5.4). Any byte received counts: a Pong may queue behind a body. */
+export class KeepAlive {
+  readonly #clock: Clock;
+  readonly #options: KeepAliveOptions;
+  readonly #actions: { ping(): void; dead(error: CoapError): void };
+  #lastHeard = 0;
+  #timer: Timer | undefined;
+
+  constructor(
+    clock: Clock,
+    options: KeepAliveOptions,
+    actions: { ping(): void; dead(error: CoapError): void },
+  ) {
+    this.#clock = clock;
+    this.#options = options;
+    this.#actions = actions;
+  }
+
+  start(): void {
+    this.alive();
+    this.#watch(this.#options.intervalMs);
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  /** Something came from the peer. */
+  alive(): void {
+    this.#lastHeard = this.#clock.now();
+  }
+
+  /** Moving one long timer is cheaper than setting one for each chunk. */
+  #watch(delayMs: number): void {
+    this.#timer = this.#clock.schedule(delayMs, () => {
+      const rest = this.#lastHeard + this.#options.intervalMs - this.#clock.now();
+      if (rest > 0) return this.#watch(rest);
+      this.#probe();
+    });
+  }
+
+  #probe(): void {
+    const { timeoutMs, intervalMs } = this.#options;
+    const askedAt = this.#clock.now();
+    this.#timer = this.#clock.schedule(timeoutMs, () => {
+      if (this.#lastHeard > askedAt) return this.#watch(intervalMs);
+      this.#actions.dead(
+        new CoapError('coap/keep-alive', `the peer did not answer a ping within ${timeoutMs} ms`, {
+          details: { intervalMs, timeoutMs },
+        }),
+      );
+    });
+    this.#actions.ping();
+  }
+}
