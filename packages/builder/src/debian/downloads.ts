@@ -8,8 +8,8 @@ import { MblError } from '@mbl/trust';
 
 /** A file that is known by its SHA-256 (64 hex) before it is fetched. */
 export interface Wanted {
-  /** What a person knows it by: `systemd_257.9-1~deb13u1_arm64.deb`. */
-  readonly name: string;
+  /** Where an archive keeps it; the last part is what a person knows it by. */
+  readonly path: string;
   readonly sha256: string;
   /** Bytes; 0 when not known. */
   readonly size: number;
@@ -61,7 +61,7 @@ export class Downloads {
       const actual = await hashIfThere(path);
       if (actual === item.sha256) continue;
       if (actual !== undefined) {
-        options.log?.(`The cached file ${path} (${item.name}) is corrupt; it is fetched again.`);
+        options.log?.(`The cached file ${path} (${fileName(item)}) is corrupt; it is fetched again.`);
         await rm(path, { force: true });
       }
       missing.set(item.sha256, { wanted: item, target: `${path}.${process.pid}.part` });
@@ -82,11 +82,11 @@ export class Downloads {
       const absent: string[] = [];
       for (const { wanted, target } of missing) {
         const actual = await hashIfThere(target);
-        if (actual === undefined) absent.push(wanted.name);
+        if (actual === undefined) absent.push(fileName(wanted));
         else if (actual !== wanted.sha256)
           throw new MblError(
             'builder/download-corrupt',
-            `${wanted.name} came with SHA-256 ${actual} instead of ${wanted.sha256}.`,
+            `${fileName(wanted)} came with SHA-256 ${actual} instead of ${wanted.sha256}.`,
             { remedy: 'Run the build again; if it stays, use another mirror (MBL_DEBIAN_MIRROR).' },
           );
         else await rename(target, this.path(wanted.sha256));
@@ -101,6 +101,10 @@ export class Downloads {
     }
   }
 }
+
+/** `systemd_257.9-1_arm64.deb` */
+export const fileName = ({ path }: { readonly path: string }): string =>
+  path.slice(path.lastIndexOf('/') + 1);
 
 const listNames = (names: readonly string[]): string =>
   names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ');

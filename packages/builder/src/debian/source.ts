@@ -5,17 +5,10 @@ import { MblError } from '@mbl/trust';
 import { Apt } from './apt.ts';
 import { runCommand } from './command.ts';
 import { parseControl } from './control.ts';
-import { Downloads, type ObtainOptions, type Wanted } from './downloads.ts';
+import type { LockedFile, LockedSource } from '../recipes/lock.ts';
+import { Downloads, fileName, type ObtainOptions } from './downloads.ts';
+import { mirrorOf } from './packages.ts';
 import { type DebianMirrors, findMirrors } from './mirror.ts';
-
-/** A source package as the lock keeps it. */
-export interface SourcePackage {
-  readonly name: string;
-  readonly version: string;
-  readonly suite: string;
-  /** The `.dsc`, the upstream tarballs, the Debian tarball. `path` is below the mirror's base. */
-  readonly files: readonly (Wanted & { readonly path: string })[];
-}
 
 export interface SourceOptions extends ObtainOptions {
   /** The cache folder (downloads and apt's state). */
@@ -29,7 +22,7 @@ export const resolveSource = async (
   name: string,
   suite: string,
   options: SourceOptions,
-): Promise<SourcePackage> => {
+): Promise<LockedSource> => {
   const mirrors = options.mirrors ?? (await findMirrors());
   const { cache, signal } = options;
   const apt = new Apt({ cache, mirrors, suite, kind: 'source', architecture: 'arm64', signal });
@@ -49,17 +42,16 @@ export const resolveSource = async (
     .map((line) => line.trim().split(/\s+/))
     .filter((fields) => fields.length === 3 && !/[/]/.test(fields[2] ?? '/'))
     .map(([sha256 = '', size = '', file = '']) => ({
-      name: file,
+      path: `${folder}/${file}`,
       sha256,
       size: Number(size),
-      path: `${folder}/${file}`,
     }));
   return { name, version: newest.get('Version') ?? '', suite, files };
 };
 
 /** The paths (by file name) of a source package's files in the cache, fetched when needed, hashes checked. Works offline when cached. */
 export const downloadSource = async (
-  source: SourcePackage,
+  source: LockedSource,
   options: SourceOptions,
 ): Promise<Map<string, string>> => {
   const { cache, signal } = options;
@@ -76,18 +68,16 @@ export const downloadSource = async (
         architecture: 'arm64',
         signal,
       });
-      const base = (path: string): string =>
-        path.startsWith('pool/updates/') ? mirrors.security : mirrors.main;
-      await apt.fetcher<Wanted & { uri: string }>()(
+      await apt.fetcher<LockedFile & { uri: string }>()(
         missing.map(({ wanted, target }) => ({
           target,
-          wanted: { ...wanted, uri: `${base(wanted.path)}/${wanted.path}` },
+          wanted: { ...wanted, uri: `${mirrorOf(wanted, mirrors)}/${wanted.path}` },
         })),
       );
     },
     options,
   );
-  return new Map([...found].map(([file, path]) => [file.name, path]));
+  return new Map([...found].map(([file, path]) => [fileName(file), path]));
 };
 
 /** `resolveSource` and `downloadSource` in one: what is needed without a lock. */
@@ -95,7 +85,7 @@ export const fetchSource = async (
   name: string,
   suite: string,
   options: SourceOptions,
-): Promise<SourcePackage & { readonly paths: ReadonlyMap<string, string> }> => {
+): Promise<LockedSource & { readonly paths: ReadonlyMap<string, string> }> => {
   const source = await resolveSource(name, suite, options);
   return { ...source, paths: await downloadSource(source, options) };
 };

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { Apt } from './apt.ts';
+import { parseControl, type Stanza } from './control.ts';
+import type { LockedPackage } from '../recipes/lock.ts';
+import { Downloads, type ObtainOptions } from './downloads.ts';
+import { type DebianMirrors, findMirrors } from './mirror.ts';
+
+export type Architecture = 'arm64' | 'amd64';
+
+export interface PackageRequest {
+  /** `trixie`; its `-updates` and `-security` come with it. */
+  readonly suite: string;
+  readonly architecture: Architecture;
+  /** Package names; `name-` keeps a package out that a dependency's first choice would bring. */
+  readonly packages: readonly string[];
+}
+
+export interface PackageOptions extends ObtainOptions {
+  /** The cache folder (downloads and apt's state). */
+  readonly cache: string;
+  /** Default: found on this machine. */
+  readonly mirrors?: DebianMirrors;
+}
+
+/**
+ * What apt would install on an empty system for a request: the packages and their dependencies, no recommends. Sorted by name. Throws
+ * `builder/unknown-package`, `builder/unmet-dependencies` and what `Apt.update` throws.
+ */
+export const resolvePackages = async (
+  request: PackageRequest,
+  options: PackageOptions,
+): Promise<LockedPackage[]> => {
+  const mirrors = options.mirrors ?? (await findMirrors());
+  const { suite, architecture, packages } = request;
+  for (const name of packages) if (!/^[a-z0-9][a-z0-9+.-]*$/.test(name)) throw unknownPackage(name, suite);
+  if (packages.length === 0) return [];
+  options.progress?.(undefined, `resolving ${packages.length} packages`);
+  const { cache, signal } = options;
+  const apt = new Apt({ cache, mirrors, suite, architecture, kind: 'binary', signal });
+  const simulated = await apt.run('apt-get', ['install', '--simulate', '--yes', ...packages], true);
+  if (simulated.status !== 0) throw solverError(simulated.stderr + simulated.stdout.toString(), suite);
+  // "Inst name (version origin [arch])", with "[installed version]" never there: the system is empty.
+  const chosen = [...simulated.stdout.toString().matchAll(/^Inst (\S+) \((\S+) [^)]*\[(\w+)\]\)/gm)].map(
+    ([, name = '', version = '']) => `${name.replace(/:.*/, '')}=${version}`,
+  );
+  const shown = await apt.run('apt-cache', ['show', ...chosen]);
+  const found = new Map<string, LockedPackage>();
+  for (const stanza of parseControl(shown.stdout.toString())) {
+    const parsed = fromStanza(stanza, suite);
+    // The same version may stand in two archives (a security update that a point release took over): the first is apt's choice.
+    if (parsed && !found.has(parsed.name)) found.set(parsed.name, parsed);
+  }
+  const lost = chosen.filter((entry) => !found.has(entry.replace(/=.*/, '')));
+  if (lost.length > 0 || found.size === 0)
+    throw new MblError('builder/mirror', `The index of the mirror does not describe ${lost.join(', ')}.`, {
+      remedy: 'Run the build again; if it stays, use another mirror (MBL_DEBIAN_MIRROR).',
+    });
+  return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+};
+
+/** The cache paths of packages, by package name, each checked by hash; missing ones are fetched. Works offline when all are cached. */
+export const downloadPackages = async (
+  packages: readonly LockedPackage[],
+  request: Pick<PackageRequest, 'suite' | 'architecture'>,
+  options: PackageOptions,
+): Promise<Map<string, string>> => {
+  const { cache, signal } = options;
+  const found = await new Downloads(join(cache, 'downloads')).obtain(
+    packages,
+    async (missing) => {
+      const mirrors = options.mirrors ?? (await findMirrors());
+      const apt = new Apt({ cache, mirrors, ...request, kind: 'binary', signal });
+      await apt.fetcher<LockedPackage & { uri: string }>()(
+        missing.map(({ wanted, target }) => ({
+          target,
+          wanted: { ...wanted, uri: `${mirrorOf(wanted, mirrors)}/${wanted.path}` },
+        })),
+      );
+    },
+    options,
+  );
+  return new Map([...found].map(([file, path]) => [file.name, path]));
+};
+
+/** Debian's security archive keeps its files below `pool/updates`, the main archive never. */
+const isSecurity = ({ path }: { readonly path: string }): boolean => path.startsWith('pool/updates/');
+
+/** The mirror that serves a file of the lock. */
+export const mirrorOf = (file: { readonly path: string }, mirrors: DebianMirrors): string =>
+  isSecurity(file) ? mirrors.security : mirrors.main;
+
+const fromStanza = (stanza: Stanza, suite: string): LockedPackage | undefined => {
+  const name = stanza.get('Package');
+  const version = stanza.get('Version');
+  const sha256 = stanza.get('SHA256');
+  const path = stanza.get('Filename')?.replace(/^\.\//, '');
+  if (!name || !version || !sha256 || !path) return undefined;
+  const source = /^(\S+)(?:\s+\((\S+)\))?/.exec(stanza.get('Source') ?? '');
+  return {
+    name,
+    version,
+    architecture: stanza.get('Architecture') ?? 'all',
+    suite: isSecurity({ path }) ? `${suite}-security` : suite,
+    path,
+    sha256,
+    size: Number(stanza.get('Size')),
+    ...(source ? { source: `${source[1]} ${source[2] ?? version}` } : {}),
+  };
+};
+
+const unknownPackage = (name: string, suite: string): MblError =>
+  new MblError('builder/unknown-package', `Debian ${suite} has no package "${name}".`, {
+    remedy: `Correct the name in the image or the layer; https://packages.debian.org/${suite}/ lists what there is.`,
+    details: { package: name },
+  });
+
+const solverError = (text: string, suite: string): MblError => {
+  const unknown = /Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate/.exec(
+    text,
+  );
+  if (unknown) return unknownPackage(unknown[1] ?? unknown[2] ?? '', suite);
+  const errors = text.split('\n').filter((line) => /^E: |Depends:|Conflicts:|Breaks:/.test(line));
+  return new MblError(
+    'builder/unmet-dependencies',
+    `apt cannot install these packages together:\n${errors.join('\n')}`,
+    {
+      remedy: 'Take one of the packages named above out of the image or the layer.',
+    },
+  );
+};
