@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Code } from './codes.ts';
+import { Code } from '@mbl/coap';
 import { Lwm2mError } from './errors.ts';
 
 /** What came with an Execute (LwM2M Core 1.1 §6.3.5): the raw text, and its arguments 0..9 where it has that form. */

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-export type { Client, InstanceFactory, ClientOptions, ClientState } from './client/options.ts';
+export { Lwm2mClient } from './client/client.ts';
 export type { ObjectInstance } from './client/instance.ts';
 export type { ReportingInstance, Resource, ResourceHandlers } from './client/object-instance.ts';
 export { objectInstance } from './client/object-instance.ts';
+export type { ClientOptions, ClientState, InstanceFactory } from './client/options.ts';
 export type { ServerObjectOptions } from './client/server-object.ts';
 export { serverObject } from './client/server-object.ts';
-export type { Clock, Timer } from './clock.ts';
+export { decodeNodes, decodePaths, encodeNodes, encodePaths } from './codecs/codecs.ts';
 export type { Link } from './codecs/link-format.ts';
+export { decodeLinks, encodeLinks, linkPath } from './codecs/link-format.ts';
+export { textToValue, valueToText } from './codecs/text.ts';
 export type { Lwm2mErrorOptions } from './errors.ts';
 export { Lwm2mError } from './errors.ts';
 export type { ExecuteArguments } from './execute-arguments.ts';
@@ -16,20 +19,20 @@ export type { Node } from './node.ts';
 export type { Path, PathLike } from './path.ts';
 export { formatPath, isWithin, parsePath } from './path.ts';
 export type {
-  Management,
   NotificationAttributes,
   Observation,
   RawRequest,
   ReadOptions,
   WriteOptions,
 } from './server/management.ts';
+export { Management } from './server/management.ts';
 export type {
   DeregistrationReason,
   RegisterRequest,
   RegistrationChanges,
-  Server,
   ServerOptions,
 } from './server/options.ts';
-export type { Registration } from './server/registration.ts';
-export type { Lwm2mResponse } from './server/response.ts';
+export { Registration } from './server/registration.ts';
+export { Lwm2mResponse } from './server/response.ts';
+export { Lwm2mServer } from './server/server.ts';
 export type { Lwm2mValue, ObjectLink, ResourceType, ResourceValue } from './values.ts';

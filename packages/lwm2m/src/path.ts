@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Code } from './codes.ts';
+import { Code } from '@mbl/coap';
 import { Lwm2mError } from './errors.ts';
 
 /** Object, object instance, resource, resource instance: 0 to 4 identifiers, each 0..65534 (LwM2M Core 1.1 §7.3). */

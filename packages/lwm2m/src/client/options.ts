@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CoapPeer, RequestHandler, RequestOptions } from '@mbl/coap';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '@mbl/coap';
 import type { ObjectModel } from '../model/model.ts';
 import type { ResourceValue } from '../values.ts';
 import type { ObjectInstance } from './instance.ts';
@@ -33,19 +32,4 @@ export interface ClientOptions {
   onState?: (state: ClientState) => void;
   /** How long Register, Update and Deregister wait for an answer, in milliseconds; 30 000 where left out. */
   timeoutMs?: number;
-}
-
-/**
- * What `Lwm2mClient` offers. The peer's connection is made with `handler`, then attached:
- * `const peer = connectStream(socket, { handler: client.handler }); await client.attach(peer);`
- */
-export interface Client extends AsyncDisposable {
-  readonly handler: RequestHandler;
-  /** Registers over this peer, instead of an earlier one. Rejects when refused, unanswered or aborted. */
-  attach(peer: CoapPeer, options?: RequestOptions): Promise<void>;
-  update(options?: RequestOptions): Promise<void>;
-  deregister(options?: RequestOptions): Promise<void>;
-  /** Adds or removes an instance; the server hears of it by an update. */
-  add(instance: ObjectInstance): void;
-  remove(objectId: number, instanceId: number): void;
 }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { RequestOptions } from '@mbl/coap';
+import type { CoapPeer, CoapRequest, RequestOptions } from '@mbl/coap';
+import { Code, ContentFormat, locationPath } from '@mbl/coap';
+import { encodeNodes, encodePaths } from '../codecs/codecs.ts';
 import type { Link } from '../codecs/link-format.ts';
+import { decodeLinks } from '../codecs/link-format.ts';
+import { message } from '../messages.ts';
+import type { ObjectModel } from '../model/model.ts';
 import type { Node } from '../node.ts';
-import type { PathLike } from '../path.ts';
+import type { Path, PathLike } from '../path.ts';
+import { toPath } from '../path.ts';
 import type { Lwm2mValue } from '../values.ts';
-import type { Lwm2mResponse } from './response.ts';
+import { Lwm2mResponse } from './response.ts';
 
 export interface RawRequest {
   /** A CoAP method code: GET is 1. */
@@ -46,28 +52,129 @@ export interface Observation {
 /**
  * The Device Management and Information Reporting interfaces towards one client (LwM2M Core 1.1 §6.3, §6.4). An answer
  * that is no success throws `lwm2m/refused` with its code as `status`; `request` and `observe` hand it over instead.
+ * What the connection does wrong throws `CoapError`.
  */
-export interface Management {
-  read(path: PathLike, options?: ReadOptions): Promise<Node[]>;
-  readComposite(paths: readonly PathLike[], options?: ReadOptions): Promise<Node[]>;
-  /** A resource takes one value; an object instance takes nodes. */
-  write(path: PathLike, value: Lwm2mValue | readonly Node[], options?: WriteOptions): Promise<void>;
-  execute(path: PathLike, args?: string, options?: RequestOptions): Promise<void>;
+export class Management {
+  readonly #peer: () => CoapPeer;
+  readonly #model: ObjectModel;
+  readonly #root: () => string;
+
+  /** `root` is the client's alternate path, `/` for most (LwM2M Core 1.1 §6.2.1). */
+  constructor(peer: () => CoapPeer, model: ObjectModel, root: () => string = () => '/') {
+    this.#peer = peer;
+    this.#model = model;
+    this.#root = root;
+  }
+
+  async read(path: PathLike, { accept, ...options }: ReadOptions = {}): Promise<Node[]> {
+    return (await this.request({ method: Code.GET, path, ...given({ accept }) }, options)).nodes();
+  }
+
+  async readComposite(paths: readonly PathLike[], { accept, ...options }: ReadOptions = {}): Promise<Node[]> {
+    const format = accept ?? ContentFormat.SENML_CBOR;
+    const payload = encodePaths(format, paths.map(toPath));
+    const request = { method: Code.FETCH, path: '/', payload, contentFormat: format, accept: format };
+    return (await this.request(request, options)).nodes();
+  }
+
+  /** A resource takes one value; an object instance, and a multiple resource, nodes. */
+  async write(
+    path: PathLike,
+    value: Lwm2mValue | readonly Node[],
+    { contentFormat, mode = 'replace', ...options }: WriteOptions = {},
+  ): Promise<void> {
+    const target = toPath(path);
+    const nodes = isNodes(value) ? value : [{ path: target, value }];
+    const format = contentFormat ?? this.#writeFormat(nodes, target);
+    const payload = encodeNodes(format, nodes, target, this.#model);
+    const method = mode === 'replace' ? Code.PUT : Code.POST;
+    (await this.request({ method, path: target, payload, contentFormat: format }, options)).check();
+  }
+
+  async execute(path: PathLike, args = '', options?: RequestOptions): Promise<void> {
+    const payload = new TextEncoder().encode(args);
+    const format = args === '' ? {} : { contentFormat: ContentFormat.TEXT };
+    (await this.request({ method: Code.POST, path, payload, ...format }, options)).check();
+  }
+
   /** Answers the path of the new instance. */
-  create(objectId: number, nodes: readonly Node[], options?: WriteOptions): Promise<string>;
-  delete(path: PathLike, options?: RequestOptions): Promise<void>;
-  discover(path: PathLike, options?: RequestOptions): Promise<Link[]>;
-  writeAttributes(
+  async create(
+    objectId: number,
+    nodes: readonly Node[],
+    { contentFormat = ContentFormat.SENML_JSON, ...options }: WriteOptions = {},
+  ): Promise<Path> {
+    const payload = encodeNodes(contentFormat, nodes, [objectId], this.#model);
+    const request = this.#message({ method: Code.POST, path: [objectId], payload, contentFormat });
+    const response = await this.#peer().request(request, options);
+    new Lwm2mResponse(response, [objectId], this.#model).check();
+    const location = locationPath(response.options);
+    const [instance = []] =
+      location.length === 0 ? nodes.map(({ path }) => path.slice(0, 2)) : [toPath(location.join('/'))];
+    return instance;
+  }
+
+  async delete(path: PathLike, options?: RequestOptions): Promise<void> {
+    (await this.request({ method: Code.DELETE, path }, options)).check();
+  }
+
+  async discover(path: PathLike, options?: RequestOptions): Promise<Link[]> {
+    const response = await this.request({ method: Code.GET, path, accept: ContentFormat.LINK }, options);
+    return decodeLinks(response.check().payload);
+  }
+
+  async writeAttributes(
     path: PathLike,
     attributes: NotificationAttributes,
     options?: RequestOptions,
-  ): Promise<void>;
+  ): Promise<void> {
+    const query = Object.entries(attributes).map(([name, value]) =>
+      value === null ? name : `${name}=${value}`,
+    );
+    (await this.request({ method: Code.PUT, path, query }, options)).check();
+  }
+
   /** The listener gets every notification, the one with an error code that ends the observation included. */
-  observe(
+  async observe(
     path: PathLike,
     listener: (notification: Lwm2mResponse) => void,
-    options?: ReadOptions,
-  ): Promise<Observation>;
+    { accept, ...options }: ReadOptions = {},
+  ): Promise<Observation> {
+    const target = toPath(path);
+    const observation = await this.#peer().observe(
+      this.#message({ method: Code.GET, path: target, ...given({ accept }) }),
+      (response) => listener(new Lwm2mResponse(response, target, this.#model)),
+      options,
+    );
+    return {
+      first: new Lwm2mResponse(observation.first, target, this.#model),
+      cancel: () => observation.cancel(),
+    };
+  }
+
   /** Any request; the answer whatever its code. */
-  request(request: RawRequest, options?: RequestOptions): Promise<Lwm2mResponse>;
+  async request(request: RawRequest, options?: RequestOptions): Promise<Lwm2mResponse> {
+    const response = await this.#peer().request(this.#message(request), options);
+    return new Lwm2mResponse(response, toPath(request.path), this.#model);
+  }
+
+  #message({ method, path, ...parts }: RawRequest): CoapRequest {
+    const root = this.#root()
+      .split('/')
+      .filter((segment) => segment !== '');
+    return message(method, { ...parts, path: [...root, ...toPath(path).map(String)] });
+  }
+
+  #writeFormat(nodes: readonly Node[], target: Path): number {
+    const [node] = nodes;
+    if (nodes.length !== 1 || node?.path.length !== target.length) return ContentFormat.SENML_JSON;
+    return node.value instanceof Uint8Array ? ContentFormat.OCTET_STREAM : ContentFormat.TEXT;
+  }
+}
+
+function isNodes(value: Lwm2mValue | readonly Node[]): value is readonly Node[] {
+  return Array.isArray(value);
+}
+
+function given(options: { accept: number | undefined }): { accept?: number } {
+  return options.accept === undefined ? {} : { accept: options.accept };
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CoapPeer, RequestHandler } from '@mbl/coap';
-import type { Clock } from '../clock.ts';
+import type { Clock, CoapPeer } from '@mbl/coap';
 import type { Link } from '../codecs/link-format.ts';
 import type { ObjectModel } from '../model/model.ts';
 import type { Registration } from './registration.ts';
@@ -35,19 +34,10 @@ export interface ServerOptions<Identity> {
   authorize(request: RegisterRequest, identity: Identity, peer: CoapPeer): void | Promise<void>;
   /** The path of a new registration, for example `rd/0199aabb`: what updates are sent to. Unique for each registration. */
   location(request: RegisterRequest, identity: Identity): string;
+  /** Awaited before the client is answered; throwing refuses the registration. */
   onRegister?(registration: Registration<Identity>): void | Promise<void>;
   onUpdate?(registration: Registration<Identity>, changes: RegistrationChanges): void | Promise<void>;
   onDeregister?(registration: Registration<Identity>, reason: DeregistrationReason): void;
   model?: ObjectModel;
   clock?: Clock;
-}
-
-/** What `Lwm2mServer` offers. */
-export interface Server<Identity> extends Disposable {
-  /** The registration interface for one connection whose peer proved `identity`: `/rd` and what lies below it. */
-  handler(identity: Identity): RequestHandler;
-  readonly registrations: Iterable<Registration<Identity>>;
-  registration(endpoint: string): Registration<Identity> | undefined;
-  /** Forgets a registration, for example when its connection closed. */
-  remove(endpoint: string): void;
 }

@@ -1,20 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CoapPeer } from '@mbl/coap';
 import type { Link } from '../codecs/link-format.ts';
-import type { Management } from './management.ts';
+import { linkPath } from '../codecs/link-format.ts';
+import type { ObjectModel } from '../model/model.ts';
+import type { Path } from '../path.ts';
+import { Management } from './management.ts';
+import type { RegisterRequest, RegistrationChanges } from './options.ts';
+
+export interface RegistrationInit<Identity> {
+  request: RegisterRequest;
+  identity: Identity;
+  location: string;
+  peer: CoapPeer;
+  model: ObjectModel;
+}
 
 /** One registered client: what it said, and the operations on it. */
-export interface Registration<Identity> extends Management {
-  readonly endpoint: string;
+export class Registration<Identity> extends Management {
+  /** The registration as it is now, updates included. */
+  info: RegisterRequest;
   readonly identity: Identity;
   /** For example `rd/0199aabb`. */
   readonly location: string;
-  readonly version: string;
-  readonly parameters: ReadonlyMap<string, string>;
+  /** The connection of the latest Register or Update. */
+  peer: CoapPeer;
+
+  constructor({ request, identity, location, peer, model }: RegistrationInit<Identity>) {
+    super(
+      () => this.peer,
+      model,
+      () => this.root,
+    );
+    this.info = request;
+    this.identity = identity;
+    this.location = location;
+    this.peer = peer;
+  }
+
+  get endpoint(): string {
+    return this.info.endpoint;
+  }
+
   /** Seconds. */
-  readonly lifetime: number;
-  readonly binding: string;
-  readonly queueMode: boolean;
-  readonly objects: readonly Link[];
-  readonly peer: CoapPeer;
+  get lifetime(): number {
+    return this.info.lifetime;
+  }
+
+  get binding(): string {
+    return this.info.binding;
+  }
+
+  get version(): string {
+    return this.info.version;
+  }
+
+  get queueMode(): boolean {
+    return this.info.queueMode;
+  }
+
+  get parameters(): ReadonlyMap<string, string> {
+    return this.info.parameters;
+  }
+
+  /** The links of the registration as they came. */
+  get objects(): readonly Link[] {
+    return this.info.objects;
+  }
+
+  /** The client's alternate path: the target of the link with `rt="oma.lwm2m"` (LwM2M Core 1.1 §6.2.1). */
+  get root(): string {
+    const link = this.objects.find(({ attributes }) => attributes.get('rt') === 'oma.lwm2m');
+    return link?.target ?? '/';
+  }
+
+  /** The LwM2M paths among the links: objects, instances, and the resources that some clients list. */
+  get paths(): Path[] {
+    return this.objects
+      .map((link) => linkPath(link, this.root))
+      .filter((path) => path !== undefined && path.length > 0)
+      .map((path) => path ?? []);
+  }
+
+  apply({ lifetime, binding, objects, peer }: RegistrationChanges): void {
+    this.info = {
+      ...this.info,
+      ...(lifetime !== undefined && { lifetime }),
+      ...(binding !== undefined && { binding }),
+      ...(objects !== undefined && { objects }),
+    };
+    if (peer !== undefined) this.peer = peer;
+  }
 }

@@ -1,11 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { CoapResponse } from '@mbl/coap';
+import { ContentFormat, contentFormat, formatCode, isSuccessCode } from '@mbl/coap';
+import { decodeNodes } from '../codecs/codecs.ts';
+import { Lwm2mError } from '../errors.ts';
+import type { ObjectModel } from '../model/model.ts';
 import type { Node } from '../node.ts';
+import type { Path } from '../path.ts';
+import { formatPath } from '../path.ts';
 
 /** What a client answered or notified: the bytes as they came, and what they mean. */
-export interface Lwm2mResponse {
+export class Lwm2mResponse {
   readonly code: number;
   readonly contentFormat: number | undefined;
   readonly payload: Uint8Array;
+  readonly #path: Path;
+  readonly #model: ObjectModel;
+
+  constructor(response: CoapResponse, path: Path, model: ObjectModel) {
+    this.code = response.code;
+    this.contentFormat = contentFormat(response.options);
+    this.payload = response.payload;
+    this.#path = path;
+    this.#model = model;
+  }
+
+  get ok(): boolean {
+    return isSuccessCode(this.code);
+  }
+
+  /** Throws `lwm2m/refused` with the code as `status` when it is no success. */
+  check(): this {
+    if (this.ok) return this;
+    const said = new TextDecoder().decode(this.payload.subarray(0, 200));
+    throw new Lwm2mError(
+      'lwm2m/refused',
+      `the client answered ${formatPath(this.#path)} with ${formatCode(this.code)}${said === '' ? '' : `: ${said}`}`,
+      { status: this.code },
+    );
+  }
+
   /** The values in the payload. Throws `Lwm2mError` when the code is no success or the bytes are not of the format. */
-  nodes(): Node[];
+  nodes(): Node[] {
+    this.check();
+    return decodeNodes(this.contentFormat ?? ContentFormat.TEXT, this.payload, this.#path, this.#model);
+  }
 }
