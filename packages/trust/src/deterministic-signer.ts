@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { p256 } from '@noble/curves/nist.js';
 import { MblError } from './errors.ts';
+import type { KeyRef } from './keys/key-set.ts';
 import { algorithmOf, memorySigner, type Signer } from './signer.ts';
 
 /**
@@ -25,4 +27,10 @@ export function deterministicSigner(key: KeyObject): Signer {
 /** SubjectPublicKeyInfo of a signer as DER. */
 export async function publicKeyDer(signer: Signer): Promise<Buffer> {
   return createPublicKey(await signer.publicKey()).export({ type: 'spki', format: 'der' });
+}
+
+/** The signer for a build: deterministic where the key is in a file; a token signs as it can. */
+export async function buildSigner(key: KeyRef): Promise<Signer> {
+  if (!('file' in key.place)) return key;
+  return deterministicSigner(createPrivateKey(await readFile(key.place.file)));
 }

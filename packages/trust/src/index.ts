@@ -38,3 +38,5 @@ export {
 export type { SubjectName } from './names.ts';
 export { type CertificationRequest, createRequest, type EncodedRequest, parseRequest } from './requests.ts';
 export { type KeyAlgorithm, memorySigner, type Signer } from './signer.ts';
+export { buildSigner, deterministicSigner } from './deterministic-signer.ts';
+export * from './tbbr/index.ts';

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Where a part stands, in bytes. */
+export interface Extent {
+  readonly offset: number;
+  readonly size: number;
+}
+
+// TF-A include/tools_share/firmware_image_package.h: TOC_HEADER_NAME, any serial number but 0, the UUIDs in the order of their bytes.
+const headerName = 0xaa640001;
+const headerSerial = 0x12345678;
+const headerSize = 16;
+const entrySize = 40;
+
+const uuids = {
+  bl2: '5ff9ec0b4d223e4da544c39d81c73f0a',
+  bl31: '47d4086d4cfe98469b952950cbbd5a00',
+  bl32: '05d0e18953dc13478d2b500a4b7a3e38',
+  'bl32-extra1': '0b70c29b2a5a78409f650a5682738288',
+  'bl32-extra2': '8ea87bb1cfa23f4d85fde7bba50220d9',
+  bl33: 'd6d0eea7fcead54b97829934f234b6e4',
+  'trusted-key-cert': '827ee890f860e411a1b4777a21b4f94c',
+  'soc-fw-key-cert': '8ab8beccf960e4119ad0eb4822d8dcf8',
+  'tos-fw-key-cert': '9477d603fb60e41185ddb7105b8cee04',
+  'nt-fw-key-cert': '8ad5832afb60e4118aafdf30bbc49859',
+  'tb-fw-cert': 'd6e269ea5d63e4118d8c9fbabe9956a5',
+  'soc-fw-cert': 'e2b20c205e63e4119ce8abccf92bb666',
+  'tos-fw-cert': 'a49f44115e63e41187283f05722af33d',
+  'nt-fw-cert': '8ec4c1f35d63e411a7a987ee40b23fa7',
+} as const;
+
+export type FipPart = keyof typeof uuids;
+
+/**
+ * A Firmware Image Package (TF-A, "Firmware Design", §FIP): a table of contents and the images behind it, each on a page of its own
+ * start alignment of 16 bytes. Returns the bytes and where each part stands in them. Parts keep the order given.
+ */
+export function buildFip(images: Partial<Readonly<Record<FipPart, Uint8Array>>>): {
+  readonly bytes: Buffer;
+  readonly parts: ReadonlyMap<FipPart, Extent>;
+} {
+  const entries = Object.entries(uuids).flatMap(([name, uuid]) => {
+    const image = images[name as FipPart];
+    return image === undefined ? [] : [{ name: name as FipPart, uuid, image }];
+  });
+  const table = Buffer.alloc(headerSize + (entries.length + 1) * entrySize);
+  table.writeUInt32LE(headerName, 0);
+  table.writeUInt32LE(headerSerial, 4);
+  const chunks: Uint8Array[] = [table];
+  const parts = new Map<FipPart, Extent>();
+  let offset = table.length;
+  for (const [i, { name, uuid, image }] of entries.entries()) {
+    const padding = -offset & 15;
+    chunks.push(Buffer.alloc(padding), image);
+    offset += padding;
+    const at = headerSize + i * entrySize;
+    Buffer.from(uuid, 'hex').copy(table, at);
+    table.writeBigUInt64LE(BigInt(offset), at + 16);
+    table.writeBigUInt64LE(BigInt(image.length), at + 24);
+    parts.set(name, { offset, size: image.length });
+    offset += image.length;
+  }
+  // The entry of the nil UUID ends the table and says where the package ends.
+  table.writeBigUInt64LE(BigInt(offset), table.length - entrySize + 16);
+  return { bytes: Buffer.concat(chunks), parts };
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import { buildCpio } from './cpio.ts';
+
+/** How a verity root is opened: what `root.json` says of it. */
+export interface RootReference {
+  /** Bytes of the file system; the hash tree starts at `hashOffset`. Both are multiples of 4096. */
+  readonly dataSize: number;
+  readonly hashOffset: number;
+  /** SHA-256, hex. */
+  readonly rootHash: string;
+  readonly salt: string;
+}
+
+/** The part of the initramfs that names one root file system and no other: `/etc/root.conf`, `/etc/root.salt`, `/init`. */
+export function rootReferenceCpio(root: RootReference, init: Uint8Array): Buffer {
+  const conf = [
+    `ROOT_DATA_BLOCKS=${root.dataSize / 4096}`,
+    `ROOT_HASH_START=${root.hashOffset / 4096}`,
+    `ROOT_HASH=${root.rootHash}`,
+    `ROOT_SALT=${root.salt === '' ? '-' : root.salt}`,
+    '',
+  ];
+  return buildCpio([
+    { path: 'init', type: 'file', data: init, executable: true },
+    { path: 'etc', type: 'directory' },
+    { path: 'etc/root.conf', type: 'file', data: Buffer.from(conf.join('\n')) },
+    { path: 'etc/root.salt', type: 'file', data: Buffer.from(root.salt, 'hex') },
+  ]);
+}
