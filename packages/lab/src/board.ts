@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+import { access, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
 import { boardFiles, type StartOptions, startEmulator } from './emulator.ts';
 import type { Image } from './image.ts';
-import { type CommandResult, isAlive, sendSignal, waitForExit } from './processes.ts';
+import { type FlipOptions, findPart, flipBit, type PartOptions, readPart, writePart } from './parts.ts';
+import { type CommandResult, isAlive, pause, sendSignal, waitForExit } from './processes.ts';
 import { qmp, type QmpCommand } from './qmp.ts';
 import { clearRunState, type RunState, readRunState, readStateFile } from './run-state.ts';
-import { SerialConsole } from './serial-console.ts';
+import { type ReplayOptions, replayWrites, type Unflushed } from './replay.ts';
+import { SerialConsole, type WaitOptions } from './serial-console.ts';
+import { copySparse } from './sparse-copy.ts';
 import { closeSsh, runSsh, type SshOptions, type SshTarget, sshArguments } from './ssh.ts';
+import { countWrites, type LoggedWrite, readWriteLog } from './write-log.ts';
 
 /** What `board.json` in a board's folder says. */
 export interface BoardFile {
@@ -129,6 +133,80 @@ export class Board {
     return await runSsh(this.#sshTarget(), command, () => this.running, options);
   }
 
+  /** Bytes of a part of the board's flash or disk; see `findPart` for the names. Default: all of it. The board must be off. */
+  async readPart(
+    name: string,
+    options: PartOptions & { offset?: number; length?: number } = {},
+  ): Promise<Buffer> {
+    this.#requireOff('read');
+    const part = await findPart(this.directory, this.image, name, options);
+    const { offset = 0, length = part.size - offset } = options;
+    return await readPart(this.directory, part, name, offset, length);
+  }
+
+  /** Overwrites bytes of a part. The board must be off. */
+  async writePart(
+    name: string,
+    bytes: Uint8Array,
+    options: PartOptions & { offset?: number } = {},
+  ): Promise<void> {
+    this.#requireOff('change');
+    const part = await findPart(this.directory, this.image, name, options);
+    await writePart(this.directory, part, name, options.offset ?? 0, bytes);
+  }
+
+  /** Flips one bit of a part: what an attacker or bad flash does. The board must be off. Returns where, and the byte's values. */
+  async flipBit(
+    options: FlipOptions,
+  ): Promise<{ file: string; offset: number; before: number; after: number }> {
+    this.#requireOff('change');
+    return await flipBit(this.directory, this.image, options);
+  }
+
+  /** The writes of the last run that was started with `recordWrites`. */
+  async writes(): Promise<LoggedWrite[]> {
+    return await readWriteLog(await this.#writeLog());
+  }
+
+  /**
+   * Cuts the power at the n-th write of a run that was started with `recordWrites`, and leaves the disk as it was right after that
+   * write. `lab/deadline` when the guest does not write so often.
+   */
+  async powerOffAfterWrites(
+    count: number,
+    options: WaitOptions & { unflushed?: Unflushed } = {},
+  ): Promise<void> {
+    const { timeoutMs = 60_000, signal, unflushed = 'kept' } = options;
+    const log = await this.#writeLog();
+    const deadline = Date.now() + timeoutMs;
+    for (let seen = 0; seen < count; seen = await countWrites(log)) {
+      if (Date.now() >= deadline || !this.running) {
+        throw new MblError(
+          this.running ? 'lab/deadline' : 'lab/board-stopped',
+          `Board ${this.name} wrote ${seen} times, not ${count}, ${this.running ? `within ${timeoutMs / 1000} s` : 'and stopped'}.`,
+        );
+      }
+      await pause(5, signal);
+    }
+    await this.powerOff();
+    await this.replayWrites({ count, unflushed });
+  }
+
+  /** Puts the disk into the state that a power cut after `count` writes of the recorded run leaves. The board must be off. */
+  async replayWrites(options: ReplayOptions): Promise<void> {
+    this.#requireOff('change');
+    const log = await this.#writeLog();
+    const disk = join(this.directory, boardFiles.disk);
+    const work = `${disk}.replay`;
+    try {
+      await copySparse(join(this.directory, boardFiles.startDisk), work);
+      await replayWrites(log, work, options);
+      await rename(work, disk);
+    } finally {
+      await rm(work, { force: true });
+    }
+  }
+
   /** Arguments for the program `ssh` that reach this board. */
   sshArguments(): string[] {
     return sshArguments(this.#sshTarget());
@@ -148,6 +226,31 @@ export class Board {
     this.secureSerial.close();
     if (this.#owned !== undefined && isAlive(this.#owned.process)) await this.powerOff();
     this.#owned = undefined;
+  }
+
+  /** The socket of the serial console while the board runs. */
+  get consolePath(): string | undefined {
+    const state = this.run;
+    return state === undefined ? undefined : join(state.directory, 'console0');
+  }
+
+  #requireOff(verb: string): void {
+    if (!this.running) return;
+    throw new MblError(
+      'lab/board-running',
+      `Board ${this.name} is running; nobody may ${verb} its disk now.`,
+      {
+        remedy: 'Stop it first with: ./mbl down',
+      },
+    );
+  }
+
+  async #writeLog(): Promise<string> {
+    const path = join(this.directory, boardFiles.writeLog);
+    await access(path).catch((cause: unknown) => {
+      throw new MblError('lab/not-recorded', `No run of board ${this.name} recorded its writes.`, { cause });
+    });
+    return path;
   }
 
   #state(): RunState {
@@ -193,7 +296,7 @@ export class Board {
     }
     await clearRunState(this.directory);
     // An exit is seen by the process table before Node has it; a turn of the loop lets the child be reaped.
-    await sleep(0);
+    await pause(0);
   }
 
   #console(log: string, socket: string): SerialConsole {

@@ -8,6 +8,8 @@ import { ConsoleLogWriter } from './console-log.ts';
 /** A full disk of guest chatter is worse than a log that stops. */
 const maximumLogBytes = 256 * 1024 * 1024;
 const maximumClientBacklog = 1024 * 1024;
+/** What a console that joins later is shown first. */
+const recentBytes = 64 * 1024;
 const emulatorDeadlineMs = 30_000;
 
 interface Line {
@@ -22,12 +24,12 @@ function serveLine(line: Line, on: { listening(): void; connected(): void }): Pr
   const writer = new ConsoleLogWriter();
   const clients = new Set<Socket>();
   let written = 0;
+  let recent: Buffer = Buffer.alloc(0);
   let emulator: Socket | undefined;
 
-  const record = (bytes: string | Uint8Array): void => {
-    const text = Buffer.from(
-      writer.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes, new Date()),
-    );
+  const record = (bytes: Buffer): void => {
+    recent = Buffer.concat([recent, bytes]).subarray(-recentBytes);
+    const text = Buffer.from(writer.write(bytes, new Date()));
     if (written <= maximumLogBytes) writeSync(log, text);
     written += text.length;
   };
@@ -35,6 +37,7 @@ function serveLine(line: Line, on: { listening(): void; connected(): void }): Pr
   return new Promise((resolve) => {
     const clientServer = createServer((client) => {
       clients.add(client);
+      client.write(recent);
       client.on('data', (bytes) => emulator?.write(bytes));
       client.on('error', () => {});
       client.on('close', () => clients.delete(client));
@@ -43,7 +46,8 @@ function serveLine(line: Line, on: { listening(): void; connected(): void }): Pr
       emulator = socket;
       emulatorServer.close();
       on.connected();
-      socket.on('data', (bytes) => {
+      socket.on('data', (chunk) => {
+        const bytes = Buffer.from(chunk as Buffer);
         record(bytes);
         for (const client of clients) {
           if (client.writableLength > maximumClientBacklog) client.destroy();

@@ -7,6 +7,7 @@ import { boardFiles } from './emulator.ts';
 import { type FactoryFiles, type PackFactory, packWithErofs, writeFactory } from './factory.ts';
 import { readImage } from './image.ts';
 import { runCommand } from './processes.ts';
+import { reflash } from './reflash.ts';
 import { copySparse } from './sparse-copy.ts';
 
 export interface CreateBoardOptions {
@@ -101,6 +102,29 @@ export async function cloneBoard(board: Board, name: string): Promise<Board> {
   });
 }
 
+/**
+ * Puts another build on a board that is off: firmware, kernel and root are the new build's, factory configuration, identity and data
+ * stay. Returns the board with its new image. Error: `lab/layout-changed`.
+ */
+export async function reflashBoard(
+  board: Board,
+  imageDirectory: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<Board> {
+  if (board.running) {
+    throw new MblError('lab/board-running', `Board ${board.name} is running; its flash cannot be written.`, {
+      remedy: 'Stop it first with: ./mbl down',
+    });
+  }
+  const from = resolve(imageDirectory);
+  const image = await readImage(from);
+  await reflash(board.directory, board.image, from, image, options.signal);
+  await copySparse(join(from, 'image.json'), join(board.directory, 'image.json'), options.signal);
+  // Last: a board whose reflash was interrupted still names the old build, so the next attempt does it again.
+  await writeBoardFile(board.directory, { ...board.file, imageDirectory: from, buildId: image.buildId });
+  return await openBoard(board.directory);
+}
+
 /** Fills a folder under another name first, so that a board is there completely or not at all. */
 async function buildFolder(directory: string, fill: (work: string) => Promise<void>): Promise<Board> {
   const work = `${directory}.partial`;
@@ -138,7 +162,9 @@ async function checkAbsent(directory: string, name: string): Promise<void> {
 }
 
 async function writeBoardFile(directory: string, file: BoardFile): Promise<void> {
-  await writeFile(join(directory, 'board.json'), `${JSON.stringify(file, null, 2)}\n`);
+  const path = join(directory, 'board.json');
+  await writeFile(`${path}.new`, `${JSON.stringify(file, null, 2)}\n`);
+  await rename(`${path}.new`, path);
 }
 
 function parseBoardFile(text: string, path: string): BoardFile {

@@ -49,11 +49,11 @@ export async function startEmulator(
   await checkOnPath(image.emulator.binary, 'qemu-system-arm');
   await claimRun(directory, name);
   const children: ProcessId[] = [];
+  const runDirectory = await makeRunDirectory();
   try {
-    const runDirectory = await makeRunDirectory();
     await rotateLogs(directory);
     const recordWrites = options.recordWrites ?? false;
-    await prepareWriteLog(directory, recordWrites, signal);
+    if (recordWrites) await prepareWriteLog(directory, signal);
     const hub = await startHub(directory, runDirectory, signal);
     children.push(hub);
     const forwards = [{ guest: 22, host: 0 }, ...(options.ports ?? [])];
@@ -103,6 +103,7 @@ export async function startEmulator(
   } catch (error) {
     for (const child of children) sendSignal(child, 'SIGKILL');
     await clearRunState(directory);
+    await rm(runDirectory, { recursive: true, force: true });
     throw error;
   }
 }
@@ -122,17 +123,9 @@ async function rotateLogs(directory: string): Promise<void> {
   }
 }
 
-async function prepareWriteLog(directory: string, record: boolean, signal?: AbortSignal): Promise<void> {
-  const log = join(directory, boardFiles.writeLog);
-  const startDisk = join(directory, boardFiles.startDisk);
-  if (record) {
-    await copySparse(join(directory, boardFiles.disk), startDisk, signal);
-    await writeFile(log, '');
-  } else {
-    // They describe another run's disk.
-    await rm(log, { force: true });
-    await rm(startDisk, { force: true });
-  }
+async function prepareWriteLog(directory: string, signal?: AbortSignal): Promise<void> {
+  await copySparse(join(directory, boardFiles.disk), join(directory, boardFiles.startDisk), signal);
+  await writeFile(join(directory, boardFiles.writeLog), '');
 }
 
 async function startHub(directory: string, runDirectory: string, signal?: AbortSignal): Promise<ProcessId> {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+export { attachConsole, type ConsoleStreams } from './attach-console.ts';
 export { Board, type BoardFile, type QuitOptions } from './board.ts';
 export type { ConsoleLine } from './console-log.ts';
-export { type CreateBoardOptions, cloneBoard, createBoard, openBoard } from './create-board.ts';
+export { type CreateBoardOptions, cloneBoard, createBoard, openBoard, reflashBoard } from './create-board.ts';
 export type { StartOptions } from './emulator.ts';
 export type { PortForward } from './emulator-arguments.ts';
 export type { FactoryFiles, PackFactory } from './factory.ts';
 export { type Extent, type Image, type Partition, parseImage, readImage } from './image.ts';
+export type { FlipOptions, PartOptions } from './parts.ts';
 export type { CommandResult } from './processes.ts';
+export type { ReplayOptions, Unflushed } from './replay.ts';
 export type { RunState } from './run-state.ts';
 export { type ConsoleMatch, SerialConsole, type WaitOptions } from './serial-console.ts';
 export type { SshOptions } from './ssh.ts';
+export type { LoggedWrite } from './write-log.ts';

@@ -44,6 +44,13 @@ export function sendSignal(process_: ProcessId, signal: NodeJS.Signals): void {
   }
 }
 
+/** Waits, or throws the signal's reason as soon as it aborts. */
+export async function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch((error: unknown) => {
+    throw signal?.reason ?? error;
+  });
+}
+
 /** True when the process ended within the time. */
 export async function waitForExit(
   process: ProcessId,
@@ -53,7 +60,7 @@ export async function waitForExit(
   const deadline = Date.now() + timeoutMs;
   while (isAlive(process)) {
     if (Date.now() >= deadline) return false;
-    await sleep(10, undefined, { signal });
+    await pause(10, signal);
   }
   return true;
 }

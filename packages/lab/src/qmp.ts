@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
+import { pause } from './processes.ts';
 
 /** A message of the QEMU Machine Protocol, as far as a client looks at it. */
 export type QmpMessage =
@@ -133,7 +133,7 @@ async function openSocket(path: string, deadline: number, options: QmpOptions): 
         cause: error,
       });
     }
-    await sleep(20, undefined, { signal: options.signal });
+    await pause(20, options.signal);
   }
 }
 

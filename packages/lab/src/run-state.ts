@@ -75,7 +75,7 @@ export async function claimRun(directory: string, name: string): Promise<void> {
         },
       );
     }
-    await rm(path, { force: true });
+    await clearRunState(directory);
   }
 }
 

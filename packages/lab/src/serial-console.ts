@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FileHandle, open } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
 import { type ConsoleLine, ConsoleLogReader } from './console-log.ts';
+import { pause } from './processes.ts';
 
 export interface WaitOptions {
   /** Default 60 s. */
@@ -74,7 +74,7 @@ export class SerialConsole {
       if (Date.now() >= deadline) {
         throw this.#failure('lab/deadline', `did not show ${pattern} within ${timeoutMs / 1000} s`);
       }
-      await sleep(pollMs, undefined, { signal });
+      await pause(pollMs, signal);
     }
   }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
-import { type CommandResult, runCommand } from './processes.ts';
+import { type CommandResult, pause, runCommand } from './processes.ts';
 
 export interface SshTarget {
   readonly boardName: string;
@@ -103,7 +102,7 @@ async function openConnection(
         },
       );
     }
-    await sleep(500, undefined, { signal });
+    await pause(500, signal);
   }
 }
 
