@@ -2,8 +2,6 @@
 import type { CoapRequest, CoapResponse } from '@mbl/coap';
 import {
   acceptOption,
-  Code,
-  CoapError,
   contentFormatOption,
   locationPathOptions,
   uriPathOptions,
@@ -46,11 +44,11 @@ export function queryMap(query: readonly string[]): Map<string, string | undefin
   return parameters;
 }
 
-/** The answer to a request that failed: a diagnostic payload (RFC 7252 §5.5.2) for errors meant for the peer. */
+/**
+ * The answer to a request that failed for a reason meant for the peer, with a diagnostic payload (RFC 7252 §5.5.2).
+ * Any other error is thrown again: the CoAP peer answers it with 5.00 and reports it.
+ */
 export function errorResponse(error: unknown): CoapResponse {
-  if (error instanceof Lwm2mError && error.status !== undefined) {
-    return message(error.status, { payload: new TextEncoder().encode(error.message) });
-  }
-  if (error instanceof CoapError && error.code === 'coap/bad-option') return message(Code.BAD_OPTION);
-  return message(Code.INTERNAL_SERVER_ERROR);
+  if (!(error instanceof Lwm2mError) || error.status === undefined) throw error;
+  return message(error.status, { payload: new TextEncoder().encode(error.message) });
 }

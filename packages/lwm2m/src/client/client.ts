@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CoapPeer, RequestHandler, RequestOptions } from '@mbl/coap';
+import type { Clock, CoapPeer, RequestHandler, RequestOptions } from '@mbl/coap';
 import { systemClock } from '@mbl/coap';
 import { encodeLinks } from '../codecs/link-format.ts';
 import { Lwm2mError } from '../errors.ts';
@@ -23,6 +23,7 @@ const server = { objectId: 1, lifetime: 1, updateTrigger: 8 } as const;
  */
 export class Lwm2mClient implements AsyncDisposable {
   readonly handler: RequestHandler;
+  readonly #clock: Clock;
   readonly #tree: ObjectTree;
   readonly #requests: ServedRequests;
   readonly #keeper: RegistrationKeeper;
@@ -30,6 +31,7 @@ export class Lwm2mClient implements AsyncDisposable {
   /** Throws `lwm2m/instance-invalid` for instances that do not fit the model. */
   constructor(options: ClientOptions) {
     const { endpointName, objects, factories = {}, model = standardModel, clock = systemClock } = options;
+    this.#clock = clock;
     this.#tree = new ObjectTree(model, (path) => this.#requests.changed(path));
     for (const instance of objects) this.#tree.add(instance);
     this.#requests = new ServedRequests({
@@ -112,7 +114,7 @@ export class Lwm2mClient implements AsyncDisposable {
   /** After the response that is on its way. What goes wrong is told as the state `lost`. */
   #updateSoon(): void {
     if (!this.registered) return;
-    setImmediate(() => {
+    this.#clock.schedule(0, () => {
       if (this.registered) this.update().catch(() => undefined);
     });
   }

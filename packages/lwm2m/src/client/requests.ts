@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock, CoapRequest, CoapResponse, Observer, RequestContext } from '@mbl/coap';
+import type { Clock, CoapRequest, CoapResponse, RequestContext } from '@mbl/coap';
 import { accept, Code, ContentFormat, contentFormat, uriPath, uriQuery } from '@mbl/coap';
 import {
   compositeFormats,
@@ -68,7 +68,7 @@ export class ServedRequests {
 
   /** Tells the observers of a resource, or of what contains it, that it changed. */
   changed(path: Path): void {
-    for (const observation of this.#observations) {
+    for (const observation of [...this.#observations]) {
       if (observation.concerns(path)) observation.evaluate();
     }
   }
@@ -80,8 +80,7 @@ export class ServedRequests {
   }
 
   stop(): void {
-    for (const observation of this.#observations) observation.stop();
-    this.#observations.clear();
+    for (const observation of [...this.#observations]) observation.stop();
   }
 
   #dispatch(request: CoapRequest, path: Path, context: RequestContext): Promise<CoapResponse> {
@@ -132,16 +131,16 @@ export class ServedRequests {
     const observer = context.acceptObserve?.();
     if (observer !== undefined) {
       const attributes = (): Promise<Attributes> => this.#attributesFor(composite ? undefined : base);
-      this.#serve(
-        new ServedObservation(
-          paths,
-          { read, respond, fail: errorResponse, attributes },
-          observer,
-          this.#clock,
-          nodes,
-        ),
+      const observation: ServedObservation = new ServedObservation({
+        paths,
+        source: { read, respond, attributes },
         observer,
-      );
+        clock: this.#clock,
+        sent: nodes,
+        onEnd: () => this.#observations.delete(observation),
+      });
+      this.#observations.add(observation);
+      observation.start();
     }
     return first;
   }
@@ -157,17 +156,6 @@ export class ServedRequests {
       }
     }
     return nodes;
-  }
-
-  #serve(observation: ServedObservation, observer: Observer): void {
-    this.#observations.add(observation);
-    const forget = (): void => {
-      observation.stop();
-      this.#observations.delete(observation);
-    };
-    if (observer.signal.aborted) return forget();
-    observer.signal.addEventListener('abort', forget, { once: true });
-    observation.evaluate();
   }
 
   async #attributesFor(path: Path | undefined): Promise<Attributes> {

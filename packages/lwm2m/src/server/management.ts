@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CoapPeer, CoapRequest, RequestOptions } from '@mbl/coap';
-import { Code, ContentFormat, locationPath } from '@mbl/coap';
+import { Code, ContentFormat, findOption, locationPath, OptionNumber } from '@mbl/coap';
 import { encodeNodes, encodePaths } from '../codecs/codecs.ts';
 import type { Link } from '../codecs/link-format.ts';
 import { decodeLinks } from '../codecs/link-format.ts';
@@ -46,6 +46,8 @@ export interface NotificationAttributes {
 export interface Observation {
   /** The first response; later ones went to the listener. */
   readonly first: Lwm2mResponse;
+  /** False when the client answered without observing: the listener is never called. */
+  readonly accepted: boolean;
   cancel(): Promise<void>;
 }
 
@@ -145,8 +147,11 @@ export class Management {
       (response) => listener(new Lwm2mResponse(response, target, this.#model)),
       options,
     );
+    const first = new Lwm2mResponse(observation.first, target, this.#model);
+    const observe = findOption(observation.first.options, OptionNumber.OBSERVE);
     return {
-      first: new Lwm2mResponse(observation.first, target, this.#model),
+      first,
+      accepted: first.ok && observe !== undefined,
       cancel: () => observation.cancel(),
     };
   }
