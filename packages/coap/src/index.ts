@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export { type BindDatagramOptions, bindDatagram, type DatagramBinding } from './bindings/bind-datagram.ts';
 export { type ConnectStreamOptions, connectStream } from './bindings/connect-stream.ts';
 export * from './codes.ts';
 export { CoapError, type CoapErrorCode, type CoapErrorOptions } from './errors.ts';
@@ -24,5 +25,16 @@ export type {
 } from './peer.ts';
 export { type Clock, systemClock, type Timer } from './runtime/clock.ts';
 export { type Random, systemRandom } from './runtime/random.ts';
+export { SeededRandom } from './simulation/seeded-random.ts';
+export { SimulatedClock } from './simulation/simulated-clock.ts';
+export { type NetworkFaults, SimulatedNetwork, type TracedDatagram } from './simulation/simulated-network.ts';
+export { SimulatedStream, type StreamFaults } from './simulation/simulated-stream.ts';
 export type { KeepAliveOptions } from './tcp/keep-alive.ts';
 export { type StreamTransport, TcpSession, type TcpSessionOptions } from './tcp/tcp-session.ts';
+export { DEFAULT_TRANSMISSION, type TransmissionParameters } from './udp/transmission-parameters.ts';
+export {
+  type DatagramTransport,
+  type RemoteAddress,
+  UdpEndpoint,
+  type UdpEndpointOptions,
+} from './udp/udp-endpoint.ts';

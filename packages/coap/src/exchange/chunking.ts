@@ -29,10 +29,11 @@ export function fitsWhole(capacity: Capacity, options: CoapOptions, payload: Uin
  */
 export function chunkFor(capacity: Capacity, options: CoapOptions, wanted = BERT): Chunk {
   const room = capacity.maxMessageSize - bodySize(options, EMPTY_BYTES) - RESERVE;
-  if (capacity.blockwise && wanted === BERT && capacity.bert && room >= 1024) {
+  let sizeExponent = Math.min(wanted, capacity.largestBlock);
+  if (capacity.blockwise && sizeExponent === BERT && room >= 1024) {
     return { sizeExponent: BERT, bytes: room - (room % 1024) };
   }
-  let sizeExponent = Math.min(wanted, 6);
+  sizeExponent = Math.min(sizeExponent, 6);
   while (sizeExponent >= 0 && blockSize(sizeExponent) > room) sizeExponent -= 1;
   if (!capacity.blockwise || sizeExponent < 0) {
     throw new CoapError(

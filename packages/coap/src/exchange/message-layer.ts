@@ -11,8 +11,8 @@ export interface Capacity {
   maxWholePayload: number;
   /** Whether the peer takes blocks (RFC 8323 §5.3.2); always over UDP. */
   blockwise: boolean;
-  /** Whether it takes many blocks in one message (RFC 8323 §6). */
-  bert: boolean;
+  /** Size exponent of the largest block: 0 to 6, or `BERT` (RFC 8323 §6). */
+  largestBlock: number;
 }
 
 /** What became of a notification. */

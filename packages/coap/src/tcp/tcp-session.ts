@@ -5,6 +5,7 @@ import { Exchanges } from '../exchange/exchanges.ts';
 import type { Arrival, Capacity, MessageLayer, NotificationDelivery } from '../exchange/message-layer.ts';
 import { type PeerOptions, type PeerSettings, peerSettings } from '../exchange/peer-options.ts';
 import { tokenKey } from '../exchange/token-table.ts';
+import { BERT } from '../message/block.ts';
 import type { CoapMessage } from '../message/message.ts';
 import { encodeTcpFrame, TcpFrameSplitter } from '../message/tcp-frame.ts';
 import type { CoapPeer } from '../peer.ts';
@@ -132,8 +133,8 @@ export class TcpSession implements MessageLayer {
       maxMessageSize,
       maxWholePayload: Number.POSITIVE_INFINITY,
       blockwise,
-      // RFC 8323 §5.3.2: blocks, and messages larger than the base value.
-      bert: blockwise && maxMessageSize > BASE_MESSAGE_SIZE,
+      // Many blocks in one message need a peer that takes more than the base value (RFC 8323 §5.3.2).
+      largestBlock: maxMessageSize > BASE_MESSAGE_SIZE ? BERT : 6,
     };
   }
 
