@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dirname, relative } from 'node:path';
+import { dirname } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLMap } from 'yaml';
+import { displayPath } from '../engine/display-path.ts';
 
 /** A place in a recipe: lines and columns count from 1. */
 export interface Position {
@@ -20,12 +21,6 @@ export interface Located<T> {
 /** "os/images/production.yaml:12:5", relative to the working directory when that is shorter. */
 export function formatPosition({ file, line, column }: Position): string {
   return `${displayPath(file)}:${line}:${column}`;
-}
-
-/** `file` as a person names it from the working directory. */
-export function displayPath(file: string): string {
-  const near = relative('', file);
-  return near !== '' && near.length < file.length ? near : file;
 }
 
 /** An error about what stands at a place of a recipe. */

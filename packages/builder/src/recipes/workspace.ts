@@ -2,15 +2,9 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { MblError } from '@mbl/trust';
+import { displayPath } from '../engine/display-path.ts';
 import { errnoOf } from '../engine/errno.ts';
-import {
-  displayPath,
-  formatPosition,
-  parseRecipe,
-  type Position,
-  type RecipeNode,
-  recipeError,
-} from './document.ts';
+import { formatPosition, parseRecipe, type Position, type RecipeNode, recipeError } from './document.ts';
 import { type Image, imageFields, imageShape, makeImage } from './image.ts';
 import { type Layer, readLayer } from './layer.ts';
 import { type Machine, machineFields, machineShape, makeMachine } from './machine.ts';

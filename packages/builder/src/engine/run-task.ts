@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { access, statfs } from 'node:fs/promises';
+import { MblError } from '@mbl/trust';
+import type { Task, TaskContext } from '../task.ts';
+import { currentTask } from './current-task.ts';
+import type { TaskEvent } from './events.ts';
+import { taskFailure } from './failure.ts';
+import { endOrphans } from './orphans.ts';
+import type { Output, Store } from './store.ts';
+
+/** A task that fails with less than this free, in bytes, failed for want of space: many tools do not say so. */
+const leastSpace = 4 * 1024 * 1024;
+
+interface RunTaskOptions {
+  readonly store: Store;
+  readonly id: string;
+  readonly needs: ReadonlyMap<string, Output>;
+  readonly signal: AbortSignal;
+  readonly tell: (event: TaskEvent) => void;
+}
+
+/** Runs one task in an empty folder and makes what it leaves its output. The lock of `id` must be held. */
+export async function runTask(
+  task: Task,
+  { store, id, needs, signal, tell }: RunTaskOptions,
+): Promise<Output> {
+  const about = { task: task.name, title: task.title };
+  const mark = store.staging(id);
+  const log = store.log(id);
+  const lines: string[] = [];
+  let file: number | undefined;
+  try {
+    // A staging folder that is there was left by a killed build, and perhaps its commands are still writing there.
+    if (await exists(mark)) await endOrphans(mark, signal);
+    const { out, work } = await store.prepare(id);
+    const sink = openSync(log, 'w', 0o600);
+    file = sink;
+    const context: TaskContext = {
+      out,
+      work,
+      signal,
+      need: (name) => {
+        const output = needs.get(name);
+        if (output !== undefined) return output.folder;
+        throw new MblError(
+          'builder/task-graph',
+          `The task "${task.name}" uses "${name}" without naming it in its needs.`,
+        );
+      },
+      log: (line) => {
+        writeSync(sink, `${line}\n`);
+        lines.push(line);
+        if (lines.length > 20) lines.shift();
+        tell({ kind: 'log', ...about, line });
+      },
+      progress: (fraction, what) => tell({ kind: 'progress', ...about, fraction, what }),
+    };
+    await currentTask.run({ mark, signal, log: (line) => context.log(line) }, () => task.run(context));
+    signal.throwIfAborted();
+    return await store.commit(id);
+  } catch (cause) {
+    if (signal.aborted) throw cause;
+    const full = (await freeSpace(store.folder)) < leastSpace;
+    throw taskFailure(task, cause, { log, folder: store.folder, lines, full });
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function freeSpace(folder: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
