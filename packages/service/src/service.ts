@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { join, resolve } from 'node:path';
+import type { KeepAliveOptions } from '@mbl/coap';
 import type { CertificateAuthority } from '@mbl/trust';
 import { apiKeyRoutes } from './features/api-keys/routes.ts';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
@@ -12,16 +13,24 @@ import { Denials } from './features/denials/denials.ts';
 import { denialRoutes } from './features/denials/routes.ts';
 import { EventRecorder } from './features/device-events/recorder.ts';
 import { deviceEventRoutes } from './features/device-events/routes.ts';
-import { DeviceDirectory } from './features/devices/directory.ts';
+import { Connections } from './features/connections/connections.ts';
+import { Edge } from './features/connections/edge.ts';
+import { Presence } from './features/connections/presence.ts';
+import { createRegistrations } from './features/connections/registrations.ts';
+import { DeviceDirectory, type Disconnect } from './features/devices/directory.ts';
 import { deviceRoutes } from './features/devices/routes.ts';
 import { EnrolmentCodes } from './features/enrolment/codes.ts';
 import { createEstServer } from './features/enrolment/est-server.ts';
 import { enrolmentRoutes } from './features/enrolment/routes.ts';
+import { Channels } from './features/notifications/channels.ts';
+import { notificationRoutes } from './features/notifications/routes.ts';
+import { WebSocketDoor } from './features/notifications/websocket.ts';
 import type { Context } from './context.ts';
 import { claimDatabase, type DatabaseTarget, openDatabase } from './infra/database.ts';
 import { readIfThere, writeAtomic } from './infra/files.ts';
 import { buildHttpServer } from './infra/http/server.ts';
 import { idSource } from './infra/ids.ts';
+import { KeyedQueue } from './infra/keyed-queue.ts';
 import { authority, listen } from './infra/listen.ts';
 import { type Log, silentLog } from './infra/log.ts';
 import { migrate, readMigrations } from './infra/migrations.ts';
@@ -49,6 +58,8 @@ export interface ServiceOptions {
   readonly deviceCa?: CertificateAuthority;
   /** Host names and addresses, beside service.mbl.internal, for the service's TLS certificate. */
   readonly hosts?: readonly string[];
+  /** When a silent device is asked whether it is there, and how long it has to answer. Default: 10 s, 5 s. */
+  readonly keepAlive?: KeepAliveOptions;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
   readonly log?: Log;
@@ -59,6 +70,8 @@ export interface Service extends AsyncDisposable {
 }
 
 const httpHost = '127.0.0.1';
+const defaultKeepAlive: KeepAliveOptions = { intervalMs: 10_000, timeoutMs: 5000 };
+const rivalPingMs = 3000;
 
 /**
  * Starts the service and resolves when it accepts devices and requests. Disposing it ends connections, writes presence down,
@@ -93,28 +106,65 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     now(),
   );
 
-  const events = new EventRecorder(context, () => {});
-  const disconnect = (): void => {};
+  const channels = starting.use(new Channels(now));
+  const events = new EventRecorder(context, channels.publish);
+  const connections = new Connections();
+  const disconnect: Disconnect = (deviceId, reason) => connections.disconnect(deviceId, reason);
   const directoryOfDevices = new DeviceDirectory(context, events);
   const register = new CertificateRegister(context, events, deviceCa);
   const denials = new Denials(context, events);
   const codes = new EnrolmentCodes(context, { directory: directoryOfDevices, register, events, disconnect });
 
+  const presence = new Presence(context, events, channels.publish);
+  const queue = new KeyedQueue();
+  const registrations = starting.use(
+    createRegistrations(context, {
+      denials,
+      presence,
+      queue,
+      onReachable() {},
+      onDeregistered() {},
+    }),
+  );
+  const edge = starting.use(
+    new Edge(context, {
+      identity,
+      register,
+      denials,
+      presence,
+      connections,
+      registrations,
+      queue,
+      keepAlive: options.keepAlive ?? defaultKeepAlive,
+      rivalPingMs: Math.min(options.keepAlive?.timeoutMs ?? rivalPingMs, rivalPingMs),
+    }),
+  );
+
+  const authenticate = async (token: string) => (await keys.verify(token))?.id;
+  const webSockets = starting.use(new WebSocketDoor({ channels, authenticate, log }));
   const app = await buildHttpServer({
     newId,
     log,
-    authenticate: async (token) => (await keys.verify(token))?.id,
+    authenticate,
     routes(app) {
       apiKeyRoutes(app, context, keys);
-      deviceRoutes(app, context, { directory: directoryOfDevices, disconnect, lastSeen: () => undefined });
+      deviceRoutes(app, context, {
+        directory: directoryOfDevices,
+        disconnect,
+        lastSeen: (id) => connections.lastSeen(id),
+      });
       certificateRoutes(app, context, directoryOfDevices, register, disconnect);
       enrolmentRoutes(app, context, codes);
       denialRoutes(app, context);
       deviceEventRoutes(app, context);
+      notificationRoutes(app, { channels, connected: (channel) => webSockets.isConnected(channel) });
     },
   });
   await app.ready();
+  webSockets.attach(app.server);
   starting.defer(() => app.close());
+  // Long polls end at once, so that closing the server does not wait for them.
+  starting.defer(() => channels[Symbol.dispose]());
   const est = createEstServer(context, {
     identity,
     serviceCa: serviceCa.certificate,
@@ -125,10 +175,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   starting.defer(() => closed(est));
 
+  await edge.start();
   const ports = {
     http: await listen(app.server, 'HTTP', httpHost, options.listen?.httpPort ?? 0),
     est: await listen(est, 'EST', host, options.listen?.estPort ?? 0),
-    lwm2m: 0,
+    lwm2m: await listen(edge.server, 'LwM2M', host, options.listen?.lwm2mPort ?? 0),
   };
   const file: ServiceFile = {
     version: 1,

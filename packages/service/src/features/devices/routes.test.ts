@@ -152,7 +152,10 @@ describe('the device directory', () => {
     const answers = await Promise.all(
       Array.from({ length: 8 }, () => service.call('POST', '/v3/devices', { endpoint_name: 'contended' })),
     );
-    assert.deepEqual(answers.map((answer) => answer.status).toSorted((a, b) => a - b), [201, ...Array(7).fill(409)]);
+    assert.deepEqual(
+      answers.map((answer) => answer.status).toSorted((a, b) => a - b),
+      [201, ...Array(7).fill(409)],
+    );
   });
 
   test('bad bodies are refused with the field that is wrong', async () => {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -16,66 +15,25 @@ import {
   subjectOf,
 } from '@mbl/trust';
 import fc from 'fast-check';
+import { basic, est as estRequest, keyPem as pem, newKey, requestBody } from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
 import { basicCredentials } from './est-server.ts';
 
 const run = promisify(execFile);
 
-interface EstAnswer {
-  status: number;
-  headers: Record<string, unknown>;
-  body: string;
-}
-
 describe('EST', () => {
   let service: TestService;
-  let trust: string;
   before(async () => {
     service = await TestService.start();
-    trust = await readFile(service.service.file.trust, 'utf8');
   });
   after(() => service[Symbol.asyncDispose]());
 
-  function est(
-    path: string,
-    options: {
-      method?: string;
-      body?: string;
-      headers?: Record<string, string>;
-      key?: string;
-      cert?: string;
-    } = {},
-  ): Promise<EstAnswer> {
-    const { method = 'GET', body, ...rest } = options;
-    const url = new URL(`/.well-known/est/${path}`, service.service.file.est);
-    return new Promise((done, fail) => {
-      const request = httpsRequest(
-        url,
-        { method, ca: trust, servername: 'service.mbl.internal', agent: false, ...rest },
-        (response) => {
-          let text = '';
-          response.setEncoding('utf8').on('data', (part: string) => {
-            text += part;
-          });
-          response.on('end', () =>
-            done({ status: response.statusCode ?? 0, headers: response.headers, body: text }),
-          );
-        },
-      );
-      request.on('error', fail).end(body);
-    });
-  }
-
-  const newKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
-  const csr = (key: KeyObject, commonName: string) => encodeEstBody(createRequest(key, { commonName }).der);
-  const basic = (name: string, code: string) => ({
-    authorization: `Basic ${Buffer.from(`${name}:${code}`).toString('base64')}`,
-    'content-type': 'application/pkcs10',
-  });
+  const est = (path: string, options: Parameters<typeof estRequest>[2] = {}) =>
+    estRequest(service, path, options);
   const newCode = async (name: string, extra = {}): Promise<{ code: string; device_id: string }> =>
     (await service.call('POST', '/v3/device-enrolment-codes', { endpoint_name: name, ...extra })).body;
   const enrol = (name: string, code: string, key: KeyObject) =>
-    est('simpleenroll', { method: 'POST', headers: basic(name, code), body: csr(key, name) });
+    est('simpleenroll', { method: 'POST', headers: basic(name, code), body: requestBody(key, name) });
   const deviceEvents = async (id: string): Promise<string[]> =>
     (await service.get(`/v3/device-events?device_id__eq=${id}`)).body.data.map(
       (event: { event_type: string }) => event.event_type,
@@ -126,7 +84,10 @@ describe('EST', () => {
   test('of many keys that race with one code, one wins', async () => {
     const { code } = await newCode('raced');
     const answers = await Promise.all(Array.from({ length: 6 }, () => enrol('raced', code, newKey())));
-    assert.deepEqual(answers.map((answer) => answer.status).toSorted((a, b) => a - b), [200, 403, 403, 403, 403, 403]);
+    assert.deepEqual(
+      answers.map((answer) => answer.status).toSorted((a, b) => a - b),
+      [200, 403, 403, 403, 403, 403],
+    );
   });
 
   test('wrong, foreign and expired codes are refused and recorded', async () => {
@@ -160,7 +121,7 @@ describe('EST', () => {
     const { code } = await newCode('board-4');
     const post = (body: string) =>
       est('simpleenroll', { method: 'POST', headers: basic('board-4', code), body });
-    assert.equal((await post(csr(newKey(), 'board-5'))).status, 400);
+    assert.equal((await post(requestBody(newKey(), 'board-5'))).status, 400);
     assert.equal((await post('bm9uc2Vuc2U=')).status, 400);
     assert.equal((await post('A'.repeat(100_000))).status, 413);
     const der = createRequest(newKey(), { commonName: 'board-4' }).der;
@@ -190,9 +151,8 @@ describe('EST', () => {
     const key = newKey();
     const first = decodeCertsOnly(decodeEstBody((await enrol('board-6', code, key)).body))[0];
     assert.ok(first);
-    const pem = (one: KeyObject) => one.export({ type: 'pkcs8', format: 'pem' });
     const renew = (k: KeyObject, cert: string, name = 'board-6', fresh = newKey()) =>
-      est('simplereenroll', { method: 'POST', body: csr(fresh, name), key: pem(k), cert });
+      est('simplereenroll', { method: 'POST', body: requestBody(fresh, name), key: pem(k), cert });
     const freshKey = newKey();
     const renewed = await renew(key, certificatePem(first), 'board-6', freshKey);
     assert.equal(renewed.status, 200, renewed.body);
@@ -210,7 +170,10 @@ describe('EST', () => {
     });
     assert.equal(revoked.status, 200);
     assert.match((await renew(freshKey, certificatePem(second))).body, /revoked: stolen/);
-    assert.equal((await est('simplereenroll', { method: 'POST', body: csr(key, 'board-6') })).status, 403);
+    assert.equal(
+      (await est('simplereenroll', { method: 'POST', body: requestBody(key, 'board-6') })).status,
+      403,
+    );
     const reasons = (await service.get(`/v3/device-enrollment-denials?device_id=${device_id}`)).body.data;
     assert.deepEqual(
       reasons.map((one: { reason: string }) => one.reason),

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CoapPeer } from '@mbl/coap';
+
+/** What the transport proved about a peer. */
+export interface DeviceIdentity {
+  readonly deviceId: string;
+  readonly endpointName: string;
+  /** SHA-256 of the certificate. */
+  readonly fingerprint: string;
+  readonly remoteAddress: string;
+}
+
+/** A device that is connected at this moment. */
+export interface Connection {
+  readonly identity: DeviceIdentity;
+  readonly peer: CoapPeer;
+  /** Unix time in ms at which something came from the device. */
+  lastSeen: number;
+}
+
+/** Who is connected: at most one connection a device. */
+export class Connections {
+  readonly #byDevice = new Map<string, Connection>();
+
+  get(deviceId: string): Connection | undefined {
+    return this.#byDevice.get(deviceId);
+  }
+
+  lastSeen(deviceId: string): number | undefined {
+    return this.#byDevice.get(deviceId)?.lastSeen;
+  }
+
+  add(connection: Connection): void {
+    this.#byDevice.set(connection.identity.deviceId, connection);
+  }
+
+  /** Forgets a connection. False when it was not the device's current one any more. */
+  remove(connection: Connection): boolean {
+    if (this.#byDevice.get(connection.identity.deviceId) !== connection) return false;
+    return this.#byDevice.delete(connection.identity.deviceId);
+  }
+
+  /** Ends the connection of a device that lost its right to it. */
+  disconnect(deviceId: string, reason: string): void {
+    this.#byDevice.get(deviceId)?.peer.close(new Error(reason));
+  }
+
+  [Symbol.iterator](): Iterator<Connection> {
+    return this.#byDevice.values();
+  }
+}

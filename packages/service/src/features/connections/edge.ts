@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+import { constants } from 'node:crypto';
+import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
+import { Code, connectStream, encodeTcpFrame, type KeepAliveOptions } from '@mbl/coap';
+import type { Lwm2mServer } from '@mbl/lwm2m';
+import type { Context } from '../../context.ts';
+import type { KeyedQueue } from '../../infra/keyed-queue.ts';
+import type { TlsIdentity } from '../certificates/authorities.ts';
+import type { CertificateRegister, Stranger } from '../certificates/register.ts';
+import type { Denials } from '../denials/denials.ts';
+import type { Connection, Connections, DeviceIdentity } from './connections.ts';
+import type { Presence } from './presence.ts';
+
+export interface EdgeParts {
+  readonly identity: TlsIdentity;
+  readonly register: CertificateRegister;
+  readonly denials: Denials;
+  readonly presence: Presence;
+  readonly connections: Connections;
+  readonly registrations: Lwm2mServer<DeviceIdentity>;
+  /** Everything that concerns one device's presence happens in order. */
+  readonly queue: KeyedQueue;
+  readonly keepAlive: KeepAliveOptions;
+  /** How long a device's connection has to answer when a second one shows the same identity. */
+  readonly rivalPingMs: number;
+}
+
+const housekeepingMs = 15_000;
+const maximumConnections = 20_000;
+
+/**
+ * The door of the devices: CoAP over TLS over TCP (RFC 8323) with a certificate on both sides. Everybody is let finish the
+ * handshake, so that who is refused can be named in the record; what is refused gets an Abort message that says why.
+ */
+export class Edge implements AsyncDisposable {
+  readonly server: TlsServer;
+  readonly #context: Context;
+  readonly #parts: EdgeParts;
+  readonly #saved = new Map<string, number>();
+  #housekeeper: NodeJS.Timeout | undefined;
+  #stopping = false;
+
+  constructor(context: Context, parts: EdgeParts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.server = createServer({
+      ...parts.identity,
+      ca: [parts.register.authority.toString()],
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['coap'],
+      handshakeTimeout: 10_000,
+      // A resumed session would carry the verdict of an earlier handshake.
+      secureOptions: constants.SSL_OP_NO_TICKET,
+    });
+    this.server.maxConnections = maximumConnections;
+    this.server.on('secureConnection', (socket) => {
+      socket.on('error', () => socket.destroy());
+      this.#accept(socket).catch((error: unknown) => {
+        context.log.error('A connection could not be accepted', { error });
+        socket.destroy();
+      });
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#parts.presence.everybodyOffline();
+    await this.#parts.presence.expireRegistrations();
+    this.#housekeeper = setInterval(() => {
+      this.#housekeep().catch((error: unknown) => this.#context.log.error('Housekeeping failed', { error }));
+    }, housekeepingMs).unref();
+  }
+
+  async #accept(socket: TLSSocket): Promise<void> {
+    const remoteAddress = socket.remoteAddress ?? '';
+    const verdict = await this.#parts.register.identify(socket.getPeerX509Certificate());
+    if ('stranger' in verdict) return this.#refuse(socket, verdict.stranger, remoteAddress);
+    const { device, certificate } = verdict.identity;
+    const identity: DeviceIdentity = {
+      deviceId: device.id,
+      endpointName: device.endpoint_name ?? '',
+      fingerprint: certificate.fingerprint,
+      remoteAddress,
+    };
+    await this.#parts.queue.run(device.id, async () => {
+      if (this.#stopping || socket.destroyed) return void socket.destroy();
+      const rival = this.#parts.connections.get(device.id);
+      if (rival !== undefined && (await this.#answers(rival))) {
+        const description = `The identity is in use: a second connection while the first, from ${rival.identity.remoteAddress}, answers`;
+        const { endpointName, fingerprint } = identity;
+        const stranger = { reason: 'already-connected' as const, description, endpointName, fingerprint };
+        return this.#refuse(socket, stranger, remoteAddress);
+      }
+      rival?.peer.close(new Error('replaced by a new connection'));
+      if (rival !== undefined) await this.#left(rival, 'it did not answer while the device connected anew');
+      await this.#parts.register.markUsed(certificate);
+      await this.#enter(socket, identity);
+    });
+  }
+
+  /** Whether a connection is alive: the same device comes back after its network was gone, a copy comes while it is there. */
+  async #answers(connection: Connection): Promise<boolean> {
+    try {
+      await connection.peer.ping({ timeoutMs: this.#parts.rivalPingMs });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #enter(socket: TLSSocket, identity: DeviceIdentity): Promise<void> {
+    const { connections, presence, registrations, keepAlive } = this.#parts;
+    // Written down before the first request can arrive, so that nobody sees a registered device that is offline.
+    await presence.online(identity);
+    if (socket.destroyed)
+      return presence.offline(identity, this.#context.now(), 'the connection broke at once');
+    const peer = connectStream(socket, {
+      handler: registrations.handler(identity),
+      keepAlive,
+      onHandlerError: (error) =>
+        this.#context.log.error('A request of a device failed', { ...identity, error }),
+    });
+    const connection: Connection = { identity, peer, lastSeen: this.#context.now() };
+    socket.on('data', () => {
+      connection.lastSeen = this.#context.now();
+    });
+    connections.add(connection);
+    this.#context.log.info('Device online', { ...identity });
+    peer.closed.addEventListener('abort', () => {
+      const reason = peer.closed.reason instanceof Error ? peer.closed.reason.message : 'closed';
+      this.#parts.queue
+        .run(identity.deviceId, () => this.#left(connection, reason))
+        .catch((error: unknown) => this.#context.log.error('Presence could not be written', { error }));
+    });
+  }
+
+  async #left(connection: Connection, reason: string): Promise<void> {
+    if (!this.#parts.connections.remove(connection)) return;
+    this.#saved.delete(connection.identity.deviceId);
+    this.#context.log.info('Device offline', { ...connection.identity, reason });
+    await this.#parts.presence.offline(connection.identity, connection.lastSeen, reason);
+  }
+
+  async #refuse(socket: TLSSocket, stranger: Stranger, remoteAddress: string): Promise<void> {
+    // RFC 8323 §5.6: the diagnostic payload tells the other end's log what is wrong.
+    const payload = Buffer.from(`${stranger.reason}: ${stranger.description}`);
+    const none = new Uint8Array();
+    socket.write(encodeTcpFrame({ code: Code.CSM, token: none, options: [], payload: none }));
+    socket.end(encodeTcpFrame({ code: Code.ABORT, token: none, options: [], payload }));
+    socket.resume();
+    setTimeout(() => socket.destroy(), 2000).unref();
+    await this.#parts.denials.record({ door: 'lwm2m', ...stranger, remoteAddress });
+  }
+
+  async #housekeep(): Promise<void> {
+    const seen = [];
+    for (const { identity, lastSeen } of this.#parts.connections) {
+      if (this.#saved.get(identity.deviceId) === lastSeen) continue;
+      this.#saved.set(identity.deviceId, lastSeen);
+      seen.push({ deviceId: identity.deviceId, lastSeen });
+    }
+    await this.#parts.presence.saveLastSeen(seen);
+    await this.#parts.presence.expireRegistrations();
+  }
+
+  /** Releases every connection and writes everybody down as offline. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#housekeeper);
+    const closed = new Promise<void>((done) => {
+      this.server.close(() => done());
+    });
+    for (const { peer } of this.#parts.connections) peer.close(new Error('the service stops'));
+    await this.#parts.queue.idle();
+    await closed;
+  }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+import { sql } from 'kysely';
+import type { Context } from '../../context.ts';
+import type { EventRecorder } from '../device-events/recorder.ts';
+import type { RegisteredResource } from '../devices/table.ts';
+import type { EndpointData, Publish } from '../notifications/message.ts';
+import type { DeviceIdentity } from './connections.ts';
+
+/** What a device said when it registered or updated its registration. */
+export interface RegistrationFacts {
+  readonly lifetime: number;
+  readonly binding: string;
+  readonly version: string;
+  readonly queueMode: boolean;
+  readonly endpointType: string | undefined;
+  readonly resources: RegisteredResource[];
+}
+
+type Who = Pick<DeviceIdentity, 'deviceId' | 'endpointName'>;
+
+/** Writes down who is connected and who is registered, and tells the channels. */
+export class Presence {
+  readonly #context: Context;
+  readonly #events: EventRecorder;
+  readonly #publish: Publish;
+
+  constructor(context: Context, events: EventRecorder, publish: Publish) {
+    this.#context = context;
+    this.#events = events;
+    this.#publish = publish;
+  }
+
+  async online({ deviceId, endpointName, remoteAddress, fingerprint }: DeviceIdentity): Promise<void> {
+    await this.#context.db
+      .updateTable('devices')
+      .set({ online: true, last_seen: this.#time(), remote_address: remoteAddress })
+      .where('id', '=', deviceId)
+      .execute();
+    await this.#events.record({
+      type: 'device.online',
+      deviceId,
+      endpointName,
+      description: `Connected from ${remoteAddress}`,
+      changes: { online: true },
+      data: { remote_address: remoteAddress, fingerprint },
+    });
+  }
+
+  async offline({ deviceId, endpointName }: Who, lastSeen: number, reason: string): Promise<void> {
+    await this.#context.db
+      .updateTable('devices')
+      .set({ online: false, last_seen: new Date(lastSeen) })
+      .where('id', '=', deviceId)
+      .execute();
+    await this.#recordOffline(deviceId, endpointName, reason);
+  }
+
+  /** Nobody is connected to a service that has just started, whatever the last one left behind. */
+  async everybodyOffline(): Promise<void> {
+    const left = await this.#context.db
+      .updateTable('devices')
+      .set({ online: false })
+      .where('account_id', '=', this.#context.accountId)
+      .where('online', '=', true)
+      .returning(['id', 'endpoint_name'])
+      .execute();
+    for (const { id, endpoint_name } of left) {
+      await this.#recordOffline(id, endpoint_name ?? '', 'the service ended without notice');
+    }
+  }
+
+  async #recordOffline(deviceId: string, endpointName: string, reason: string): Promise<void> {
+    await this.#events.record({
+      type: 'device.offline',
+      deviceId,
+      endpointName,
+      description: `Disconnected: ${reason}`,
+      changes: { online: false },
+      data: { reason },
+    });
+  }
+
+  async registered(who: Who, facts: RegistrationFacts): Promise<void> {
+    const at = this.#time();
+    await this.#context.db
+      .updateTable('devices')
+      .set({
+        ...this.#registrationColumns(facts),
+        state: 'registered',
+        registered_at: at,
+        ...(facts.endpointType === undefined ? {} : { endpoint_type: facts.endpointType.slice(0, 64) }),
+      })
+      .where('id', '=', who.deviceId)
+      .execute();
+    await this.#events.record({
+      type: 'device.registered',
+      deviceId: who.deviceId,
+      endpointName: who.endpointName,
+      description: `Registered for ${facts.lifetime} s`,
+      changes: { state: 'registered' },
+    });
+    this.#publish({ registrations: [endpointData(who, facts)] });
+  }
+
+  async updated(who: Who, facts: RegistrationFacts): Promise<void> {
+    await this.#context.db
+      .updateTable('devices')
+      .set(this.#registrationColumns(facts))
+      .where('id', '=', who.deviceId)
+      .execute();
+    this.#publish({ 'reg-updates': [endpointData(who, facts)] });
+  }
+
+  /** The registration ended; nothing happens when it had ended before. */
+  async deregistered({ deviceId, endpointName }: Who, expired: boolean): Promise<void> {
+    const changed = await this.#context.db
+      .updateTable('devices')
+      .set({ state: 'deregistered', registration_expires_at: null })
+      .where('id', '=', deviceId)
+      .where('state', '=', 'registered')
+      .returning('id')
+      .execute();
+    if (changed.length === 0) return;
+    await this.#events.record({
+      type: expired ? 'device.registration-expired' : 'device.deregistered',
+      deviceId,
+      endpointName,
+      description: expired ? 'The registration was not updated in time' : 'The device ended its registration',
+      changes: { state: 'deregistered' },
+    });
+    this.#publish(expired ? { 'registrations-expired': [deviceId] } : { 'de-registrations': [deviceId] });
+  }
+
+  /** Ends registrations that ran out while no service, or another one, was there to notice. */
+  async expireRegistrations(): Promise<void> {
+    const overdue = await this.#context.db
+      .selectFrom('devices')
+      .select(['id', 'endpoint_name'])
+      .where('account_id', '=', this.#context.accountId)
+      .where('state', '=', 'registered')
+      .where('registration_expires_at', '<', this.#time())
+      .execute();
+    for (const row of overdue) {
+      await this.deregistered({ deviceId: row.id, endpointName: row.endpoint_name ?? '' }, true);
+    }
+  }
+
+  /** Writes down when connected devices were last heard, all in one statement. */
+  async saveLastSeen(seen: readonly { deviceId: string; lastSeen: number }[]): Promise<void> {
+    if (seen.length === 0) return;
+    const ids = seen.map((one) => one.deviceId);
+    const times = seen.map((one) => new Date(one.lastSeen).toISOString());
+    await sql`update devices set last_seen = heard.at
+      from unnest(${ids}::text[], ${times}::timestamptz[]) as heard (id, at)
+      where devices.id = heard.id and devices.online`.execute(this.#context.db);
+  }
+
+  #registrationColumns(facts: RegistrationFacts) {
+    const now = this.#context.now();
+    return {
+      last_seen: new Date(now),
+      registration_expires_at: new Date(now + facts.lifetime * 1000),
+      lifetime: facts.lifetime,
+      binding: facts.binding.slice(0, 16),
+      lwm2m_version: facts.version.slice(0, 16),
+      resources: JSON.stringify(facts.resources),
+    };
+  }
+
+  #time(): Date {
+    return new Date(this.#context.now());
+  }
+}
+
+function endpointData({ deviceId, endpointName }: Who, facts: RegistrationFacts): EndpointData {
+  return {
+    ep: deviceId,
+    ept: facts.endpointType ?? 'default',
+    'original-ep': endpointName,
+    q: facts.queueMode,
+    resources: facts.resources,
+  };
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+import { HttpError } from '../../infra/http/errors.ts';
+import { Channel } from './channel.ts';
+import type { NotificationMessage } from './message.ts';
+
+/** How long a channel is kept that nobody uses. */
+const unusedMs = { 'long-poll': 10 * 60_000, websocket: 24 * 3_600_000 } as const;
+const sweepMs = 30_000;
+const maximumChannels = 1000;
+
+/**
+ * The notification channels. An API key has one, as Pelion has it; a client that gives its channel a name has that one
+ * beside it, so that two programs with one key do not take each other's events.
+ */
+export class Channels implements Disposable {
+  readonly #channels = new Map<string, Channel>();
+  readonly #now: () => number;
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#sweeper = setInterval(() => this.#sweep(), sweepMs).unref();
+  }
+
+  readonly publish = (message: NotificationMessage): void => {
+    if (this.#channels.size === 0) return;
+    const bytes = JSON.stringify(message).length;
+    for (const channel of this.#channels.values()) channel.push(message, bytes, this.#now());
+  };
+
+  get(apiKeyId: string, name = ''): Channel | undefined {
+    return this.#channels.get(`${apiKeyId}/${name}`);
+  }
+
+  /** Gives the channel, made if there is none. Throws `conflict` when there is one of another kind. */
+  open(apiKeyId: string, kind: Channel['kind'], name = '', chunk?: number): Channel {
+    const existing = this.get(apiKeyId, name);
+    if (existing !== undefined && existing.kind !== kind) {
+      throw new HttpError('conflict', 'CHANNEL_OF_ANOTHER_KIND_EXISTS');
+    }
+    if (existing !== undefined) return existing;
+    if (this.#channels.size >= maximumChannels) throw new HttpError('too_many_requests', 'TOO_MANY_CHANNELS');
+    const channel = new Channel(kind, this.#now(), chunk);
+    this.#channels.set(`${apiKeyId}/${name}`, channel);
+    return channel;
+  }
+
+  close(apiKeyId: string, name = ''): boolean {
+    this.get(apiKeyId, name)?.end();
+    return this.#channels.delete(`${apiKeyId}/${name}`);
+  }
+
+  touch(channel: Channel): void {
+    channel.usedAt = this.#now();
+  }
+
+  #sweep(): void {
+    for (const [key, channel] of this.#channels) {
+      if (this.#now() - channel.usedAt <= unusedMs[channel.kind]) continue;
+      channel.end();
+      this.#channels.delete(key);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#sweeper);
+    for (const channel of this.#channels.values()) channel.end();
+    this.#channels.clear();
+  }
+}
