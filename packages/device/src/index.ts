@@ -1,2 +1,3 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+export { runCloudClient } from './cloud-client/main.ts';
+export { runPlatform } from './platformd/main.ts';

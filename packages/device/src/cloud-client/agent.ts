@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KeyObject } from 'node:crypto';
+import type { CoapPeer } from '@mbl/coap';
+import { type ClientState, Lwm2mClient, type Lwm2mValue } from '@mbl/lwm2m';
+import type { Log } from '../common/log.ts';
+import { sleep } from '../common/wait.ts';
+import type { Platform } from '../platformd/interface.ts';
+import { Backoff } from './backoff.ts';
+import { openConnection } from './connection.ts';
+import type { FactoryConfiguration } from './factory.ts';
+import { classifyFailure } from './failure.ts';
+import type { Identity, IdentityStore } from './identity.ts';
+import type { ImageDescription } from './image.ts';
+import { type DeviceObjects, deviceObjects } from './objects.ts';
+import { planStep, type Step } from './planner.ts';
+import { isLifetime, saveSettings, type ServerSettings } from './settings.ts';
+
+/** Milliseconds. */
+export interface AgentTiming {
+  /** Bounds of the first and of every later delay after a failure. */
+  readonly retryFirst: number;
+  readonly retryMax: number;
+  /** Between looks for a network, while there is none. */
+  readonly offline: number;
+  /** A registration that lasted this long was a success: the next failure is a first one. */
+  readonly stable: number;
+  /** Between looks at the platform and at the end of the certificate, while connected. */
+  readonly refresh: number;
+  /** What a farewell to the service may take. */
+  readonly farewell: number;
+}
+
+export const defaultTiming: AgentTiming = {
+  retryFirst: 1000,
+  retryMax: 60_000,
+  offline: 500,
+  stable: 30_000,
+  refresh: 60_000,
+  farewell: 2000,
+};
+
+export interface AgentOptions {
+  readonly factory: FactoryConfiguration;
+  readonly image: ImageDescription;
+  readonly store: IdentityStore;
+  /** Where settings are kept: the identity folder. */
+  readonly settingsDir: string;
+  readonly settings: ServerSettings;
+  readonly platform: Platform;
+  readonly log: Log;
+  /** Milliseconds since 1970, as the device believes. */
+  readonly now?: () => number;
+  /** A number in [0, 1). */
+  readonly random?: () => number;
+  readonly timing?: AgentTiming;
+}
+
+/** Keeps the device enrolled, connected and registered. */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #timing: AgentTiming;
+  readonly #now: () => number;
+  readonly #backoff: Backoff;
+  readonly #objects: DeviceObjects;
+  readonly #client: Lwm2mClient;
+  #lost = new AbortController();
+  #renewalTriedAt: number | undefined;
+  #offline = false;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#timing = options.timing ?? defaultTiming;
+    this.#now = options.now ?? Date.now;
+    const { retryFirst: firstMs, retryMax: maxMs } = this.#timing;
+    this.#backoff = new Backoff({ firstMs, maxMs, random: options.random ?? Math.random });
+    this.#objects = deviceObjects({ ...options, now: this.#now, keep: (id, value) => this.#keep(id, value) });
+    this.#client = new Lwm2mClient({
+      endpointName: options.factory.endpointName,
+      objects: this.#objects.all,
+      onState: (state) => this.#onState(state),
+    });
+  }
+
+  /** Runs until the signal is aborted, then says farewell to the service. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const stored = await this.#options.store.load();
+      if (stored.damage !== undefined) this.#options.log.error('identity damaged', { reason: stored.damage });
+      const step = planStep(stored, this.#now(), this.#renewalTriedAt);
+      try {
+        await this.#perform(step, signal);
+        this.#offline = false;
+      } catch (error) {
+        if (!signal.aborted) await this.#waitAfter(step, error, signal);
+      }
+    }
+    await this.#client[Symbol.asyncDispose]();
+  }
+
+  async #perform(step: Step, signal: AbortSignal): Promise<void> {
+    if (step.do === 'create-key') await this.#createKey();
+    else if (step.do === 'enrol') await this.#enrol(step.key, signal);
+    else if (step.do === 'renew') await this.#renew(step.identity, signal);
+    else await this.#stayConnected(step.identity, signal);
+  }
+
+  async #createKey(): Promise<void> {
+    await this.#options.store.createKey();
+    this.#options.log.info('key created', { algorithm: 'ec-p256' });
+  }
+
+  async #enrol(key: KeyObject, signal: AbortSignal): Promise<void> {
+    const { factory, store, log } = this.#options;
+    // Needed once in a device's life: HTTP stays out of memory afterwards.
+    const est = await import('./est-client.ts');
+    const certificate = await est.enrol(factory, key, signal);
+    const identity = await store.saveCertificate(key, certificate, new Date(this.#now()));
+    log.info('enrolled', {
+      device: identity.deviceId,
+      endpoint: factory.endpointName,
+      until: certificate.validTo,
+    });
+    this.#backoff.reset();
+  }
+
+  /** A renewal that fails is tried again later; the present certificate still holds. */
+  async #renew(identity: Identity, signal: AbortSignal): Promise<void> {
+    const { factory, store, log } = this.#options;
+    this.#renewalTriedAt = this.#now();
+    try {
+      const est = await import('./est-client.ts');
+      const certificate = await est.renew(factory, identity, signal);
+      await store.saveCertificate(identity.key, certificate, new Date(this.#now()));
+      log.info('renewed', { device: identity.deviceId, until: certificate.validTo });
+    } catch (error) {
+      log.warning('renewal failed', {
+        reason: classifyFailure(error).reason,
+        until: identity.certificate.validTo,
+      });
+    }
+  }
+
+  async #stayConnected(identity: Identity, signal: AbortSignal): Promise<void> {
+    const { factory, log } = this.#options;
+    this.#lost = new AbortController();
+    const peer = await openConnection(factory, identity, this.#client.handler, signal);
+    try {
+      await this.#client.attach(peer, { signal });
+      log.info('registered', {
+        device: identity.deviceId,
+        endpoint: factory.endpointName,
+        server: factory.lwm2m.uri,
+      });
+      this.#offline = false;
+      await this.#watch(peer, identity, signal);
+    } finally {
+      if (!peer.closed.aborted) await this.#sayFarewell();
+      peer.close();
+    }
+  }
+
+  /** Until the registration is lost (throws), the certificate is due for renewal, or the signal is aborted. */
+  async #watch(peer: CoapPeer, identity: Identity, signal: AbortSignal): Promise<void> {
+    const { stable, refresh } = this.#timing;
+    const since = performance.now();
+    const gone = AbortSignal.any([peer.closed, this.#lost.signal, signal]);
+    while (!gone.aborted) {
+      await sleep(refresh, gone);
+      if (performance.now() - since >= stable) this.#backoff.reset();
+      if (signal.aborted) return;
+      if (gone.aborted) throw new ConnectionLost(gone.reason);
+      await this.#objects.refresh();
+      if (planStep({ key: identity.key, identity }, this.#now(), this.#renewalTriedAt).do === 'renew') return;
+    }
+  }
+
+  async #sayFarewell(): Promise<void> {
+    await this.#client.deregister({ timeoutMs: this.#timing.farewell }).catch(() => undefined);
+  }
+
+  async #waitAfter(step: Step, error: unknown, signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    const failure = classifyFailure(error);
+    if (failure.kind === 'offline') {
+      if (!this.#offline) log.info('waiting for the network', { reason: failure.reason });
+      this.#offline = true;
+      await sleep(this.#timing.offline, signal);
+      return;
+    }
+    this.#offline = false;
+    const retryMs = this.#backoff.next();
+    log.warning(failurePhrase(step, error, failure.kind), { reason: failure.reason, retryMs });
+    await sleep(retryMs, signal);
+  }
+
+  #onState(state: ClientState): void {
+    if (state.state === 'lost') this.#lost.abort(state.cause);
+  }
+
+  #keep(resourceId: number, value: Lwm2mValue): void {
+    const lifetimeResource = 1;
+    if (resourceId !== lifetimeResource || !isLifetime(value)) return;
+    const { settingsDir, log } = this.#options;
+    saveSettings(settingsDir, { lifetime: value }).catch((error: unknown) => {
+      log.error('settings not saved', { reason: classifyFailure(error).reason });
+    });
+  }
+}
+
+/** A registration that was there ended. */
+class ConnectionLost extends Error {
+  constructor(cause: unknown) {
+    super('', { cause });
+  }
+}
+
+function failurePhrase(step: Step, error: unknown, kind: 'refused' | 'failed'): string {
+  if (step.do === 'create-key') return 'key creation failed';
+  if (step.do === 'enrol') return `enrolment ${kind}`;
+  if (kind === 'refused') return 'registration refused';
+  return error instanceof ConnectionLost ? 'connection lost' : 'connection failed';
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import { connect, type TLSSocket } from 'node:tls';
+import { type CoapPeer, connectStream, type RequestHandler } from '@mbl/coap';
+import { certificatePem, MblError } from '@mbl/trust';
+import type { FactoryConfiguration } from './factory.ts';
+import type { Identity } from './identity.ts';
+
+const handshakeTimeoutMs = 30_000;
+/** Silence that long is probed, and a probe unanswered that long is a dead connection. */
+const keepAlive = { intervalMs: 30_000, timeoutMs: 20_000 };
+
+/** Opens CoAP over TLS to the service (RFC 8323 §9), with the device's certificate. Throws `device/connect-failed`. */
+export async function openConnection(
+  factory: Pick<FactoryConfiguration, 'lwm2m' | 'serverName' | 'trust'>,
+  identity: Identity,
+  handler: RequestHandler,
+  signal: AbortSignal,
+): Promise<CoapPeer> {
+  const socket = connect({
+    host: factory.lwm2m.host,
+    port: factory.lwm2m.port,
+    servername: factory.serverName,
+    ca: factory.trust,
+    key: identity.key.export({ type: 'pkcs8', format: 'pem' }),
+    cert: certificatePem(identity.certificate),
+    // RFC 8323 §8.2.
+    ALPNProtocols: ['coap'],
+    minVersion: 'TLSv1.2',
+  });
+  await secured(socket, AbortSignal.any([signal, AbortSignal.timeout(handshakeTimeoutMs)]));
+  return connectStream(socket, { handler, keepAlive });
+}
+
+async function secured(socket: TLSSocket, signal: AbortSignal): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const abort = () =>
+        reject(signal.aborted ? (signal.reason as Error) : new Error('the connection was closed'));
+      signal.addEventListener('abort', abort, { once: true });
+      const done = (settle: () => void) => () => {
+        signal.removeEventListener('abort', abort);
+        socket.removeListener('close', abort);
+        socket.removeListener('error', failed);
+        settle();
+      };
+      const failed = (error: Error) => done(() => reject(error))();
+      socket.once('secureConnect', done(resolve));
+      socket.once('error', failed);
+      socket.once('close', abort);
+      if (signal.aborted) abort();
+    });
+  } catch (cause) {
+    socket.on('error', () => undefined);
+    socket.destroy();
+    throw new MblError('device/connect-failed', cause instanceof Error ? cause.message : String(cause), {
+      cause,
+    });
+  }
+}

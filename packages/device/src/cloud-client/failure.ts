@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Why an attempt came to nothing. */
+export interface Failure {
+  /**
+   * `offline`: this device has no way to the network; nothing left it, so trying again soon costs nobody anything.
+   * `refused`: the service knows the device and said no. `failed`: anything else.
+   */
+  readonly kind: 'offline' | 'refused' | 'failed';
+  readonly reason: string;
+}
+
+const offlineCodes: readonly unknown[] = ['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAI_AGAIN'];
+
+/** Decides by the codes of an error and its causes. */
+export function classifyFailure(error: unknown): Failure {
+  const chain = causes(error);
+  // The innermost error says what happened; the outer ones say what it was good for.
+  const reason = chain.findLast(({ message }) => message !== '')?.message ?? String(error);
+  const codes = chain.map((one) => (one as { code?: unknown }).code);
+  if (codes.some((code) => offlineCodes.includes(code))) return { kind: 'offline', reason };
+  if (codes.includes('device/enrolment-refused')) return { kind: 'refused', reason };
+  // The service's TLS alert (RFC 8446 §6.2) about our certificate; with TLS 1.3 it comes after the handshake.
+  const alert = codes.find((code) => typeof code === 'string' && /^ERR_SSL_.*ALERT/.test(code));
+  if (typeof alert === 'string') return { kind: 'refused', reason: alertName(alert) };
+  const status = chain
+    .map((one) => (one as { status?: unknown }).status)
+    .find((code) => typeof code === 'number');
+  if (typeof status === 'number' && isRefusal(status)) return { kind: 'refused', reason };
+  return { kind: 'failed', reason };
+}
+
+/** 4.01, 4.03 and other client errors of a Register (LwM2M Core 1.1 §6.2.1). Code: class << 5 | detail (RFC 7252 §3). */
+function isRefusal(status: number): boolean {
+  return status >> 5 === 4;
+}
+
+function alertName(code: string): string {
+  return `alert ${code
+    .replace(/^ERR_SSL_/, '')
+    .replace(/(SSLV3|TLSV1|TLSV13)?_?ALERT_/, '')
+    .toLowerCase()
+    .replaceAll('_', ' ')}`;
+}
+
+function causes(error: unknown): Error[] {
+  const chain: Error[] = [];
+  for (let at = error; at instanceof Error && chain.length < 8; at = at.cause) chain.push(at);
+  // `connect` to several addresses fails with all of their errors.
+  return chain.flatMap((one) =>
+    one instanceof AggregateError ? [one, ...(one.errors as Error[]).slice(0, 8)] : [one],
+  );
+}

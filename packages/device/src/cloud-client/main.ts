@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseArgs } from 'node:util';
+import { join } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { journalLog, type Log } from '../common/log.ts';
+import { Agent } from './agent.ts';
+import { loadFactory } from './factory.ts';
+import { IdentityStore } from './identity.ts';
+import { loadImage } from './image.ts';
+import { PlatformClient } from './platform-client.ts';
+import { loadSettings } from './settings.ts';
+
+/** Runs until the signal is aborted; the process's exit code. */
+export async function runCloudClient(
+  args: readonly string[],
+  log: Log,
+  signal: AbortSignal,
+): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      factory: { type: 'string', default: '/factory' },
+      image: { type: 'string', default: '/etc/mbl/image.json' },
+      identity: { type: 'string', default: '/config/identity' },
+      bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
+    },
+  });
+  try {
+    const factory = await loadFactory(join(values.factory, 'factory.json'));
+    const image = await loadImage(values.image);
+    log.info('starting', {
+      endpoint: factory.endpointName,
+      machine: image.machine,
+      image: image.image,
+      build: image.buildId,
+    });
+    await using platform = new PlatformClient(values.bus);
+    const agent = new Agent({
+      factory,
+      image,
+      platform,
+      log,
+      store: new IdentityStore(values.identity, factory.endpointName),
+      settingsDir: values.identity,
+      settings: await loadSettings(values.identity),
+    });
+    await agent.run(signal);
+    log.info('stopped');
+    return 0;
+  } catch (error) {
+    const remedy = error instanceof MblError ? error.remedy : undefined;
+    log.error('cloud client failed', {
+      reason: error instanceof Error ? error.message : String(error),
+      remedy,
+    });
+    return 1;
+  }
+}
+
+if (import.meta.main) {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  process.exitCode = await runCloudClient(process.argv.slice(2), journalLog(), stop.signal);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseArgs } from 'node:util';
+import { journalLog, type Log } from '../common/log.ts';
+import { aborted } from '../common/wait.ts';
+import { platformName } from './interface.ts';
+import { PlatformService } from './service.ts';
+import { readSystem } from './system.ts';
+
+/** Runs until the signal is aborted or the bus is gone; the process's exit code. */
+export async function runPlatform(args: readonly string[], log: Log, signal: AbortSignal): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
+      'reboot-file': { type: 'string', default: '/run/mbl-platformd/reboot' },
+      root: { type: 'string', default: '/' },
+    },
+  });
+  const platform = readSystem({ root: values.root, rebootFile: values['reboot-file'] });
+  try {
+    await using service = new PlatformService(platform, values.bus, log);
+    await service.start();
+    log.info('platform ready', { name: platformName, ...(await platform.components()) });
+    await aborted(signal, service.gone);
+  } catch (error) {
+    log.error('platform failed', { reason: error instanceof Error ? error.message : String(error) });
+    return 1;
+  }
+  if (signal.aborted) return 0;
+  log.error('bus lost');
+  return 1;
+}
+
+if (import.meta.main) {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  process.exitCode = await runPlatform(process.argv.slice(2), journalLog(), stop.signal);
+}
