@@ -14,6 +14,7 @@ import { attachConsole } from './attach-console.ts';
 import type { Board } from './board.ts';
 import { cloneBoard, createBoard, openBoard, reflashBoard } from './create-board.ts';
 import { isAlive, runCommand, waitForExit } from './processes.ts';
+import { qmp } from './qmp.ts';
 import type { RunState } from './run-state.ts';
 import { makeBareBuild } from './testing/bare-guest.ts';
 
@@ -304,17 +305,37 @@ test('what cannot become a board is refused, and nothing is left', async () => {
   await assert.rejects(openBoard(directory), failsWith('lab/board-invalid'));
 });
 
-test('a run whose guest writes nothing has an empty write log, and the power fails at no write', async () => {
+test('the power fails at the n-th write, and the disk is as it was then', async () => {
   await using board = await make('writes');
   await assert.rejects(board.writes(), failsWith('lab/not-recorded'));
   await board.start({ recordWrites: true });
-  await board.serial.waitFor('guest ready', ready);
+  // The emulator writes through the board's own disk device, as the guest would.
+  const write = async (command: string): Promise<void> => {
+    const line = `qemu-io -d disk0 ${command}`;
+    const execute = 'human-monitor-command';
+    const path = join(board.run?.directory ?? '', 'qmp');
+    assert.deepEqual(await qmp(path, [{ execute, arguments: { 'command-line': line } }]), ['']);
+  };
+  const data = async (): Promise<number | undefined> => (await board.readPart('data', { length: 1 }))[0];
+  for (const value of [0x11, 0x12]) await write(`"write -P ${value} 4M 4k"`);
+  await write('flush');
+  await write('"write -P 0x13 4M 4k"');
   await assert.rejects(
-    board.powerOffAfterWrites(1, { timeoutMs: 50 }),
-    failsWith('lab/deadline', /wrote 0 times, not 1/),
+    board.powerOffAfterWrites(5, { timeoutMs: 50 }),
+    failsWith('lab/deadline', /wrote 4 times, not 5/),
   );
-  await board.powerOffAfterWrites(0);
-  assert.deepEqual(await board.writes(), []);
+  assert.equal(board.running, true);
+  await board.powerOffAfterWrites(1);
+  assert.equal(await data(), 0x11);
+  assert.deepEqual(
+    (await board.writes()).map((entry) => entry.flush),
+    [false, false, true, false],
+  );
+  await board.replayWrites({ count: 4 });
+  assert.equal(await data(), 0x13);
+  await board.replayWrites({ count: 4, unflushed: 'lost' });
+  assert.equal(await data(), 0x12);
+  await board.replayWrites({ count: 0 });
   assert.ok(
     (await readFile(join(board.directory, 'disk.img'))).equals(await readFile(join(build, 'disk.img'))),
   );

@@ -54,7 +54,7 @@ export function emulatorArguments(image: Image, settings: EmulatorSettings): str
     ...['-qmp', `unix:${runDirectory}/qmp,server=on,wait=off`],
     ...['-bios', settings.flash],
     ...blocks.flatMap((block) => ['-blockdev', JSON.stringify(block)]),
-    ...['-device', 'virtio-blk-device,drive=board-disk'],
+    ...['-device', 'virtio-blk-device,drive=board-disk,id=disk0'],
     ...['-netdev', `user,id=network,hostname=mbl${forwards.join('')}`],
     ...['-device', 'virtio-net-device,netdev=network,id=network0'],
     ...['-device', 'virtio-rng-device'],
