@@ -102,7 +102,8 @@ function* entries(payload: Uint8Array): Generator<Entry> {
     at += length;
     return taken;
   };
-  while (at < payload.length) {
+  for (let count = 1; at < payload.length; count++) {
+    checkNodeCount(count);
     const type = takeNumber(1);
     const id = takeNumber((type & 0x20) === 0 ? 1 : 2);
     if (!isId(id)) throw malformed(format, `identifier ${id} is reserved`);
