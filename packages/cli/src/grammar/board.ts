@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Argument, Command } from 'commander';
-import { action, boardName, type Define, repeated, verb, wholeNumber } from './define.ts';
+import { action, boardName, type Define, portForward, repeated, wholeNumber } from './define.ts';
 
 const heading = 'Board:';
 
 /** `run`, `shell`, `logs`. */
 export function boardCommands(define: Define): Command[] {
   const { cli } = define;
-  const run = verb('run', 'boot a board, its console here, until Ctrl-C; its disk is kept')
+  const run = new Command('run')
+    .description('boot a board with its console here, until Ctrl-] (its power is cut then); its disk is kept')
     .option('--name <name>', 'the board', boardName, 'mbl-board-1')
     .option('--machine <machine>', 'the kind of board', 'qemu-arm64')
-    .option('--image <image>', 'the image to boot; for a board that exists, the one it has', 'development')
+    .option('--image <image>', 'the image', 'development')
     .option('--layer <folder>', "a product's own folder, laid over os/ (repeatable)", repeated, [])
-    .option('--fresh', 'forget the disk and the identity that the board has')
+    .option('--keys <folder>', 'the key set that signs (default: .mbl/keys)')
+    .option('--offline', 'use only what was downloaded before')
+    .option(
+      '--forward <host:guest>',
+      'a port of this machine that leads to a port of the board (repeatable)',
+      portForward,
+      [],
+    )
+    .option('--no-service', 'without the device management service: a board made so never enrols')
     .option('--detach', 'leave it running and return')
     .action(action(define, async (options) => (await import('../verbs/run.ts')).run(cli, options)));
   const shell = new Command('shell')

@@ -54,3 +54,16 @@ export function boardName(text: string): string {
   }
   return text;
 }
+
+/** `8080:80`: a port of the host and one of the guest. */
+export function portForward(
+  text: string,
+  before: readonly { host: number; guest: number }[],
+): { host: number; guest: number }[] {
+  const match = /^(\d{1,5}):(\d{1,5})$/.exec(text);
+  const [host = 0, guest = 0] = (match ?? []).slice(1).map(Number);
+  if (match === null || host > 65_535 || guest < 1 || guest > 65_535) {
+    throw new InvalidArgumentError('It must be two ports, as in 8080:80.');
+  }
+  return [...before, { host, guest }];
+}

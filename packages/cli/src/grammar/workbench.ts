@@ -15,6 +15,7 @@ export function workbenchCommands(define: Define): CommandType[] {
     .option('--machine <machine>', 'the kind of board', 'qemu-arm64')
     .option('--image <image>', 'the image', 'development')
     .option('--layer <folder>', "a product's own folder, laid over os/ (repeatable)", repeated, [])
+    .option('--keys <folder>', 'the key set that signs (default: .mbl/keys)')
     .option('--offline', 'use only what was downloaded before')
     .option('--timeout <seconds>', 'how long the device may take to come online', wholeNumber(1), 300)
     .action(action(define, async (options) => (await import('../verbs/up.ts')).up(cli, options)));

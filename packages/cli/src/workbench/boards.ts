@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Board, openBoard } from '@mbl/lab';
+import type { Workspace } from '../workspace.ts';
+
+export function boardFolder(workspace: Workspace, name: string): string {
+  return join(workspace.state, 'boards', name);
+}
+
+/** Every board of the workspace, by name. Folders that hold no board are passed over. */
+export async function listBoards(workspace: Workspace): Promise<Board[]> {
+  const names = await readdir(join(workspace.state, 'boards')).catch((): string[] => []);
+  const found = await Promise.all(
+    names
+      .toSorted()
+      .map(async (name) => await openBoard(boardFolder(workspace, name)).catch(() => undefined)),
+  );
+  return found.filter((board) => board !== undefined);
+}
