@@ -22,6 +22,8 @@ export class Conversation {
   readonly events: string[] = [];
   readonly client: Lwm2mClient;
   readonly server: Lwm2mServer<string>;
+  /** The handler of a connection; a test may put another in its place. */
+  serve: (identity: string) => RequestHandler;
   #serial = 0;
 
   constructor(
@@ -46,6 +48,7 @@ export class Conversation {
       clock: this.clock,
       ...serverOptions,
     });
+    this.serve = (identity) => this.server.handler(identity);
   }
 
   connect(identity = 'board-1', handler: RequestHandler = this.client.handler): Link {
@@ -53,7 +56,7 @@ export class Conversation {
       this.clock,
       new SeededRandom(7),
       { handler },
-      { handler: this.server.handler(identity) },
+      { handler: this.serve(identity) },
     );
     stream.start();
     return { client: stream.client.peer, server: stream.server.peer, cut: () => stream.cut() };
