@@ -2,14 +2,14 @@
 import { copyFile, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import type { SourcePackage } from '../debian/source.ts';
+import type { LockedSource } from '../recipes/lock.ts';
 import type { Task } from '../task.ts';
 import { make } from './make.ts';
 import { sourceInputs, unpackInto } from './sources.ts';
 
 export interface OpteeRecipe {
   readonly cache: string;
-  readonly source: SourcePackage;
+  readonly source: LockedSource;
   /** OP-TEE's name of the platform: `vexpress-qemu_armv8a`. */
   readonly platform: string;
   readonly options: Readonly<Record<string, string>>;
@@ -36,7 +36,7 @@ export function opteeTask(recipe: OpteeRecipe): Task {
       const publicKey = join(context.work, 'ta-public.pem');
       await writeFile(publicKey, taPublicKey);
       context.progress(undefined, 'compiling');
-      await make(context, tree, [
+      await make(tree, [
         `O=${output}`,
         'CROSS_COMPILE=aarch64-linux-gnu-',
         'CROSS_COMPILE64=aarch64-linux-gnu-',

@@ -3,15 +3,15 @@ import { createHash, createPublicKey } from 'node:crypto';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import type { SourcePackage } from '../debian/source.ts';
+import type { LockedSource } from '../recipes/lock.ts';
 import type { Task } from '../task.ts';
 import { make } from './make.ts';
 import { sourceInputs, unpackInto } from './sources.ts';
 
 export interface TrustedFirmwareRecipe {
   readonly cache: string;
-  readonly source: SourcePackage;
-  readonly mbedtls: SourcePackage;
+  readonly source: LockedSource;
+  readonly mbedtls: LockedSource;
   /** TF-A's name of the platform: `qemu`. */
   readonly platform: string;
   readonly options: Readonly<Record<string, string>>;
@@ -34,7 +34,7 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
       await mkdir(built, { recursive: true });
       const hash = await writeRootHash(built, rootOfTrust);
       context.progress(undefined, 'compiling');
-      await make(context, tree, [
+      await make(tree, [
         'CROSS_COMPILE=aarch64-linux-gnu-',
         `PLAT=${platform}`,
         `BUILD_BASE=${output}`,

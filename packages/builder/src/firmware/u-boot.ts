@@ -2,14 +2,14 @@
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import type { SourcePackage } from '../debian/source.ts';
+import type { LockedSource } from '../recipes/lock.ts';
 import type { Task } from '../task.ts';
 import { make, prefixMap } from './make.ts';
 import { sourceInputs, unpackInto } from './sources.ts';
 
 export interface UBootRecipe {
   readonly cache: string;
-  readonly source: SourcePackage;
+  readonly source: LockedSource;
   /** The board's own configuration in U-Boot's tree, `qemu_arm64_defconfig`. */
   readonly defconfig: string;
   /** Fragments that go on top, absolute paths; later ones win. `mbl.env` beside the first is the compiled-in environment. */
@@ -35,10 +35,10 @@ export function uBootTask(recipe: UBootRecipe): Task {
       const parts = [await readFile(join(tree, 'configs', defconfig), 'utf8'), ...fragments];
       await writeFile(join(tree, 'configs', 'mbl_defconfig'), parts.join('\n'));
       const cross = ['CROSS_COMPILE=aarch64-linux-gnu-', `KCFLAGS=${prefixMap(tree)}`];
-      await make(context, tree, [...cross, 'mbl_defconfig']);
+      await make(tree, [...cross, 'mbl_defconfig']);
       await checkConfig(fragments.join('\n'), await readFile(join(tree, '.config'), 'utf8'));
       context.progress(undefined, 'compiling');
-      await make(context, tree, [...cross, 'u-boot-nodtb.bin']);
+      await make(tree, [...cross, 'u-boot-nodtb.bin']);
       await copyFile(join(tree, 'u-boot-nodtb.bin'), join(context.out, 'u-boot-nodtb.bin'));
     },
   };

@@ -2,8 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type KeyRef, MblError } from '@mbl/trust';
-import { runCommand } from '../debian/command.ts';
-import { buildEnvironment } from '../firmware/make.ts';
+import { runCommand } from '../engine/run-command.ts';
 
 /** The images of a FIT, as files. */
 export interface FitImages {
@@ -25,15 +24,11 @@ export async function buildFit(
   images: FitImages,
   key: KeyRef | undefined,
   out: string,
-  signal?: AbortSignal,
 ): Promise<void> {
   const source = join(work, 'image.its');
   await writeFile(source, imageTreeSource(images, key?.algorithm));
   const signing = key === undefined ? { args: [], env: {} } : signingArguments(key);
-  await runCommand('mkimage', ['-q', '-f', source, ...signing.args, out], {
-    env: { ...buildEnvironment, ...signing.env },
-    signal,
-  });
+  await runCommand('mkimage', ['-q', '-f', source, ...signing.args, out], { env: signing.env });
   // mkimage leaves the node empty and ends well when it cannot sign.
   if (key !== undefined && !(await readFile(out)).includes('signer-version'))
     throw new MblError('builder/fit-unsigned', `mkimage did not sign the FIT with the key "${key.name}"`, {
@@ -71,7 +66,7 @@ ${image('fdt', images.fdt, 'type = "flat_dt"; arch = "arm64"; compression = "non
 }
 
 /** mkimage finds a key by the FIT's hint ("fit"): `fit.key` and `fit.crt` in a folder, or an object of a token through the engine. */
-function signingArguments(key: KeyRef): { args: string[]; env: NodeJS.ProcessEnv } {
+function signingArguments(key: KeyRef): { args: string[]; env: Record<string, string> } {
   if ('file' in key.place) return { args: ['-k', dirname(key.place.file), '-r'], env: {} };
   const { pkcs11, module } = key.place;
   const pin = process.env['MBL_PKCS11_PIN'];

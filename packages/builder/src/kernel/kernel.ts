@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import { gzip, zstdCompress, constants } from 'node:zlib';
 import { MblError } from '@mbl/trust';
 import { readDeb } from '../debian/deb.ts';
-import { type BinaryPackage, downloadPackages } from '../debian/packages.ts';
+import { downloadPackages } from '../debian/packages.ts';
+import type { LockedPackage } from '../recipes/lock.ts';
 import type { TarEntry } from '../debian/tar.ts';
 import type { Task } from '../task.ts';
 import { buildCpio, type CpioEntry } from './cpio.ts';
@@ -15,7 +16,7 @@ export interface KernelRecipe {
   readonly cache: string;
   readonly suite: string;
   /** The kernel's package and those that the initramfs takes programs and libraries from. */
-  readonly packages: readonly BinaryPackage[];
+  readonly packages: readonly LockedPackage[];
   readonly initramfsModules: readonly string[];
 }
 
@@ -50,8 +51,8 @@ function library(soname: string): [string, string] {
 }
 
 /** The package that holds the kernel itself, behind the name of a meta package. */
-export function kernelPackage(packages: readonly BinaryPackage[]): BinaryPackage {
-  const found = packages.find(({ package: name }) => /^linux-image-\d/.test(name));
+export function kernelPackage(packages: readonly LockedPackage[]): LockedPackage {
+  const found = packages.find(({ name }) => /^linux-image-\d/.test(name));
   if (found === undefined)
     throw new MblError(
       'builder/no-kernel',
@@ -85,7 +86,7 @@ export function kernelTask(recipe: KernelRecipe): Task {
           throw new MblError('builder/no-package', `the package ${name} was not resolved`);
         return (await readDeb(path, name, signal)).files;
       };
-      const files = await filesOf(kernel.package);
+      const files = await filesOf(kernel.name);
       const image = files.find(({ path }) => path.startsWith('boot/vmlinuz-'));
       if (image === undefined) throw new MblError('builder/no-kernel', `${kernel.name} holds no kernel`);
       context.progress(undefined, 'compressing the kernel');
@@ -105,7 +106,7 @@ export function kernelTask(recipe: KernelRecipe): Task {
         entries.push(...pick(name, await filesOf(name), wanted));
       for (const applet of applets)
         entries.push({ path: `bin/${applet}`, type: 'symlink', target: 'busybox' });
-      const modules = await modulesInLoadOrder(files, initramfsModules, signal);
+      const modules = await modulesInLoadOrder(files, initramfsModules);
       for (const { name, data } of modules) entries.push({ path: `modules/${name}.ko`, type: 'file', data });
       const order = modules.map(({ name }) => `${name}.ko\n`).join('');
       entries.push({ path: 'modules/order', type: 'file', data: Buffer.from(order) });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MblError } from '@mbl/trust';
-import { runCommand } from '../debian/command.ts';
+import { runCommand } from '../engine/run-command.ts';
 import type { TarEntry } from '../debian/tar.ts';
 
 export interface KernelModule {
@@ -16,7 +16,6 @@ export interface KernelModule {
 export async function modulesInLoadOrder(
   files: readonly TarEntry[],
   names: readonly string[],
-  signal?: AbortSignal,
 ): Promise<KernelModule[]> {
   const available = new Map<string, TarEntry>();
   const builtIn = new Set<string>();
@@ -36,7 +35,7 @@ export async function modulesInLoadOrder(
       throw new MblError('builder/unknown-module', `the kernel package has no module "${name}"`, {
         remedy: 'Correct the name under kernel in the machine file.',
       });
-    const { stdout: data } = await runCommand('xz', ['-dc'], { input: file.data, signal });
+    const data = await runCommand('xz', ['-dc'], { input: file.data, capture: true });
     for (const needed of dependencies(data)) await visit(needed);
     ordered.set(key, { name: key, data });
   };

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { FlashParts } from '../firmware/flash.ts';
+import type { FitParts } from '../kernel/fit-task.ts';
+import type { RootReference } from '../kernel/root-reference.ts';
+import type { Machine } from '../recipes/machine.ts';
+import type { ImageComponents, ImageDescription } from './description.ts';
+import { emptyExt4 } from './filesystem.ts';
+import { createDisk, partitionNamed } from './partitions.ts';
+import { copyInto } from './sparse.ts';
+
+export interface AssembleOptions {
+  readonly machine: Machine;
+  readonly imageName: string;
+  readonly buildId: string;
+  readonly versions: { readonly bootFirmware: string; readonly kernel: string; readonly root: string };
+  /** Output folders of the tasks `flash`, `fit` and `root`. */
+  readonly flash: string;
+  readonly fit: string;
+  readonly root: string;
+  /** The folder to make; an older one is replaced when the new one is whole. */
+  readonly target: string;
+}
+
+/** Puts firmware and disk together as a board would get them, with `image.json` beside them. Returns the description. */
+export async function assembleImage(options: AssembleOptions): Promise<ImageDescription> {
+  const { target } = options;
+  await mkdir(dirname(target), { recursive: true });
+  const fresh = `${target}.${process.pid}.tmp`;
+  await rm(fresh, { recursive: true, force: true });
+  await mkdir(fresh);
+  try {
+    const description = await fill(fresh, options);
+    // A rename cannot replace a folder that is not empty; whoever is cut off in between finds no image, never half of one.
+    await rm(target, { recursive: true, force: true });
+    await rename(fresh, target);
+    return description;
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+  }
+}
+
+async function fill(folder: string, options: AssembleOptions): Promise<ImageDescription> {
+  const { machine, imageName, buildId, versions, flash, fit, root } = options;
+  await copySparse(join(flash, 'flash.bin'), join(folder, 'flash.bin'));
+  const disk = join(folder, 'disk.img');
+  const partitions = await createDisk(disk, machine.name, machine.partitions);
+  await using file = await open(disk, 'r+');
+  const put = async (name: string, source: string): Promise<void> => {
+    const { offset, size } = partitionNamed(partitions, name);
+    await copyInto(file, offset, source, size);
+  };
+  await put('boot_a', join(fit, 'fit.itb'));
+  await put('root_a', join(root, 'root.img'));
+  for (const { name, filesystem } of machine.partitions) {
+    if (filesystem !== 'ext4') continue;
+    const empty = join(folder, `${name}.ext4`);
+    await emptyExt4(empty, name, partitionNamed(partitions, name).size);
+    await put(name, empty);
+    await rm(empty);
+  }
+  await file.sync();
+  await copyFile(join(root, 'packages.cdx.json'), join(folder, 'packages.cdx.json'));
+  const reference = await readJson<RootReference>(join(root, 'root.json'));
+  const { serialConsole, secureConsole, binary, args } = machine.emulator ?? noEmulator;
+  const components: ImageComponents = {
+    'boot-firmware': { version: versions.bootFirmware, sha256: await sha256(join(flash, 'flash.bin')) },
+    kernel: { version: versions.kernel, sha256: await sha256(join(fit, 'fit.itb')) },
+    root: { version: versions.root, rootHash: reference.rootHash },
+  };
+  const description: ImageDescription = {
+    version: 1,
+    machine: machine.name,
+    image: imageName,
+    buildId,
+    components,
+    flash: {
+      file: 'flash.bin',
+      size: machine.flash.size,
+      parts: await readJson<FlashParts>(join(flash, 'flash.json')),
+    },
+    disk: { file: 'disk.img', size: (await file.stat()).size, sectorSize: 512, partitions },
+    fit: { parts: await readJson<FitParts>(join(fit, 'fit.json')) },
+    root: {
+      dataSize: reference.dataSize,
+      hashOffset: reference.hashOffset,
+      rootHash: reference.rootHash,
+    },
+    emulator: { binary, args, serialConsole, secureConsole },
+  };
+  await writeFile(join(folder, 'image.json'), `${JSON.stringify(description, undefined, 2)}\n`);
+  return description;
+}
+
+const noEmulator = { binary: '', args: [], serialConsole: 0, secureConsole: 1 };
+
+async function copySparse(from: string, to: string): Promise<void> {
+  await using source = await open(from);
+  await using target = await open(to, 'wx');
+  const { size } = await source.stat();
+  await target.truncate(size);
+  await copyInto(target, 0, from, size);
+}
+
+async function readJson<T>(path: string): Promise<T> {
+  return JSON.parse(await readFile(path, 'utf8')) as T;
+}
+
+async function sha256(path: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+}
