@@ -31,6 +31,10 @@ export interface QuitOptions {
 }
 
 const killDeadlineMs = 10_000;
+/** Long enough for a handshake on an emulated CPU that runs already. */
+const askDeadlineMs = 10_000;
+/** How long a guest gets that could be asked by its button alone: it may have none. */
+const buttonPatienceMs = 10_000;
 
 /**
  * A virtual board: a folder with its own flash and disk, kept between boots, and at most one emulator that runs them. Objects in many
@@ -90,7 +94,10 @@ export class Board {
     await this.#afterExit(state);
   }
 
-  /** Asks the guest to shut down (its power button), and cuts the power when it does not. Returns whether the guest did it itself. */
+  /**
+   * Asks the guest to shut down, by its power button and, where the board's key opens it, by SSH; cuts the power when it does not.
+   * Returns whether the guest did it itself.
+   */
   async quit(options: QuitOptions = {}): Promise<boolean> {
     const { timeoutMs = 60_000, signal } = options;
     const state = this.run;
@@ -98,8 +105,17 @@ export class Board {
       await this.powerOff();
       return true;
     }
+    const deadline = Date.now() + timeoutMs;
     await this.#qmp([{ execute: 'system_powerdown' }], signal).catch(() => undefined);
-    const clean = await waitForExit(state.process, timeoutMs, signal);
+    const asked = await this.ssh('systemctl poweroff', {
+      timeoutMs: Math.min(timeoutMs, askDeadlineMs),
+      signal,
+    }).then(
+      ({ code }) => code === 0 || code === 255,
+      () => false,
+    );
+    const patience = asked ? deadline - Date.now() : Math.min(timeoutMs, buttonPatienceMs);
+    const clean = await waitForExit(state.process, Math.max(0, patience), signal);
     await this.powerOff();
     return clean;
   }

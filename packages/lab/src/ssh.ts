@@ -57,11 +57,26 @@ export async function runSsh(
   const { timeoutMs = 60_000, signal, input } = options;
   const deadline = Date.now() + timeoutMs;
   await openConnection(target, isLive, deadline, signal);
-  return await runCommand('ssh', [...sshArguments(target), '--', command], {
+  return await ssh(target, [...sshArguments(target), '--', command], `the end of \`${command}\``, {
     timeoutMs: Math.max(1, deadline - Date.now()),
     signal,
-    debianPackage,
     ...(input === undefined ? {} : { input }),
+  });
+}
+
+/** Runs `ssh`; a deadline is told in the words of what was waited for. */
+async function ssh(
+  target: SshTarget,
+  args: readonly string[],
+  waitedFor: string,
+  options: SshOptions,
+): Promise<CommandResult> {
+  return await runCommand('ssh', args, { ...options, debianPackage }).catch((error: unknown) => {
+    if (!(error instanceof MblError) || error.code !== 'lab/deadline') throw error;
+    throw new MblError('lab/deadline', `Board ${target.boardName} did not come to ${waitedFor} in time.`, {
+      remedy: 'See how far it came with: ./mbl logs',
+      cause: error,
+    });
   });
 }
 
@@ -75,11 +90,8 @@ async function openConnection(
   for (;;) {
     const timeoutMs = Math.max(1, deadline - Date.now());
     // -f: in the background once authenticated; the process ends when the emulator closes the connection.
-    const result = await runCommand('ssh', ['-M', '-N', '-f', ...sshArguments(target)], {
-      timeoutMs,
-      signal,
-      debianPackage,
-    });
+    const args = ['-M', '-N', '-f', ...sshArguments(target)];
+    const result = await ssh(target, args, 'an SSH connection', { timeoutMs, signal });
     if (result.code === 0) return;
     const reason = result.stderr.trim().split('\n').at(-1) ?? '';
     if (/Permission denied/.test(reason)) {
