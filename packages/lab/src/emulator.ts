@@ -7,7 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { MblError } from '@mbl/trust';
 import { type EmulatorSettings, emulatorArguments, type PortForward } from './emulator-arguments.ts';
 import type { Image } from './image.ts';
-import { identifyProcess, isAlive, type ProcessId, sendSignal, toolMissing } from './processes.ts';
+import {
+  identifyProcess,
+  isAlive,
+  type ProcessId,
+  sendSignal,
+  toolMissing,
+  waitForExit,
+} from './processes.ts';
 import { parseForwards, qmp } from './qmp.ts';
 import { claimRun, clearRunState, type RunState, writeRunState } from './run-state.ts';
 import { copySparse } from './sparse-copy.ts';
@@ -89,7 +96,8 @@ export async function startEmulator(
       ],
       { timeoutMs: startDeadlineMs, signal, gaveUp: () => !isAlive(process) },
     ).catch(async (cause: unknown) => {
-      if (isAlive(process) || signal?.aborted === true) throw cause;
+      // An emulator that gives up closes its sockets a moment before it is gone.
+      if (signal?.aborted === true || !(await waitForExit(process, 2000))) throw cause;
       throw await emulatorFailed(directory, name, cause);
     });
     const hostPorts = parseForwards(String(usernet));

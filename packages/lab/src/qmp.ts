@@ -111,10 +111,10 @@ export async function qmp(
         finish(error);
       }
     });
-    socket.on('error', finish);
-    socket.on('close', () =>
-      finish(new MblError('lab/board-stopped', 'The emulator closed its control socket.')),
-    );
+    const stopped = (cause?: Error): void =>
+      finish(new MblError('lab/board-stopped', 'The emulator closed its control socket.', { cause }));
+    socket.on('error', stopped);
+    socket.on('close', () => stopped());
   });
 }
 
