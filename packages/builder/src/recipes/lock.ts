@@ -42,12 +42,14 @@ export interface LockedNpm {
 /** Everything that builds in this workspace fetch, with what must come back. */
 export interface Lock {
   readonly version: 1;
+  /** What was asked for: a lock answers this request and no other. */
+  readonly request: readonly string[];
   readonly packages: readonly LockedPackage[];
   readonly sources: readonly LockedSource[];
   readonly npm: readonly LockedNpm[];
 }
 
-export const emptyLock: Lock = { version: 1, packages: [], sources: [], npm: [] };
+export const emptyLock: Lock = { version: 1, request: [], packages: [], sources: [], npm: [] };
 
 const maxBytes = 16 * 1024 * 1024;
 const remedy = 'Restore it from version control, or delete it: the next build writes a new one.';
@@ -79,7 +81,7 @@ export function formatLock(lock: Lock): string {
     lock.npm.map(({ name, version, integrity }) => ({ name, version, integrity })),
     npmKey,
   );
-  return `{\n  "version": 1,\n${section('packages', packages)},\n${section('sources', sources)},\n${section('npm', npm)}\n}\n`;
+  return `{\n  "version": 1,\n${section('request', lock.request)},\n${section('packages', packages)},\n${section('sources', sources)},\n${section('npm', npm)}\n}\n`;
 }
 
 /** Reads a lock's text. `path` is for the message. Throws `builder/lock-invalid` and nothing else. */
@@ -133,16 +135,20 @@ export function parseLock(bytes: Uint8Array, path: string): Lock {
       integrity: check.match(item['integrity'], /^sha512-[A-Za-z0-9+/]{86}==$/, `${at}.integrity`),
     };
   });
+  const request = check
+    .list(lock['request'] ?? [], 'request')
+    .map((entry, i) => check.text(entry, `request[${i}]`));
   check.unique(packages.map(packageKey));
   check.unique(sources.map(sourceKey));
   check.unique(npm.map(npmKey));
-  return { version: 1, packages, sources, npm };
+  return { version: 1, request, packages, sources, npm };
 }
 
 /** `lock` with `more` added; an entry of `more` replaces the entry of the same name, architecture and suite. */
 export function mergeLock(lock: Lock, more: Partial<Omit<Lock, 'version'>>): Lock {
   return {
     version: 1,
+    request: more.request ?? lock.request,
     packages: merge(lock.packages, more.packages, packageKey),
     sources: merge(lock.sources, more.sources, sourceKey),
     npm: merge(lock.npm, more.npm, npmKey),

@@ -303,6 +303,6 @@ export function named<P extends { readonly name?: string }, T>(
       }
       return [...merged.values()];
     },
-    complete: (part, at) => (part ?? []).map((each) => item.complete(each, at, `${one} ${each.name}`)),
+    complete: (part, at, name) => (part ?? []).map((each) => item.complete(each, at, `${name}.${each.name}`)),
   };
 }
