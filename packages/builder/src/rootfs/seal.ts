@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { appendFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { spawn } from 'node:child_process';
+import { pipeline } from 'node:stream/promises';
+import { BLOCK_SIZE, VerityHasher } from '@mbl/blocks';
+import { MblError } from '@mbl/trust';
+import { type TarOutput, writeTar } from '../debian/tar.ts';
+
+/**
+ * An image with its hash tree: erofs data, padded to blocks of 4096 bytes, and behind it the tree (dm-verity hash format 1, SHA-256, no
+ * superblock). The kernel's table: `verity 1 <dev> <dev> 4096 4096 <dataSize/4096> <hashOffset/4096> sha256 <rootHash> <salt>`.
+ */
+export interface SealedImage {
+  /** Bytes before the tree. */
+  readonly dataSize: number;
+  /** Bytes; equal to `dataSize`. */
+  readonly hashOffset: number;
+  /** Bytes in all. */
+  readonly size: number;
+  readonly rootHash: string;
+  /** Hex. */
+  readonly salt: string;
+  readonly uuid: string;
+}
+
+export interface SealOptions {
+  /** The words that start mkfs.erofs. */
+  readonly mkfs: readonly string[];
+  /** Hex; says which component this is, and is no secret. */
+  readonly salt: string;
+  readonly uuid: string;
+  /** Seconds since 1970, of every file. */
+  readonly time: number;
+  readonly label?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Measured on the development image: lz4hc level 9 with 64 KiB clusters is 8% smaller on the disk than zstd level 3 needs twice the time
+ * for, and its download (zstd over it) is the smallest of all.
+ */
+const COMPRESSION = ['-zlz4hc,level=9', '-C65536'];
+
+/** Writes `entries` as a sealed image to `path`. The bytes depend on the arguments only. */
+export const sealImage = async (
+  entries: Iterable<TarOutput>,
+  path: string,
+  options: SealOptions,
+): Promise<SealedImage> => {
+  await rm(path, { force: true });
+  await makeErofs(entries, path, options);
+  const { size } = await stat(path);
+  const dataSize = Math.ceil(size / BLOCK_SIZE) * BLOCK_SIZE;
+  if (dataSize !== size) await truncate(path, dataSize);
+  const hasher = new VerityHasher(Buffer.from(options.salt, 'hex'));
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, signal: options.signal }))
+    hasher.update(piece);
+  const { tree, rootHash } = hasher.finish();
+  await appendFile(path, tree);
+  const { salt, uuid } = options;
+  return { dataSize, hashOffset: dataSize, size: dataSize + tree.length, rootHash, salt, uuid };
+};
+
+const makeErofs = async (entries: Iterable<TarOutput>, path: string, options: SealOptions): Promise<void> => {
+  const [program = 'mkfs.erofs', ...prefix] = options.mkfs;
+  const args = [
+    ...prefix,
+    '--quiet',
+    '--tar=f',
+    ...COMPRESSION,
+    `-T${options.time}`,
+    `-U${options.uuid}`,
+    ...(options.label ? ['-L', options.label] : []),
+    '--workers=2',
+    path,
+  ];
+  const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'], signal: options.signal });
+  let errors = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors = (errors + chunk.toString()).slice(-4000);
+  });
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+  // When mkfs ends early the pipe breaks; its own words say why.
+  const fed = pipeline(Readable.from(writeTar(entries, options.time)), child.stdin).catch(() => {});
+  const [status] = await Promise.all([ended, fed]);
+  if (status !== 0) {
+    const full = /No space left/.test(errors);
+    throw new MblError(
+      full ? 'builder/disk-full' : 'builder/command-failed',
+      `mkfs.erofs ended with status ${status}: ${errors.trim()}`,
+      {
+        remedy: full
+          ? 'Free some space on the disk (see df -h), then run the build again.'
+          : 'Run the build again with --verbose.',
+      },
+    );
+  }
+};
+
+/** A UUID (version 8, own meaning) made of a text: fixed for a fixed name. */
+export const uuidOf = (name: string): string => {
+  const bytes = createHash('sha256').update(name).digest().subarray(0, 16);
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+};
+
+/** Writes the description beside the image. */
+export const writeDescription = (path: string, image: SealedImage): Promise<void> =>
+  writeFile(path, `${JSON.stringify(image, null, 2)}\n`);
