@@ -11,7 +11,7 @@ export const SERVICES = {
 } as const;
 
 /**
- * Each service as one file that Node runs without `node_modules`: the image's `/usr/lib/mbl/<name>.mjs`. Services whose source is not
+ * Each service as one file that Node runs without `node_modules`, by its path in the image: `usr/lib/mbl/<name>.mjs`. Services whose source is not
  * there are left out. Throws `builder/bundle-failed` with file and line.
  */
 export const bundleServices = async (repository: string): Promise<Map<string, Buffer>> => {
@@ -49,7 +49,7 @@ export const bundleServices = async (repository: string): Promise<Map<string, Bu
         },
       );
     });
-    bundles.set(name, Buffer.from(result.outputFiles[0]?.contents ?? new Uint8Array()));
+    bundles.set(`usr/lib/mbl/${name}.mjs`, Buffer.from(result.outputFiles[0]?.contents ?? new Uint8Array()));
   }
   return bundles;
 };
