@@ -4,14 +4,21 @@ import { type Finding, lineAt, type SourceFile } from './check.ts';
 export const cataloguePath = 'docs/reference/errors.md';
 
 /**
- * Holds the published catalogue of error codes against the code, both ways. A code is a literal `'area/what'` whose area is a
- * package; each is one row of a table in the page: `` | `area/what` | meaning | what to do | ``.
+ * Holds the published catalogue of error codes against the code, both ways. A code is a literal `'area/what'` whose area is a package,
+ * or that of some `new MblError('area/…'`; each is one row of a table in the page: `` | `area/what` | meaning | what to do | ``.
  */
 export function checkErrorCatalogue(sources: readonly SourceFile[], page: string): Finding[] {
-  const areas = new Set(sources.map(({ path }) => /^packages\/([^/]+)\//.exec(path)?.[1]));
+  const product = sources.filter(
+    ({ path }) => path.startsWith('packages/') && path.endsWith('.ts') && !path.endsWith('.test.ts'),
+  );
+  const areas = new Set(
+    product.flatMap(({ path, text }) => [
+      path.split('/')[1],
+      ...[...text.matchAll(/\bMblError\(\s*['"`]([a-z0-9]+)\//g)].map((match) => match[1]),
+    ]),
+  );
   const raised = new Map<string, Finding>();
-  for (const { path, text } of sources) {
-    if (!path.startsWith('packages/') || !path.endsWith('.ts') || path.endsWith('.test.ts')) continue;
+  for (const { path, text } of product) {
     for (const match of text.matchAll(
       /(?<quote>['"`])(?<code>(?<area>[a-z0-9]+)\/[a-z0-9]+(?:-[a-z0-9]+)*)\k<quote>/g,
     )) {

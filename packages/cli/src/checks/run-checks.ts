@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkArrows, type Manifest, readArrows } from './arrows.ts';
 import { type Finding, formatFinding, type SourceFile } from './check.ts';
+import { checkDependencies, decisionPath } from './dependencies.ts';
 import { cataloguePath, checkErrorCatalogue } from './error-catalogue.ts';
 import { checkFiles } from './files.ts';
 import { readSources } from './sources.ts';
@@ -42,6 +43,17 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
         ),
     },
     { title: 'licence lines, file length, file names', run: () => findings(checkFiles) },
+    {
+      title: 'reasons of dependencies',
+      run: () =>
+        findings(async () => {
+          const manifests = [...(await readManifests(root))].map(
+            ([name, manifest]) => [`packages/${name}/package.json`, manifest] as const,
+          );
+          const all = new Map([['package.json', await readManifest(root)], ...manifests]);
+          return checkDependencies(all, await readFile(join(root, decisionPath), 'utf8'));
+        }),
+    },
     {
       title: 'catalogue of error codes',
       run: () =>

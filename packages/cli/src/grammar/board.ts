@@ -14,7 +14,6 @@ export function boardCommands(define: Define): Command[] {
     .option('--image <image>', 'the image', 'development')
     .option('--layer <folder>', "a product's own folder, laid over os/ (repeatable)", repeated, [])
     .option('--keys <folder>', 'the key set that signs (default: .mbl/keys)')
-    .option('--offline', 'use only what was downloaded before')
     .option(
       '--forward <host:guest>',
       'a port of this machine that leads to a port of the board (repeatable)',

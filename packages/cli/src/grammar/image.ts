@@ -33,7 +33,6 @@ export function imageCommands(define: Define): Command[] {
     .option('--keys <folder>', 'the key set that signs (default: .mbl/keys)')
     .option('--explain', 'say why each task ran or did not')
     .option('--update-lock', 'take the newest packages and sources, and write their versions to the lock')
-    .option('--offline', 'use only what was downloaded before')
     .option('--jobs <number>', 'how many tasks run at once', wholeNumber(1))
     .action(action(define, async (options) => (await import('../verbs/build.ts')).build(cli, options)));
   return [keys, build].map((command) => command.helpGroup(heading));

@@ -16,7 +16,6 @@ export function workbenchCommands(define: Define): CommandType[] {
     .option('--image <image>', 'the image', 'development')
     .option('--layer <folder>', "a product's own folder, laid over os/ (repeatable)", repeated, [])
     .option('--keys <folder>', 'the key set that signs (default: .mbl/keys)')
-    .option('--offline', 'use only what was downloaded before')
     .option('--timeout <seconds>', 'how long the device may take to come online', wholeNumber(1), 300)
     .action(action(define, async (options) => (await import('../verbs/up.ts')).up(cli, options)));
   const down = verb('down', 'stop the boards and the service')

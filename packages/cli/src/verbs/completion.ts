@@ -22,6 +22,15 @@ export async function complete(cli: Cli, program: Command, words: readonly strin
   else for (const { value, description = '' } of found) cli.output.raw(`${value}\t${description}\n`);
 }
 
-async function devices(_cli: Cli): Promise<Candidate[]> {
-  return [];
+const patience = 1000;
+
+/** The devices of the running service, by name; ids are for programs. */
+async function devices({ workspace }: Cli): Promise<Candidate[]> {
+  const { connectService } = await import('../workbench/service-client.ts');
+  const client = await connectService(workspace);
+  const found = await client.listDevices({ limit: 100, signal: AbortSignal.timeout(patience) });
+  return found.map((device) => ({
+    value: device.endpoint_name,
+    description: device.online ? 'online' : 'offline',
+  }));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey } from 'node:crypto';
-import { join, relative, resolve } from 'node:path';
+import { join, relative } from 'node:path';
 import {
   initKeys,
   keyCatalogue,
@@ -11,20 +11,12 @@ import {
   MblError,
 } from '@mbl/trust';
 import type { Cli, Outcome } from '../cli.ts';
-
-export interface KeysOptions {
-  keys?: string;
-}
+import { type KeysOptions, keysFolder } from '../workbench/keys.ts';
 
 export interface InitOptions extends KeysOptions {
   production?: boolean;
   pkcs11Module?: string;
   token?: string;
-}
-
-/** The folder that `--keys` names, or the workspace's own. */
-export function keysFolder(cli: Cli, options: KeysOptions): string {
-  return options.keys === undefined ? join(cli.workspace.state, 'keys') : resolve(options.keys);
 }
 
 /** Makes a key set. */

@@ -2,11 +2,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Board, readImage } from '@mbl/lab';
+import type { Device } from '@mbl/service';
 import { loadKeys } from '@mbl/trust';
 import type { Cli, Outcome } from '../cli.ts';
 import { formatAge } from '../table.ts';
 import { listBoards } from '../workbench/boards.ts';
-import { type DirectoryEntry, openDirectory } from '../workbench/directory.ts';
+import { clientOf } from '../workbench/service-client.ts';
 import { findService } from '../workbench/service-daemon.ts';
 
 /** Says which keys, images, service and boards the workspace has, and what of it runs. */
@@ -21,9 +22,9 @@ export async function status(cli: Cli): Outcome {
   const devices =
     service === undefined
       ? []
-      : await openDirectory(service, cli.signal)
-          .list()
-          .catch(() => []);
+      : await clientOf(service)
+          .listDevices({ signal: cli.signal })
+          .catch((): Device[] => []);
   const rows = boards.map((board) => describe(board, devices));
   output.value({
     keys,
@@ -79,7 +80,7 @@ export async function status(cli: Cli): Outcome {
   );
 }
 
-function describe(board: Board, devices: readonly DirectoryEntry[]) {
+function describe(board: Board, devices: readonly Device[]) {
   const run = board.run;
   const device = devices.find(({ endpoint_name: name }) => name === board.name);
   return {

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Cli, Outcome } from '../cli.ts';
+import { formatDuration } from '../table.ts';
+import { buildImage, type ImageOptions } from '../workbench/image.ts';
+
+export interface BuildOptions extends ImageOptions {
+  readonly explain?: boolean;
+}
+
+/** Builds an image and says where it is; with `explain`, why each task ran. */
+export async function build(cli: Cli, options: BuildOptions): Outcome {
+  const { output } = cli;
+  const { directory, description, tasks, lockChanges, seconds } = await buildImage(cli, options);
+  output.value({
+    directory,
+    machine: options.machine,
+    image: options.image,
+    buildId: description.buildId,
+    seconds,
+    lockChanges,
+    tasks: tasks.map(({ task, title, seconds, cached, reasons }) => ({
+      task,
+      title,
+      seconds,
+      cached,
+      reasons,
+    })),
+  });
+  if (options.explain === true) {
+    output.table(
+      ['TASK', 'TIME', 'WHY'],
+      tasks.map(({ title, seconds, cached, reasons }) => [
+        title,
+        cached ? 'cached' : formatDuration(seconds * 1000),
+        reasons.length > 0 ? reasons.join('; ') : cached ? 'nothing changed' : 'not in the cache',
+      ]),
+    );
+    output.line();
+  }
+  output.line(`build ${description.buildId} is in ${directory}`);
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Cli, Outcome } from '../cli.ts';
+import { formatDuration } from '../table.ts';
+import { type BoardOptions, ensureBoard, ensurePower, ensureService } from '../workbench/board-setup.ts';
+import { ensureKeys } from '../workbench/image.ts';
+import { clientOf } from '../workbench/service-client.ts';
+import { waitOnline } from '../workbench/wait-online.ts';
+
+export interface UpOptions extends BoardOptions {
+  /** Seconds. */
+  readonly timeout: number;
+}
+
+/** Everything between a clone and a device that is online; what is there already is left as it is. */
+export async function up(cli: Cli, options: UpOptions): Outcome {
+  const { output, signal } = cli;
+  const start = performance.now();
+  await ensureKeys(cli, options);
+  const service = await ensureService(cli, options);
+  const board = await ensureBoard(cli, options, service);
+  const since = new Date();
+  const wasOff = await ensurePower(cli, board, { detached: true });
+  const device = await output.progress.phase(
+    'wait until the device is online',
+    async (report) =>
+      await waitOnline(clientOf(service), board, {
+        timeoutMs: options.timeout * 1000,
+        signal,
+        report,
+        since: wasOff ? since : undefined,
+      }),
+  );
+  const milliseconds = Math.round(performance.now() - start);
+  output.value({
+    device,
+    board: {
+      name: board.name,
+      directory: board.directory,
+      buildId: board.file.buildId,
+      image: board.image.image,
+    },
+    service: { http: service.http, est: service.est, lwm2m: service.lwm2m },
+    milliseconds,
+  });
+  output.line();
+  output.table(
+    ['DEVICE', 'NAME', 'STATE', 'IMAGE', 'BUILD'],
+    [
+      [
+        device.id,
+        device.endpoint_name,
+        output.style('green', 'online'),
+        board.image.image,
+        board.file.buildId,
+      ],
+    ],
+  );
+  output.line();
+  output.line(`Online after ${formatDuration(milliseconds)}. What to try next:`);
+  const name = device.endpoint_name;
+  output.table(
+    [],
+    [
+      [`  ./mbl device show ${name}`, 'all that the directory knows of it'],
+      [`  ./mbl device read ${name} /3/0/3`, 'ask it for its firmware version'],
+      [`  ./mbl device watch ${name} /3/0/13`, 'its clock, each time it changes'],
+      ...(board.image.image === 'development' ? [[`  ./mbl shell ${name}`, 'a shell on it']] : []),
+      [`  ./mbl logs serial ${name}`, 'its boot, from the first line'],
+      ['  ./mbl up --name mbl-board-2', 'another one beside it'],
+      ['  ./mbl down', 'stop everything'],
+    ],
+  );
+}

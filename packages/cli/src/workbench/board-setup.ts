@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFile } from 'node:fs/promises';
+import { type Board, createBoard, openBoard, type PortForward, reflashBoard } from '@mbl/lab';
+import type { ServiceFile } from '@mbl/service';
+import { loadKeys } from '@mbl/trust';
+import type { Cli } from '../cli.ts';
+import { boardFolder } from './boards.ts';
+import { buildImage, type ImageOptions } from './image.ts';
+import { type KeysOptions, keysFolder } from './keys.ts';
+import { clientOf } from './service-client.ts';
+import { startDaemon } from './service-daemon.ts';
+
+/** How a guest of QEMU's user network calls this machine. */
+const hostOfGuests = '10.0.2.2';
+
+export interface BoardOptions extends ImageOptions {
+  readonly name: string;
+}
+
+/** Starts the service unless it runs, with the device CA of the key set. */
+export async function ensureService(cli: Cli, options: KeysOptions): Promise<ServiceFile> {
+  const { output, workspace, signal } = cli;
+  const { file } = await output.progress.phase(
+    'start the service',
+    async () => await startDaemon(workspace, { ...(await deviceCa(keysFolder(cli, options))), signal }),
+    ({ file: { http }, started }) => ({ note: started ? http : `${http}, was running` }),
+  );
+  return file;
+}
+
+/** The key set's device CA where it is in files; the service makes its own otherwise. */
+async function deviceCa(folder: string): Promise<{ deviceCa?: { certificate: string; key: string } }> {
+  const { place, certificateFile } = (await loadKeys(folder)).keys['device-ca'];
+  if (certificateFile === undefined || !('file' in place)) return {};
+  return { deviceCa: { certificate: certificateFile, key: place.file } };
+}
+
+/**
+ * The board with the present build on it: made where there is none, with a factory configuration that lets it enrol (given a service);
+ * flashed again, with its identity and data kept, where it has another build.
+ */
+export async function ensureBoard(
+  cli: Cli,
+  options: BoardOptions,
+  service: ServiceFile | undefined,
+): Promise<Board> {
+  const { output, workspace, signal } = cli;
+  const { directory: imageDirectory, description } = await buildImage(cli, options);
+  const { buildId } = description;
+  const directory = boardFolder(workspace, options.name);
+  const present = await openBoard(directory).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'lab/unknown-board') return undefined;
+    throw error;
+  });
+  if (present === undefined) {
+    return await output.progress.phase(`make board ${options.name}`, async () => {
+      const factory =
+        service === undefined ? undefined : await factoryConfiguration(cli, options.name, service);
+      return await createBoard({
+        directory,
+        name: options.name,
+        imageDirectory,
+        signal,
+        ...(factory === undefined ? {} : { factory }),
+      });
+    });
+  }
+  if (present.file.buildId === buildId) return present;
+  return await output.progress.phase(
+    `flash board ${options.name} with build ${buildId}`,
+    async () => {
+      await present.quit({ timeoutMs: 20_000, signal });
+      return await reflashBoard(present, imageDirectory, { signal });
+    },
+    () => ({ note: 'identity and data kept' }),
+  );
+}
+
+/** ARCHITECTURE.md, "Factory configuration": what the factory would write for this board. */
+async function factoryConfiguration(
+  cli: Cli,
+  name: string,
+  service: ServiceFile,
+): Promise<Record<string, unknown>> {
+  const { code } = await clientOf(service).createEnrolment(name, { signal: cli.signal });
+  return {
+    version: 1,
+    endpointName: name,
+    serialNumber: name,
+    enrolmentCode: code,
+    service: {
+      est: `https://${hostOfGuests}:${service.ports.est}`,
+      lwm2m: `coaps+tcp://${hostOfGuests}:${service.ports.lwm2m}`,
+      serverName: 'service.mbl.internal',
+    },
+    trust: await readFile(service.trust, 'utf8'),
+  };
+}
+
+/** Switches the board on unless it is; it outlives this command when `detached`. Returns whether it was off. */
+export async function ensurePower(
+  cli: Cli,
+  board: Board,
+  options: { detached: boolean; ports?: readonly PortForward[] },
+): Promise<boolean> {
+  if (board.running) return false;
+  await cli.output.progress.phase(
+    `power on ${board.name}`,
+    async () => await board.start({ ...options, signal: cli.signal }),
+  );
+  return true;
+}

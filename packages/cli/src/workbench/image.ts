@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { build, type BuildResult, type TaskEvent } from '@mbl/builder';
+import { initKeys, loadKeys } from '@mbl/trust';
+import type { Cli } from '../cli.ts';
+import type { Report } from '../progress.ts';
+import type { Workspace } from '../workspace.ts';
+import { type KeysOptions, keysFolder } from './keys.ts';
+
+/** What decides which image is built. */
+export interface ImageOptions extends KeysOptions {
+  readonly machine: string;
+  readonly image: string;
+  readonly layer: readonly string[];
+  readonly updateLock?: boolean;
+  readonly jobs?: number;
+}
+
+/** Builds the image, or finds that it is built; one line of progress for the whole. */
+export async function buildImage(cli: Cli, options: ImageOptions): Promise<BuildResult> {
+  const { output, workspace, signal, environment } = cli;
+  await ensureKeys(cli, options);
+  const keys = await loadKeys(keysFolder(cli, options), { environment: { ...environment } });
+  return await output.progress.phase(
+    `build ${options.machine} ${options.image}`,
+    async (report) =>
+      await build({
+        repository: workspace.root,
+        machine: options.machine,
+        image: options.image,
+        layers: options.layer,
+        keys,
+        cache: workspace.cache,
+        privateCache: join(workspace.state, 'build'),
+        locks: join(workspace.root, 'os/locks'),
+        output: workspace.build,
+        version: await readVersion(workspace),
+        updateLock: options.updateLock === true,
+        jobs: options.jobs ?? availableParallelism(),
+        signal,
+        onEvent: followTasks(report),
+        onPhase: (what) => report(undefined, what),
+      }),
+    ({ tasks }) => {
+      const ran = tasks.filter(({ cached }) => !cached).length;
+      return { note: ran === 0 ? 'nothing changed' : `${ran} of ${tasks.length} tasks ran` };
+    },
+  );
+}
+
+async function readVersion(workspace: Workspace): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(workspace.root, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  return version;
+}
+
+/** Makes the development key set, unless there is one or another one was named. */
+export async function ensureKeys(cli: Cli, options: KeysOptions): Promise<void> {
+  if (options.keys !== undefined) return;
+  const folder = keysFolder(cli, options);
+  await cli.output.progress.phase(
+    'make development keys',
+    async () =>
+      await initKeys(folder, { profile: 'development' }).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof Error && 'code' in error && error.code === 'keys/exists') return false;
+          throw error;
+        },
+      ),
+    (made) => (made ? { note: folder } : { quiet: true }),
+  );
+}
+
+/** Turns what the tasks say into one fraction and the names of those that run. */
+export function followTasks(report: Report): (event: TaskEvent) => void {
+  const running = new Map<string, { title: string; fraction: number; what: string | undefined }>();
+  let finished = 0;
+  let total: number | undefined;
+  return (event) => {
+    const { task, title } = event;
+    if (event.kind === 'end') {
+      ({ finished, total } = event);
+      running.delete(task);
+    } else if (event.kind === 'progress') {
+      running.set(task, { title, fraction: event.fraction ?? 0, what: event.what });
+    } else if (event.kind === 'start' || event.kind === 'waiting') {
+      running.set(task, {
+        title,
+        fraction: 0,
+        what: event.kind === 'waiting' ? `waiting for process ${event.pid}` : undefined,
+      });
+    }
+    const parts = [...running.values()];
+    const done = finished + parts.reduce((sum, { fraction }) => sum + fraction, 0);
+    report(
+      total === undefined ? undefined : done / total,
+      parts.map((part) => (part.what === undefined ? part.title : `${part.title}: ${part.what}`)).join(', '),
+    );
+  };
+}
