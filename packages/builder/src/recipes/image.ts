@@ -122,7 +122,7 @@ export interface Image {
   /** Bytes at most: the root with its hash tree on the disk, and as a zstd download. */
   readonly limits: { readonly disk: number; readonly download: number };
   /** Where a package, a unit or a folder was asked for: for errors about it. Never an input of a task. */
-  where(kind: 'package' | 'unit' | 'files', name: string): Position | undefined;
+  readonly where: (kind: 'package' | 'unit' | 'files', name: string) => Position | undefined;
 }
 
 /** The image that a complete recipe describes. */
