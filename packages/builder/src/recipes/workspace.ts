@@ -52,8 +52,8 @@ export async function loadWorkspace({ osDirectory, layers = [] }: WorkspaceOptio
         { remedy: 'Give one of them another name in its layer.yaml.' },
       );
   }
-  const machines = new RecipeSet('machine', machineFile, machineShape);
-  const images = new RecipeSet('image', imageFile, imageShape);
+  const machines = new RecipeSet('machine', 'builder/unknown-machine', machineFile, machineShape);
+  const images = new RecipeSet('image', 'builder/unknown-image', imageFile, imageShape);
   const os = resolve(osDirectory);
   for (const node of await loadFolder(join(os, 'machines'), 'the machine')) machines.add(node);
   for (const node of await loadFolder(join(os, 'images'), 'the image')) images.add(node);
@@ -83,13 +83,16 @@ export async function loadWorkspace({ osDirectory, layers = [] }: WorkspaceOptio
 class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value: string; at: Position } }> {
   readonly paths: { readonly value: string; readonly at: Position }[] = [];
   readonly #kind: 'machine' | 'image';
+  /** The code of the error for a name that none has. */
+  readonly #unknown: string;
   readonly #file: Shape<F, unknown>;
   readonly #shape: Shape<P, T>;
   readonly #recipes = new Map<string, { readonly part: F; readonly node: RecipeNode }>();
   readonly #changes: (NamedPart<P> & { readonly layer: string })[] = [];
 
-  constructor(kind: 'machine' | 'image', file: Shape<F, unknown>, shape: Shape<P, T>) {
+  constructor(kind: 'machine' | 'image', unknown: string, file: Shape<F, unknown>, shape: Shape<P, T>) {
     this.#kind = kind;
+    this.#unknown = unknown;
     this.#file = file;
     this.#shape = shape;
   }
@@ -114,14 +117,9 @@ class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value:
 
   change(layer: string, change: NamedPart<P>): void {
     if (!this.#recipes.has(change.name))
-      throw recipeError(
-        `builder/unknown-${this.#kind}`,
-        change.at,
-        `no ${this.#kind} is called "${change.name}"`,
-        {
-          remedy: suggestion(change.name, this.names, `The ${this.#kind}s`) || undefined,
-        },
-      );
+      throw recipeError(this.#unknown, change.at, `no ${this.#kind} is called "${change.name}"`, {
+        remedy: suggestion(change.name, this.names, `The ${this.#kind}s`) || undefined,
+      });
     this.#changes.push({ ...change, layer });
   }
 
@@ -158,14 +156,9 @@ class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value:
           `a circle: ${[...chain, base.value].join(' extends ')}`,
         );
       if (!this.#recipes.has(base.value))
-        throw recipeError(
-          `builder/unknown-${this.#kind}`,
-          base.at,
-          `no ${this.#kind} is called "${base.value}"`,
-          {
-            remedy: suggestion(base.value, this.names, `The ${this.#kind}s`) || undefined,
-          },
-        );
+        throw recipeError(this.#unknown, base.at, `no ${this.#kind} is called "${base.value}"`, {
+          remedy: suggestion(base.value, this.names, `The ${this.#kind}s`) || undefined,
+        });
       result = this.#shape.merge(this.#part(base.value, chain, onChange), part);
     } else {
       // Checks that the recipe removes nothing: there is nothing below it.
@@ -187,7 +180,7 @@ class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value:
   #get(name: string): { readonly part: F; readonly node: RecipeNode } {
     const recipe = this.#recipes.get(name);
     if (recipe !== undefined) return recipe;
-    throw new MblError(`builder/unknown-${this.#kind}`, `No ${this.#kind} is called "${name}".`, {
+    throw new MblError(this.#unknown, `No ${this.#kind} is called "${name}".`, {
       remedy: suggestion(name, this.names, `The ${this.#kind}s`),
       details: { name, known: this.names },
     });
