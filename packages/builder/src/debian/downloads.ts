@@ -93,7 +93,8 @@ export class Downloads {
       }
       if (absent.length > 0)
         throw new MblError('builder/download-missing', `Could not fetch ${listNames(absent)}.`, {
-          remedy: 'Check the network and the mirror, then run the build again.',
+          remedy:
+            'Check the network; when the mirror has newer versions by now, run: ./mbl build --update-lock',
           details: { names: absent },
         });
     } finally {
