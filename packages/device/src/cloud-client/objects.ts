@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Code } from '@mbl/coap';
 import {
+  Lwm2mError,
   type Lwm2mValue,
   type ObjectInstance,
   objectInstance,
@@ -107,13 +109,20 @@ function deviceObject({ factory, image, platform, log, now }: DeviceObjectsOptio
     10: { read: () => kibibytes('available') },
     // No error, as long as nothing on the device reports one (LwM2M Core 1.1 Appendix E.4).
     11: new Map([[0, 0]]),
-    13: { read: () => Math.floor(now() / 1000) },
+    // The clock is set by NTP, not by the server, though Appendix E.4 would allow it.
+    13: { read: () => Math.floor(now() / 1000), write: refuseWrite },
     16: 'T',
     17: image.image,
     19: `${image.versions.root} ${image.buildId}`,
     21: { read: () => kibibytes('total') },
   });
   return { instance, refresh: () => memory.refresh(() => instance.changed(10)) };
+}
+
+function refuseWrite(): never {
+  throw new Lwm2mError('device/read-only', 'this device does not let the server write it', {
+    status: Code.METHOD_NOT_ALLOWED,
+  });
 }
 
 function connectivityObject({ platform, log, now }: DeviceObjectsOptions): Refreshing {

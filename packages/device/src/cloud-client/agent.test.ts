@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { keyFingerprint } from '@mbl/trust';
+import { code, deviceId, FakeService } from '../testing/fake-service.ts';
+import { StrictServer } from '../testing/strict-server.ts';
+import { eventually, FakePlatform, imageJson, KeptLog, TemporaryFolder } from '../testing/support.ts';
+import { Agent, type AgentTiming } from './agent.ts';
+import { parseFactory } from './factory.ts';
+import { IdentityStore } from './identity.ts';
+import { parseImage } from './image.ts';
+import { loadSettings } from './settings.ts';
+
+const name = 'mbl-board-1';
+const fast: AgentTiming = {
+  retryFirst: 10,
+  retryMax: 50,
+  offline: 10,
+  stable: 100,
+  refresh: 30,
+  farewell: 500,
+};
+
+interface Options {
+  factory?: string;
+  now?: () => number;
+}
+
+/** An agent over a folder, running until disposed. */
+class Running implements AsyncDisposable {
+  readonly kept = new KeptLog();
+  readonly platform = new FakePlatform();
+  readonly #stop = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(service: FakeService, dir: string, options: Options = {}) {
+    this.#done = this.#run(service, dir, options);
+  }
+
+  async #run(service: FakeService, dir: string, options: Options): Promise<void> {
+    const agent = new Agent({
+      factory: parseFactory(options.factory ?? service.factory(name), 'factory.json'),
+      image: parseImage(imageJson, 'image.json'),
+      store: new IdentityStore(dir, name),
+      settingsDir: dir,
+      settings: await loadSettings(dir),
+      platform: this.platform,
+      log: this.kept.log,
+      timing: fast,
+      ...(options.now === undefined ? {} : { now: options.now }),
+    });
+    await agent.run(this.#stop.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#done;
+  }
+}
+
+test('a new device makes a key, enrols with its code, registers, and deregisters when stopped', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  {
+    await using device = new Running(service, folder.path);
+    await device.kept.until(/^registered device=0199aabbccdd00112233445566778899 endpoint=mbl-board-1 /);
+    assert.match(
+      await device.kept.until(/^enrolled /),
+      new RegExp(`^enrolled device=${deviceId} endpoint=mbl-board-1`),
+    );
+  }
+  const [request] = service.requests;
+  assert.equal(request?.url, '/.well-known/est/simpleenroll');
+  assert.equal(request?.authorization, `Basic ${Buffer.from(`${name}:${code}`).toString('base64')}`);
+  assert.deepEqual(request?.subject, { commonName: name });
+  assert.deepEqual(service.alpn, ['coap']);
+  assert.deepEqual(service.farewells, ['deregistered']);
+  const keyFile = join(folder.path, 'key.pem');
+  assert.equal(statSync(keyFile).mode & 0o777, 0o600);
+  const key = createPrivateKey(readFileSync(keyFile));
+  assert.equal(key.asymmetricKeyDetails?.namedCurve, 'prime256v1');
+  assert.deepEqual(service.issued, [keyFingerprint(createPublicKey(key))]);
+});
+
+test('a device that starts again keeps its identity', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  for (const _start of [1, 2]) {
+    await using device = new Running(service, folder.path);
+    await device.kept.until(/^registered /);
+  }
+  assert.equal(service.issued.length, 1);
+  assert.equal(service.registrations.length, 2);
+  assert.deepEqual(service.registrations[0]?.identity.raw, service.registrations[1]?.identity.raw);
+});
+
+test('the service reads, observes and executes objects 1, 3, 4 and 14, and never sees object 0', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^registered /);
+  const [registration] = service.registrations;
+  assert.ok(registration);
+  const paths = registration.paths.map((path) => path.join('/'));
+  assert.deepEqual(paths.filter((path) => path.includes('/')).toSorted(), [
+    '1/0',
+    '14/0',
+    '14/1',
+    '14/2',
+    '3/0',
+    '4/0',
+  ]);
+  const read = async (path: string) =>
+    Object.fromEntries((await registration.read(path)).map((node) => [node.path.join('/'), node.value]));
+  assert.deepEqual(await read('/14'), {
+    '14/0/0': 'boot-firmware',
+    '14/0/2': '2.12.1',
+    '14/1/0': 'kernel',
+    '14/1/2': '6.12.117',
+    '14/2/0': 'root',
+    '14/2/2': '0.1.0',
+  });
+  const shown = await read('/3/0');
+  assert.equal(shown['3/0/2'], name);
+  assert.equal(shown['3/0/1'], 'qemu-arm64');
+  assert.equal(shown['3/0/10'], 64 * 1024);
+  assert.equal(shown['3/0/21'], 1024 * 1024);
+  assert.ok(Math.abs(Number(shown['3/0/13']) - Date.now() / 1000) < 5);
+  const network = await read('/4/0');
+  assert.equal(network['4/0/0'], 41);
+  assert.equal(network['4/0/4/0'], '10.0.2.15');
+  assert.equal(network['4/0/5/0'], '10.0.2.2');
+  await assert.rejects(registration.read('/0'));
+  const seen: unknown[] = [];
+  const observation = await registration.observe('/3/0/10', (answer) => seen.push(answer.nodes()[0]?.value));
+  assert.equal(observation.accepted, true);
+  device.platform.available = 32 * 1024 * 1024;
+  // The platform's answer holds for a second.
+  await eventually(() => seen.includes(32 * 1024));
+  await registration.execute('/3/0/4');
+  assert.equal(device.platform.reboots, 1);
+  await assert.rejects(registration.execute('/3/0/5'));
+  await assert.rejects(registration.write('/3/0/13', 0));
+});
+
+test('without a platform the device registers and only what the platform knows is missing', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path);
+  device.platform.fail = true;
+  await device.kept.until(/^registered /);
+  const nodes = await service.registrations[0]?.read('/3/0');
+  const ids = nodes?.map(({ path }) => path[2]);
+  assert.ok(ids?.includes(2) && !ids.includes(10));
+  await device.kept.until(/^platform unavailable reason="the bus is gone"/);
+});
+
+test('a lifetime that the server writes is kept across a restart', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  {
+    await using device = new Running(service, folder.path);
+    await device.kept.until(/^registered /);
+    assert.equal(service.registrations[0]?.lifetime, 3600);
+    await service.registrations[0]?.write('/1/0/1', 1234);
+    await eventually(() => service.registrations[0]?.lifetime === 1234);
+    await eventually(() => readFileSync(join(folder.path, 'server.json'), 'utf8').includes('1234'));
+  }
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^registered /);
+  assert.equal(service.registrations[1]?.lifetime, 1234);
+});
+
+test('a device is back after the service crashed and started again', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^registered /);
+  await service.crash();
+  await device.kept.until(/^connection lost reason=/);
+  await device.kept.until(/^connection failed reason=.*ECONNREFUSED/);
+  await service.listen();
+  await device.kept.until(/^registered /, 2);
+});
+
+test('a device whose service is not there yet enrols when it comes, with one key', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await service.crash();
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^enrolment failed reason=/, 2);
+  await service.listen();
+  await device.kept.until(/^registered /);
+  assert.equal(device.kept.lines.filter((line) => line.startsWith('key created')).length, 1);
+});
+
+test('a lost answer is asked for again with the same key', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  service.behaviour.loseAnswers = 2;
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^registered /);
+  assert.equal(service.issued.length, 3);
+  assert.equal(new Set(service.issued).size, 1);
+});
+
+test('a refused enrolment is logged with what the service said, and tried again', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  service.behaviour.estStatus = 403;
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^enrolment refused reason="no certificate for you" retryMs=\d+$/, 2);
+  delete service.behaviour.estStatus;
+  await device.kept.until(/^registered /);
+});
+
+test('a refused registration is logged with its code, and tried again', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  service.behaviour.registerStatus = 131;
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^registration refused reason=.*4\.03.* retryMs=\d+$/, 2);
+  delete service.behaviour.registerStatus;
+  await device.kept.until(/^registered /);
+});
+
+test("a foreign certificate: the service's TLS alert is logged as a refusal", async () => {
+  await using service = await FakeService.start();
+  await using other = await FakeService.start();
+  using folder = new TemporaryFolder();
+  {
+    await using device = new Running(other, folder.path);
+    await device.kept.until(/^registered /);
+  }
+  for (const version of ['-tls1_2', '-tls1_3']) {
+    await using strict = await StrictServer.start(service.tls, version);
+    const factory = JSON.parse(service.factory(name));
+    factory.service.lwm2m = `coaps+tcp://127.0.0.1:${strict.port}`;
+    await using device = new Running(service, folder.path, { factory: JSON.stringify(factory) });
+    await device.kept.until(/^registration refused reason="alert unknown ca" retryMs=\d+$/, 2);
+  }
+});
+
+test('a service whose certificate another authority signed is not talked to', async () => {
+  await using service = await FakeService.start();
+  await using other = await FakeService.start();
+  using folder = new TemporaryFolder();
+  const factory = service.factory(name, { trust: other.tls.ca });
+  await using device = new Running(service, folder.path, { factory });
+  await device.kept.until(/^enrolment failed reason=.*certificate/);
+  assert.equal(service.requests.length, 0);
+});
+
+test('a service whose certificate bears another name is not talked to', async () => {
+  await using service = await FakeService.start(['somebody.else', '127.0.0.1']);
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^enrolment failed reason=.*service\.mbl\.internal/);
+  assert.equal(service.requests.length, 0);
+});
+
+test('a device that believes it is 1970 enrols, registers and does not renew', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path, { now: () => 5000 });
+  await device.kept.until(/^registered /);
+  assert.equal(service.requests.length, 1);
+});
+
+test('a certificate near its end is renewed while connected, with the same key, and used at once', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  service.behaviour.notAfter = new Date(Date.now() + 60 * 86_400_000);
+  let jump = 0;
+  await using device = new Running(service, folder.path, { now: () => Date.now() + jump });
+  await device.kept.until(/^registered /);
+  service.behaviour.notAfter = new Date(Date.now() + 400 * 86_400_000);
+  jump = 45 * 86_400_000;
+  await device.kept.until(/^renewed device=/);
+  await device.kept.until(/^registered /, 2);
+  assert.equal(service.requests[1]?.url, '/.well-known/est/simplereenroll');
+  assert.equal(service.requests[1]?.authorization, undefined);
+  assert.equal(service.requests[1]?.subject.locality, deviceId);
+  assert.equal(new Set(service.issued).size, 1);
+  const [first, second] = service.registrations.map(({ identity }) => identity.validToDate.getTime());
+  assert.ok((second ?? 0) > (first ?? 0));
+});
+
+test('a renewal that fails leaves the device online', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  service.behaviour.notAfter = new Date(Date.now() + 60 * 86_400_000);
+  {
+    await using device = new Running(service, folder.path);
+    await device.kept.until(/^registered /);
+  }
+  service.behaviour.estStatus = 503;
+  await using device = new Running(service, folder.path, { now: () => Date.now() + 45 * 86_400_000 });
+  await device.kept.until(/^renewal failed reason=/);
+  await device.kept.until(/^registered /);
+});
+
+test('a damaged key is put aside; the device asks for a new certificate', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  writeFileSync(join(folder.path, 'key.pem'), 'nonsense');
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^identity damaged reason=/);
+  await device.kept.until(/^registered /);
+  assert.equal(readFileSync(join(folder.path, 'key.pem.damaged'), 'utf8'), 'nonsense');
+});

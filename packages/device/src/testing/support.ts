@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLog, type Log } from '../common/log.ts';
+import type { Platform } from '../platformd/interface.ts';
+
+/** A folder that is removed afterwards. */
+export class TemporaryFolder implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), 'mbl-device-'));
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** A log that is kept; `until` waits for a line. */
+export class KeptLog {
+  readonly lines: string[] = [];
+  readonly log: Log = createLog((line) => {
+    this.lines.push(line.trimEnd());
+    for (const check of this.#waiting) check();
+  });
+  readonly #waiting = new Set<() => void>();
+
+  /** The n-th line (from 1) that matches. */
+  async until(pattern: RegExp, count = 1, timeoutMs = 10_000): Promise<string> {
+    const found = () => this.lines.filter((line) => pattern.test(line))[count - 1];
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => done(() => reject(new Error(`no ${pattern} in\n${this.lines.join('\n')}`))),
+        timeoutMs,
+      );
+      const done = (settle: () => void) => {
+        clearTimeout(timer);
+        this.#waiting.delete(check);
+        settle();
+      };
+      const check = () => {
+        const line = found();
+        if (line !== undefined) done(() => resolve(line));
+      };
+      this.#waiting.add(check);
+      check();
+    });
+  }
+}
+
+/** Waits until `get` gives something. */
+export async function eventually<T>(get: () => T | undefined | false, timeoutMs = 10_000): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const value = get();
+    if (value !== undefined && value !== false) return value;
+    if (performance.now() > end) throw new Error('it did not happen in time');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A platform in memory. */
+export class FakePlatform implements Platform {
+  reboots = 0;
+  available = 64 * 1024 * 1024;
+  fail = false;
+
+  reboot(): Promise<void> {
+    this.reboots++;
+    return Promise.resolve();
+  }
+
+  memory() {
+    if (this.fail) return Promise.reject(new Error('the bus is gone'));
+    return Promise.resolve({ total: 1024 * 1024 * 1024, available: this.available });
+  }
+
+  network() {
+    if (this.fail) return Promise.reject(new Error('the bus is gone'));
+    const interfaces = [{ name: 'eth0', kind: 'ethernet', addresses: ['10.0.2.15', 'fe80::1'] } as const];
+    return Promise.resolve({ interfaces, routers: ['10.0.2.2'] });
+  }
+
+  components() {
+    return Promise.resolve({});
+  }
+}
+
+export const imageJson = JSON.stringify({
+  version: 1,
+  machine: 'qemu-arm64',
+  image: 'development',
+  buildId: '0123456789abcdef',
+  components: {
+    'boot-firmware': { version: '2.12.1', sha256: '00' },
+    kernel: { version: '6.12.117', sha256: '00' },
+    root: { version: '0.1.0' },
+  },
+});
