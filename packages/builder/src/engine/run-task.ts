@@ -17,14 +17,19 @@ interface RunTaskOptions {
   readonly id: string;
   readonly needs: ReadonlyMap<string, Output>;
   readonly signal: AbortSignal;
+  /** False when an input file is other than it was when the key was made. */
+  readonly isCurrent: () => Promise<boolean>;
   readonly tell: (event: TaskEvent) => void;
 }
 
-/** Runs one task in an empty folder and makes what it leaves its output. The lock of `id` must be held. */
+/**
+ * Runs one task in an empty folder and makes what it leaves its output; undefined when somebody changed an input file meanwhile, so
+ * that what was made does not belong to the key. The lock of `id` must be held.
+ */
 export async function runTask(
   task: Task,
-  { store, id, needs, signal, tell }: RunTaskOptions,
-): Promise<Output> {
+  { store, id, needs, signal, isCurrent, tell }: RunTaskOptions,
+): Promise<Output | undefined> {
   const about = { task: task.name, title: task.title };
   const mark = store.staging(id);
   const log = store.log(id);
@@ -58,6 +63,10 @@ export async function runTask(
     };
     await currentTask.run({ mark, signal, log: (line) => context.log(line) }, () => task.run(context));
     signal.throwIfAborted();
+    if (!(await isCurrent())) {
+      await store.discard(id);
+      return undefined;
+    }
     return await store.commit(id);
   } catch (cause) {
     if (signal.aborted) throw cause;

@@ -313,6 +313,27 @@ void test('two runs at once build each task once', async (t) => {
   assert.ok(events.some((event) => event.kind === 'waiting' && event.pid === process.pid));
 });
 
+void test('an input that changes while its task runs never stands under the wrong key', async (t) => {
+  const { run, folder } = await bench(t);
+  const file = join(folder, 'source');
+  await writeFile(file, 'old');
+  let edits = 1;
+  const copy: Task = write('copy', '', [], {
+    files: [file],
+    run: async ({ out }) => {
+      const content = await readFile(file, 'utf8');
+      if (edits-- > 0) await appendFile(file, '+');
+      await writeFile(join(out, 'text'), content);
+    },
+  });
+  assert.equal(await textOf(await run([copy]), 'copy'), 'old+');
+  await writeFile(file, 'old');
+  assert.equal(await textOf(await run([copy]), 'copy'), 'old');
+  edits = Number.POSITIVE_INFINITY;
+  await writeFile(file, 'new');
+  await refused(run([copy]), 'builder/inputs-changing');
+});
+
 void test('pruning removes what nobody used, and the next run builds it', async (t) => {
   const { run, folder } = await bench(t);
   const cache = join(folder, 'cache');

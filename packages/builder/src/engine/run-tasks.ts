@@ -139,8 +139,25 @@ class Run {
     const { task } = step;
     const needs = new Map<string, Output>();
     for (const need of step.needs) needs.set(need, (await this.#build(need)).output);
-    this.#signal.throwIfAborted();
+    // Somebody who edits while the build runs is served by the next attempt, which has what he wrote in its key.
+    for (let attempt = 0; attempt < 5; attempt++) {
+      const done = await this.#attempt(step, needs);
+      if (done !== undefined) return done;
+    }
+    throw new MblError(
+      'builder/inputs-changing',
+      `The files of "${task.title}" change faster than it can be built.`,
+      {
+        remedy: 'Wait until nobody writes them, then run the same command again.',
+        details: { task: name },
+      },
+    );
+  }
 
+  /** Takes the output from the cache or makes it; undefined when its input files changed while it was made. */
+  async #attempt({ task, height }: Step, needs: ReadonlyMap<string, Output>): Promise<Done | undefined> {
+    this.#signal.throwIfAborted();
+    const { name } = task;
     const current = await this.#describe(task, needs);
     const last = await this.#records.read(name);
     const reasons = changes(last, current);
@@ -150,7 +167,7 @@ class Run {
     if (found !== undefined && 'output' in found)
       return this.#end(task, current, found.output, { seconds: last?.seconds ?? 0, cached: true, reasons });
 
-    using _slot = await this.#slots.take(step.height, this.#signal);
+    using _slot = await this.#slots.take(height, this.#signal);
     await using _lock = await lockFile(store.lock(id), {
       signal: this.#signal,
       onWait: (pid) => this.#tell({ kind: 'waiting', task: name, title: task.title, pid }),
@@ -172,8 +189,10 @@ class Run {
       id,
       needs,
       signal: this.#signal,
+      isCurrent: async () => (await this.#describe(task, needs)).key === current.key,
       tell: (event) => this.#tell(event),
     });
+    if (output === undefined) return undefined;
     const seconds = (performance.now() - begin) / 1000;
     return this.#end(task, current, output, { seconds, cached: false, reasons });
   }

@@ -112,6 +112,11 @@ export class Store {
     return { out, work };
   }
 
+  /** Removes what stands in the staging place. The lock of `id` must be held. */
+  async discard(id: string): Promise<void> {
+    await rm(this.staging(id), { recursive: true, force: true });
+  }
+
   /** Makes what stands in the staging place the output of `id`. The lock of `id` must be held. */
   async commit(id: string): Promise<Output> {
     const staging = this.staging(id);

@@ -4,6 +4,7 @@ import { lstat, open, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { digestJson } from './canonical.ts';
+import { errnoOf } from './errno.ts';
 
 /**
  * One entry of a file tree. Of the mode only "may be executed" counts: the rest depends on the umask of whoever made the file. Times
@@ -32,7 +33,12 @@ export async function listTree(root: string, hash: FileHash = hashFile): Promise
   const entries: TreeEntry[] = [];
   const visit = async (path: string): Promise<void> => {
     const file = path === '' ? root : join(root, path);
-    const status = await lstat(file);
+    const status = await lstat(file).catch((error: unknown) => {
+      // An editor's temporary file may go between the listing and the look at it.
+      if (path !== '' && errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (status === undefined) return;
     if (status.isDirectory()) {
       if (path !== '') entries.push({ kind: 'folder', path });
       for (const name of await readdir(file)) await visit(path === '' ? name : `${path}/${name}`);
