@@ -7,7 +7,8 @@ const workspace = findWorkspace();
 enableCompileCache(join(workspace.root, 'node_modules/.cache/mbl'));
 
 const { Output } = await import('./output.ts');
-const { runProgram, exitCodes } = await import('./program.ts');
+const { exitCodes } = await import('./exit-codes.ts');
+const { runProgram } = await import('./program.ts');
 
 const abort = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {

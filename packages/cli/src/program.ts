@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, CommanderError } from 'commander';
 import type { Cli } from './cli.ts';
+import { exitCodes } from './exit-codes.ts';
 import { printFailure } from './failure.ts';
 import { boardCommands } from './grammar/board.ts';
 import { completionCommands } from './grammar/completion.ts';
 import { deviceCommand } from './grammar/device.ts';
 import { imageCommands } from './grammar/image.ts';
 import { workbenchCommands } from './grammar/workbench.ts';
-
-export const exitCodes = { failure: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
 
 /**
  * The command line as commander sees it: names, options, help. What a verb does is imported when it runs, so that help stays fast.

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatFinding } from './check.ts';
-import { checkErrorCatalogue } from './error-catalogue.ts';
+import { checkErrorCatalogue, updateErrorCatalogue } from './error-catalogue.ts';
 import { checkFiles } from './files.ts';
 
 const licence = '// SPDX-License-Identifier: Apache-2.0';
@@ -26,17 +26,38 @@ test('wants a licence line, at most 400 lines and kebab-case', () => {
   ]);
 });
 
+const sources = [
+  {
+    path: 'packages/trust/src/a.ts',
+    text: [
+      "// `keys/in-a-comment`, 'trust/in-a-comment'",
+      "throw new MblError('trust/known', 'x');",
+      "throw new MblError('keys/new-one', `no ${what('x')} in ${{ a: 1 }.a}`, {",
+      "  remedy: 'Type: ./mbl keys init',",
+      '});',
+      "fail('trust/by-helper');",
+      "join('src/a');",
+    ].join('\n'),
+  },
+  { path: 'packages/trust/src/a.test.ts', text: "code: 'trust/only-in-a-test'" },
+];
+
 test('holds the catalogue of errors against the code, both ways', () => {
-  const sources = [
-    {
-      path: 'packages/trust/src/a.ts',
-      text: "throw new MblError('trust/known', 'x');\nfail('trust/new-one');\njoin('src/a')",
-    },
-    { path: 'packages/trust/src/a.test.ts', text: "code: 'trust/only-in-a-test'" },
-  ];
-  const page = '| code | what |\n|---|---|\n| `trust/known` | x |\n| `trust/gone` | x |\n';
+  const page = '# Codes\n\n| code | what |\n|---|---|\n| `trust/known` | mine | y |\n| `trust/gone` | x |\n';
   assert.deepEqual(checkErrorCatalogue(sources, page).map(formatFinding), [
-    "packages/trust/src/a.ts:2: raises 'trust/new-one', which docs/reference/errors.md lacks",
-    "docs/reference/errors.md:4: lists 'trust/gone', which no code raises",
+    "packages/trust/src/a.ts:3: raises 'keys/new-one', which docs/reference/errors.md lacks",
+    "packages/trust/src/a.ts:6: raises 'trust/by-helper', which docs/reference/errors.md lacks",
+    "docs/reference/errors.md:6: lists 'trust/gone', which no code raises",
   ]);
+});
+
+test('the catalogue is brought up to date without losing what was written', () => {
+  const page = updateErrorCatalogue(
+    sources,
+    '# Codes\n\nText.\n\n## trust\n\n| `trust/known` | mine | y |\n| `trust/gone` | x | y |\n',
+  );
+  assert.deepEqual(checkErrorCatalogue(sources, page), []);
+  assert.match(page, /^# Codes\n\nText\.\n\n## keys\n/);
+  assert.match(page, /^\| `keys\/new-one` \| no … in … \| Type: \.\/mbl keys init \|$/m);
+  assert.match(page, /^\| `trust\/known` \| mine \| y \|$/m);
 });

@@ -2,6 +2,7 @@
 import type { Device, ResourceValue } from '@mbl/service';
 import { MblError } from '@mbl/trust';
 import type { Cli, Outcome } from '../cli.ts';
+import { exitCodes } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
 import { formatAge } from '../table.ts';
 import { connectService } from '../workbench/service-client.ts';
@@ -139,7 +140,7 @@ export async function watchResource(cli: Cli, idOrName: string, path: string): O
       output.line(`${output.style('dim', time)}  ${changed}  ${value}`);
     }
   }
-  signal.throwIfAborted();
+  return exitCodes.interrupted;
 }
 
 export interface EventOptions {
@@ -184,7 +185,7 @@ export async function listEvents(cli: Cli, options: EventOptions): Outcome {
   }
   if (watch === undefined) {
     if (events.length === 0) output.line('Nothing happened yet.');
-    return;
+    return 0;
   }
   for await (const message of watch) {
     for (const event of message['device-events'] ?? []) {
@@ -193,7 +194,7 @@ export async function listEvents(cli: Cli, options: EventOptions): Outcome {
       show(event);
     }
   }
-  signal.throwIfAborted();
+  return exitCodes.interrupted;
 }
 
 /** Makes a one-time code with which a device of this name may enrol. */

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openBoard } from '@mbl/lab';
 import { MblError } from '@mbl/trust';
 import type { Cli, Outcome } from '../cli.ts';
+import { exitCodes } from '../exit-codes.ts';
 import { boardFolder } from '../workbench/boards.ts';
 import { serviceLog } from '../workbench/service-daemon.ts';
 
@@ -21,13 +22,11 @@ export async function logs(
   options: LogsOptions,
 ): Outcome {
   if (source === 'service') {
-    await printFile(cli, serviceLog(cli.workspace), options, 'Start the service with: ./mbl up');
-    return;
+    return await printFile(cli, serviceLog(cli.workspace), options, 'Start the service with: ./mbl up');
   }
   const board = await openBoard(boardFolder(cli.workspace, name));
   if (source === 'serial') {
-    await printFile(cli, board.serial.logPath, options, 'Start the board with: ./mbl up');
-    return;
+    return await printFile(cli, board.serial.logPath, options, 'Start the board with: ./mbl up');
   }
   const command = `journalctl --no-pager --lines=${options.lines}${options.follow === true ? ' --follow' : ''}`;
   const child = spawn('ssh', [...board.sshArguments(), '--', command], {
@@ -39,12 +38,13 @@ export async function logs(
     child.once('error', reject);
     child.once('close', resolve);
   });
-  cli.signal.throwIfAborted();
+  if (cli.signal.aborted) return exitCodes.interrupted;
   if (code !== 0) {
     throw new MblError('cli/board-unreachable', `Board ${name} does not answer on SSH (exit code ${code}).`, {
       remedy: 'Only the development image takes SSH; what the console shows: ./mbl logs serial',
     });
   }
+  return 0;
 }
 
 const pollEvery = 200;
@@ -55,7 +55,7 @@ async function printFile(
   path: string,
   { lines, follow }: LogsOptions,
   remedy: string,
-): Promise<void> {
+): Promise<number> {
   const file = await open(path).catch((cause: unknown) => {
     throw new MblError('cli/no-log', `There is no log yet: ${path}`, { remedy, cause });
   });
@@ -64,8 +64,9 @@ async function printFile(
     position = await startOfLines(file, position, lines);
     for (;;) {
       position = await copyFrom(cli, file, position);
-      if (follow !== true) return;
-      await sleep(pollEvery, undefined, { signal: cli.signal });
+      if (follow !== true) return 0;
+      await sleep(pollEvery, undefined, { signal: cli.signal }).catch(() => {});
+      if (cli.signal.aborted) return exitCodes.interrupted;
       const now = await open(path).catch(() => undefined);
       if (now === undefined) continue;
       const { ino: latest } = await now.stat();

@@ -142,12 +142,27 @@ async function answers(file: ServiceFile): Promise<boolean> {
 /** The ports of earlier starts; before the first, the usual ones, or any others where something else has those. */
 export async function servicePorts(workspace: Workspace): Promise<ServicePorts> {
   const known = await readFile(portsFile(workspace), 'utf8').catch(() => undefined);
-  if (known !== undefined) return JSON.parse(known) as ServicePorts;
+  if (known !== undefined) return parsePorts(known, portsFile(workspace));
   return {
     http: await freePort(preferred.http),
     est: await freePort(preferred.est),
     lwm2m: await freePort(preferred.lwm2m),
   };
+}
+
+function parsePorts(text: string, path: string): ServicePorts {
+  try {
+    const { http, est, lwm2m } = JSON.parse(text) as ServicePorts;
+    if ([http, est, lwm2m].every((port) => Number.isInteger(port) && port > 0 && port < 65_536))
+      return { http, est, lwm2m };
+  } catch {
+    // Said below.
+  }
+  throw new MblError('cli/state-damaged', `${path} is damaged.`, {
+    remedy:
+      'Remove it: the next start chooses the ports anew. Boards that were made for others must be made again.',
+    details: { path },
+  });
 }
 
 function portsFile(workspace: Workspace): string {

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line as scripts and people meet it: exit codes, JSON, plain text, completion, Ctrl-C.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { findWorkspace, startDaemon, stopDaemon } from '@mbl/cli';
+import { assertError, finish, mbl, mblJson, root, startMbl, temporaryFolder } from './support/mbl.ts';
+
+const run = promisify(execFile);
+
+describe('without a service', () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let environment: Record<string, string>;
+  before(async () => {
+    folder = await temporaryFolder();
+    environment = { MBL_STATE: join(folder.path, 'state') };
+  });
+  after(async () => await folder[Symbol.asyncDispose]());
+
+  test('help is exit code 0, a wrong word 2, an error 1', async () => {
+    assert.equal((await mbl(['--help'])).code, 0);
+    assert.equal((await mbl([])).code, 0);
+    const wrong = await mbl(['upp']);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /unknown command 'upp'\n\(Did you mean up\?\)/);
+    assertError(await mbl(['device', 'list'], { environment }), 'cli/service-stopped', /does not run/);
+  });
+
+  test('it works from any folder and through a link', async () => {
+    const link = join(folder.path, 'mbl');
+    await symlink(join(root, 'mbl'), link);
+    const { stdout } = await run(link, ['--help'], { cwd: '/' });
+    assert.match(stdout, /^Usage: mbl /);
+  });
+
+  test('keys are made once, never overwritten, never shown', async () => {
+    type Keys = {
+      profile: string;
+      folder: string;
+      keys: { name: string; algorithm: string; fingerprint: string; place: string }[];
+    };
+    const made = await mblJson<Keys>(['keys', 'init'], { environment });
+    assert.equal(made.profile, 'development');
+    const rootOfTrust = made.keys.find(({ name }) => name === 'root-of-trust');
+    assert.match(rootOfTrust?.fingerprint ?? '', /^[0-9a-f]{64}$/);
+    assert.deepEqual(await mblJson<Keys>(['keys', 'show'], { environment }), made);
+    assertError(await mbl(['keys', 'init'], { environment }), 'keys/exists', /never overwritten/);
+    const { stdout } = await mbl(['keys', 'show'], { environment });
+    assert.doesNotMatch(stdout, /PRIVATE/);
+    assert.match(stdout, /^root-of-trust +ec-p256 /m);
+  });
+
+  test('status of an empty workspace, for people and for programs', async () => {
+    const { code, stdout } = await mbl(['status'], { environment });
+    assert.equal(code, 0);
+    assert.match(stdout, /^service +stopped$/m);
+    assert.match(stdout, /No boards yet\. Start with: \.\/mbl up/);
+    const json = await mblJson<Record<string, unknown>>(['status'], { environment });
+    assert.deepEqual(
+      { ...json, keys: undefined },
+      { keys: undefined, images: [], service: null, boards: [] },
+    );
+  });
+
+  test('doctor names what it finds, and what to do', async () => {
+    type Health = {
+      healthy: boolean;
+      findings: { what: string; state: string; found: string; remedy?: string }[];
+    };
+    const { findings } = await mblJson<Health>(['doctor'], { environment });
+    const names = findings.map(({ what }) => what);
+    for (const what of ['Node', 'tools', 'PostgreSQL', 'memory', 'ports', 'Debian mirror'])
+      assert.ok(names.includes(what), what);
+    for (const { state, remedy } of findings) assert.equal(remedy === undefined, state === 'good');
+  });
+
+  test('an error is JSON where JSON was asked for', async () => {
+    const { code, stdout, stderr } = await mbl(['device', 'list', '--json'], { environment });
+    assert.equal(code, 1);
+    assert.equal(stdout, '');
+    const { error } = JSON.parse(stderr) as { error: Record<string, string> };
+    assert.equal(error['code'], 'cli/service-stopped');
+    assert.match(error['remedy'] ?? '', /\.\/mbl up/);
+  });
+
+  test('colour on a terminal only, and never with NO_COLOR', async () => {
+    const piped = await mbl(['status'], { environment });
+    assert.equal(piped.stdout.includes('\u001b'), false);
+    const onTerminal = async (more: NodeJS.ProcessEnv) =>
+      (
+        await run('script', ['-qec', `${join(root, 'mbl')} keys show`, '/dev/null'], {
+          env: { ...process.env, ...environment, TERM: 'xterm', NO_COLOR: undefined, ...more },
+        })
+      ).stdout;
+    assert.equal((await onTerminal({})).includes('\u001b[1m'), true);
+    assert.equal((await onTerminal({ NO_COLOR: '1' })).includes('\u001b[1m'), false);
+  });
+
+  test('bash completes commands, options and values', async () => {
+    const script = join(folder.path, 'completion.bash');
+    await writeFile(script, (await mbl(['completion', 'bash'])).stdout);
+    const complete = async (...words: string[]) => {
+      const program = `source "$0"; COMP_WORDS=(./mbl "$@"); COMP_CWORD=$#; _mbl; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = await run('bash', ['-c', program, script, ...words], {
+        env: { ...process.env, ...environment },
+      });
+      return stdout.split('\n').filter((line) => line !== '');
+    };
+    assert.deepEqual(await complete('d'), ['down', 'doctor', 'device']);
+    assert.deepEqual(await complete('build', '--machine', 'q'), ['qemu-arm64']);
+    assert.deepEqual(await complete('build', '--image', 'd'), ['development']);
+    assert.deepEqual(await complete('up', '--na'), ['--name']);
+    assert.ok((await complete('test', 'tests/cl')).includes('tests/cli.story.ts'));
+  });
+
+  test('the words after -- reach no option parser', async () => {
+    assertError(
+      await mbl(['shell', 'nobody', '--', 'ls', '--json'], { environment }),
+      'lab/unknown-board',
+      /no board/,
+    );
+  });
+});
+
+describe('with a service', () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let environment: Record<string, string>;
+  before(async () => {
+    folder = await temporaryFolder();
+    environment = { MBL_STATE: join(folder.path, 'state') };
+    await startDaemon(findWorkspace(environment), { signal: AbortSignal.timeout(60_000) });
+  });
+  after(async () => {
+    await stopDaemon(findWorkspace(environment), AbortSignal.timeout(60_000));
+    await folder[Symbol.asyncDispose]();
+  });
+
+  test('a device is named before it exists, and listed', async () => {
+    const { code, device_id: id } = await mblJson<{ code: string; device_id: string }>(
+      ['device', 'enrol', 'board-a'],
+      { environment },
+    );
+    assert.ok(code.length >= 16);
+    assert.match(id, /^[0-9a-f]{32}$/);
+    const [device] = await mblJson<{ id: string; endpoint_name: string; online: boolean }[]>(
+      ['device', 'list'],
+      { environment },
+    );
+    assert.deepEqual([device?.id, device?.endpoint_name, device?.online], [id, 'board-a', false]);
+    const { stdout } = await mbl(['device', 'list', '--filter', 'endpoint_name__eq=board-a'], {
+      environment,
+    });
+    assert.match(stdout, new RegExp(`^DEVICE +NAME +STATE .*\n${id} +board-a +`));
+    assert.equal((await mblJson<{ id: string }>(['device', 'show', 'board-a'], { environment })).id, id);
+    assertError(
+      await mbl(['device', 'show', 'board-b'], { environment }),
+      'service/no-such-device',
+      /board-b/,
+    );
+  });
+
+  test('what asks a device that is not there says so', async () => {
+    const { code, stderr } = await mbl(['device', 'read', 'board-a', '/3/0/3'], { environment });
+    assert.equal(code, 1);
+    assert.match(stderr, /not connected/);
+    assertError(
+      await mbl(['device', 'read', 'board-a', 'firmware'], { environment }),
+      'cli/bad-path',
+      /no LwM2M path/,
+    );
+    assertError(
+      await mbl(['device', 'list', '--filter', 'x'], { environment }),
+      'cli/bad-filter',
+      /no filter/,
+    );
+  });
+
+  test('events are followed until Ctrl-C, which is exit code 130', async () => {
+    const child = startMbl(['device', 'events', '--follow', '--json'], { environment });
+    let seen = '';
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (seen += text));
+    const ended = finish(child, 60_000);
+    await until(() => seen.includes('device.created'), 'the events of before');
+    await mbl(['device', 'enrol', 'board-c'], { environment });
+    await until(() => seen.includes('board-c'), 'a new event');
+    child.kill('SIGINT');
+    const { code, stdout, stderr } = await ended;
+    assert.equal(code, 130);
+    for (const line of stdout.trim().split('\n'))
+      assert.equal(typeof (JSON.parse(line) as { event_type: string }).event_type, 'string');
+    assert.equal(stderr, '');
+  });
+
+  test('the log of the service is printed', async () => {
+    const { stdout } = await mbl(['logs', 'service', '--lines', '1000'], { environment });
+    assert.match(stdout, /"message":"Ready"/);
+    const one = await mbl(['logs', 'service', '--lines', '1'], { environment });
+    assert.equal(one.stdout.trim().split('\n').length, 1);
+  });
+
+  test('completion knows the devices', async () => {
+    const { stdout } = await mbl(['complete', '--', 'device', 'show', 'board-a'], { environment });
+    assert.equal(stdout, 'board-a\toffline\n');
+  });
+
+  test('down leaves nothing running, and is no error twice', async () => {
+    assert.deepEqual(await mblJson(['down'], { environment }), { boards: [], service: true });
+    assert.deepEqual(await processesOf(folder.path), []);
+    const { code, stdout } = await mbl(['down'], { environment });
+    assert.equal(code, 0);
+    assert.match(stdout, /Nothing was running/);
+  });
+});
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `${what} did not come in time`);
+    await sleep(50);
+  }
+}
+
+/** Command lines of processes that name a folder. */
+async function processesOf(folder: string): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const lines = await Promise.all(
+    pids.map(async (pid) => await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
+  );
+  return lines.filter((line) => line.includes(folder));
+}
