@@ -203,8 +203,16 @@ export class TcpSession implements MessageLayer {
     }
     if (message.code === Code.CSM) this.#csm(message);
     else if (message.code === Code.PING) this.#send(pongMessage(message));
-    else if (message.code === Code.PONG) this.#pings.get(tokenKey(message.token))?.answered();
+    else if (message.code === Code.PONG) this.#ponged(message);
     else if (message.code === Code.RELEASE) this.#released(message);
+  }
+
+  /** A Pong has its Ping's token (RFC 8323 §5.4); libcoap's has none, and then answers the oldest. */
+  #ponged(message: CoapMessage): void {
+    const key = message.token.length === 0 ? this.#pings.keys().next().value : tokenKey(message.token);
+    if (key === undefined) return;
+    this.#pings.get(key)?.answered();
+    this.#pings.delete(key);
   }
 
   #csm(message: CoapMessage): void {

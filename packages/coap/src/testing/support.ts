@@ -82,3 +82,10 @@ export async function eventually<T>(check: () => T | undefined | false, millisec
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** Closes a server when the test ends, however it ends. */
+export function closing(server: net.Server): AsyncDisposable {
+  return {
+    [Symbol.asyncDispose]: () => within(new Promise<void>((resolve) => server.close(() => resolve()))),
+  };
+}
