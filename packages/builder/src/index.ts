@@ -1,2 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-export {};
+export { type BuildOptions, type BuildResult, build } from './build.ts';
+export { runCommand } from './debian/command.ts';
+export type { TaskEvent, TaskReport } from './engine/events.ts';
+export { type PruneReport, pruneCache } from './engine/prune.ts';
+export { formatTiming, type Timing, timingOf } from './engine/timing.ts';
+export type { Extent } from './firmware/fip.ts';
+export type { ImageComponents, ImageDescription } from './image/description.ts';
+export type { PlacedPartition } from './image/partitions.ts';
+export { formatLockChange, type LockChange } from './recipes/lock.ts';
+export type { Machine } from './recipes/machine.ts';
+export type { Image } from './recipes/image.ts';
+export { loadWorkspace, type Workspace, type WorkspaceOptions } from './recipes/workspace.ts';

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { type KeyName, type KeySet, MblError } from '@mbl/trust';
+import { digestJson } from './engine/canonical.ts';
+import type { TaskEvent, TaskReport } from './engine/events.ts';
+import { runTasks } from './engine/run-tasks.ts';
+import { listTree, treeDigest } from './engine/tree.ts';
+import { applicationsTask } from './firmware/applications.ts';
+import { flashTask } from './firmware/flash.ts';
+import { opteeTask } from './firmware/optee.ts';
+import { trustedFirmwareTask } from './firmware/tf-a.ts';
+import { uBootTask } from './firmware/u-boot.ts';
+import { assembleImage } from './image/assemble.ts';
+import type { ImageDescription } from './image/description.ts';
+import { fitTask } from './kernel/fit-task.ts';
+import { kernelPackage, kernelTask } from './kernel/kernel.ts';
+import type { Image } from './recipes/image.ts';
+import type { LockChange } from './recipes/lock.ts';
+import type { Machine } from './recipes/machine.ts';
+import { loadWorkspace } from './recipes/workspace.ts';
+import { type ResolvedInputs, resolveInputs } from './resolve.ts';
+import { rootTasks } from './rootfs/tasks.ts';
+import type { Json, Task } from './task.ts';
+
+export interface BuildOptions {
+  /** The repository: `os/` and the device's sources. */
+  readonly repository: string;
+  readonly machine: string;
+  readonly image: string;
+  /** Folders of product layers, in order. */
+  readonly layers?: readonly string[];
+  readonly keys: KeySet;
+  /** Downloads and task outputs, shared by workspaces. */
+  readonly cache: string;
+  /** Task outputs and records of this workspace only. */
+  readonly privateCache: string;
+  /** Folder of the lock files. */
+  readonly locks: string;
+  /** The image goes to `<output>/<machine>-<image>`. */
+  readonly output: string;
+  /** Version of the distribution, for the components. */
+  readonly version: string;
+  readonly updateLock?: boolean;
+  readonly jobs?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: TaskEvent) => void) | undefined;
+  /** What is done outside of tasks: asking mirrors, putting the disk together. */
+  readonly onPhase?: ((what: string) => void) | undefined;
+}
+
+export interface BuildResult {
+  /** The image's folder. */
+  readonly directory: string;
+  readonly description: ImageDescription;
+  readonly tasks: readonly TaskReport[];
+  readonly lockChanges: readonly LockChange[];
+  readonly seconds: number;
+  /** Output folders by task, for those who want a part. */
+  readonly outputs: ReadonlyMap<string, string>;
+}
+
+/** Builds a signed image: versions from the lock, tasks from the cache, then flash and disk. */
+export async function build(options: BuildOptions): Promise<BuildResult> {
+  const begin = performance.now();
+  const { repository, keys, cache, signal, output } = options;
+  const osDirectory = join(repository, 'os');
+  const workspace = await loadWorkspace({ osDirectory, layers: options.layers ?? [] });
+  const machine = workspace.machine(options.machine);
+  const image = workspace.image(options.image);
+  const { inputs, changes } = await resolveInputs({
+    machine,
+    image,
+    locks: options.locks,
+    cache,
+    update: options.updateLock ?? false,
+    signal,
+    ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),
+  });
+  const publicKeys = await readPublicKeys(keys);
+  const versions = versionsOf(options.version, inputs);
+  const sources = await Promise.all(
+    [
+      join(osDirectory),
+      ...image.files,
+      ...['device', 'lwm2m', 'coap', 'trust'].map((name) => join(repository, 'packages', name)),
+    ].map(async (path) => treeDigest(await listTree(path))),
+  );
+  const buildId = digestJson({
+    machine,
+    image: { ...image, where: undefined },
+    inputs,
+    publicKeys,
+    sources,
+  } as never).slice(0, 16);
+  const rootVersion = `${options.version}+${buildId.slice(0, 8)}`;
+  const tasks = allTasks(options, machine, image, inputs, publicKeys, {
+    version: 1,
+    machine: machine.name,
+    image: image.name,
+    buildId,
+    components: {
+      'boot-firmware': { version: versions.bootFirmware },
+      kernel: { version: versions.kernel },
+      root: { version: rootVersion },
+    },
+  });
+  const report = await runTasks(tasks, {
+    cacheDirectory: cache,
+    privateDirectory: options.privateCache,
+    wanted: ['flash', 'fit', 'root'],
+    ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+    signal,
+    onEvent: options.onEvent,
+  });
+  const outputOf = (task: string): string => {
+    const folder = report.outputs.get(task);
+    if (folder === undefined) throw new MblError('builder/task-graph', `the task ${task} left no output`);
+    return folder;
+  };
+  options.onPhase?.('putting the disk together');
+  const directory = join(output, `${machine.name}-${image.name}`);
+  const description = await assembleImage({
+    machine,
+    imageName: image.name,
+    buildId,
+    versions: { ...versions, root: rootVersion },
+    flash: outputOf('flash'),
+    fit: outputOf('fit'),
+    root: outputOf('root'),
+    target: directory,
+  });
+  return {
+    directory,
+    description,
+    tasks: report.tasks,
+    lockChanges: changes,
+    seconds: (performance.now() - begin) / 1000,
+    outputs: report.outputs,
+  };
+}
+
+async function readPublicKeys(keys: KeySet): Promise<Record<string, string>> {
+  const names: KeyName[] = [
+    'root-of-trust',
+    'trusted-world',
+    'non-trusted-world',
+    'bl31',
+    'bl32',
+    'bl33',
+    'fit',
+    'ta',
+  ];
+  const entries = await Promise.all(
+    names.map(async (name) => [name, await keys.keys[name].publicKey()] as const),
+  );
+  return Object.fromEntries(entries);
+}
+
+function versionsOf(version: string, inputs: ResolvedInputs): { bootFirmware: string; kernel: string } {
+  const { sources, boot } = inputs;
+  const upstream = (name: keyof typeof sources): string => sources[name].version.replace(/[+-].*$/, '');
+  const firmware = `tfa${upstream('arm-trusted-firmware')}.optee${upstream('optee-os')}.uboot${upstream('u-boot')}`;
+  return { bootFirmware: `${version}+${firmware}`, kernel: kernelPackage(boot).version };
+}
+
+function allTasks(
+  options: BuildOptions,
+  machine: Machine,
+  image: Image,
+  inputs: ResolvedInputs,
+  publicKeys: Readonly<Record<string, string>>,
+  description: Json,
+): Task[] {
+  const { repository, keys, cache, version } = options;
+  const { sources, boot, root, tools, node } = inputs;
+  const osDirectory = join(repository, 'os');
+  const { suite } = image;
+  const { trustedFirmware, optee, uBoot } = machine.firmware;
+  const key = (name: string): string => publicKeys[name] ?? '';
+  const { deviceTree } = machine;
+  return [
+    uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
+    opteeTask({ cache, source: sources['optee-os'], ...optee, taPublicKey: key('ta') }),
+    trustedFirmwareTask({
+      cache,
+      source: sources['arm-trusted-firmware'],
+      mbedtls: sources.mbedtls,
+      ...trustedFirmware,
+      rootOfTrust: key('root-of-trust'),
+    }),
+    flashTask({ ...machine.flash, deviceTree, keys, publicKeys }),
+    applicationsTask(keys, key('ta')),
+    kernelTask({ cache, suite, packages: boot, initramfsModules: machine.kernel.initramfsModules }),
+    ...rootTasks({
+      cache,
+      osDirectory,
+      repository,
+      image,
+      packages: root,
+      boot,
+      tools,
+      node,
+      modules: machine.kernel.modules,
+      description,
+      version,
+    }),
+    fitTask({
+      deviceTree,
+      kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, 'panic=1'],
+      init: join(osDirectory, 'rootfs', 'initramfs', 'init'),
+      keys,
+      publicKey: key('fit'),
+    }),
+  ];
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { downloadPackages } from '../debian/packages.ts';
+import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
+import { sourceDateEpoch } from '../engine/run-command.ts';
+import { kernelPackage } from '../kernel/kernel.ts';
+import type { Image } from '../recipes/image.ts';
+import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
+import type { Json, Task, TaskContext } from '../task.ts';
+import { bundleServices } from './bundles.ts';
+import { moduleFiles } from './modules.ts';
+import { fetchNode } from './node.ts';
+import { readPolicy } from './policy.ts';
+import { buildRoot } from './root.ts';
+import { loadUnpacked, storeUnpacked, unpackPackages } from './unpack.ts';
+
+export interface RootRecipe {
+  readonly cache: string;
+  /** The folder with `rootfs/policy.yaml` and `rootfs/base`. */
+  readonly osDirectory: string;
+  /** The folder with `packages/device`. */
+  readonly repository: string;
+  readonly image: Image;
+  readonly packages: readonly LockedPackage[];
+  readonly boot: readonly LockedPackage[];
+  readonly tools: readonly LockedPackage[];
+  readonly node: LockedNpm;
+  readonly modules: readonly string[];
+  /** `/etc/mbl/image.json`: what the device knows of itself. */
+  readonly description: Json;
+  readonly version: string;
+}
+
+/** The tasks `packages`, `kernel-modules`, `device-services` and `root` (`root.img`, `root.json`, `packages.cdx.json`). */
+export function rootTasks(recipe: RootRecipe): Task[] {
+  return [packagesTask(recipe), kernelModulesTask(recipe), deviceServicesTask(recipe), rootTask(recipe)];
+}
+
+const digests = (packages: readonly LockedPackage[]): Json =>
+  packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`);
+
+function policyFile(recipe: RootRecipe): string {
+  return join(recipe.osDirectory, 'rootfs', 'policy.yaml');
+}
+
+async function toolbox(recipe: RootRecipe, context: TaskContext): Promise<Toolbox> {
+  const { cache, tools, image } = recipe;
+  return openToolbox(tools, image.suite, { cache, signal: context.signal, log: (line) => context.log(line) });
+}
+
+async function download(
+  recipe: RootRecipe,
+  context: TaskContext,
+  packages: readonly LockedPackage[],
+): Promise<Map<string, string>> {
+  const { cache, image } = recipe;
+  const { signal } = context;
+  return downloadPackages(
+    packages,
+    { suite: image.suite, architecture: 'arm64' },
+    {
+      cache,
+      signal,
+      log: (line) => context.log(line),
+      progress: (fraction, what) => context.progress(fraction, what),
+    },
+  );
+}
+
+function packagesTask(recipe: RootRecipe): Task {
+  const { packages, osDirectory } = recipe;
+  return {
+    name: 'packages',
+    title: `${packages.length} Debian packages`,
+    inputs: { packages: digests(packages) },
+    files: [policyFile(recipe)],
+    async run(context) {
+      const paths = await download(recipe, context, packages);
+      const files = packages.map((each) => ({ ...each, file: pathOf(paths, each.name) }));
+      const unpacked = await unpackPackages(files, await readPolicy(osDirectory), {
+        signal: context.signal,
+        progress: (fraction, what) => context.progress(fraction, what),
+      });
+      await storeUnpacked(unpacked, context.out);
+    },
+  };
+}
+
+function kernelModulesTask(recipe: RootRecipe): Task {
+  const { boot, modules, tools } = recipe;
+  const kernel = kernelPackage(boot);
+  return {
+    name: 'kernel-modules',
+    title: `${modules.length} kernel modules and what they need`,
+    inputs: { kernel: digests([kernel]), modules, tools: digests(tools) },
+    async run(context) {
+      const deb = pathOf(await download(recipe, context, [kernel]), kernel.name);
+      const depmod = await (await toolbox(recipe, context)).command('depmod');
+      await writeFiles(context.out, await moduleFiles(deb, modules, depmod, context.signal));
+    },
+  };
+}
+
+/** The device's services and what they are made of: a change there makes new bundles, and nothing but the root follows. */
+function deviceServicesTask({ repository }: RootRecipe): Task {
+  const sources = ['device', 'lwm2m', 'coap', 'blocks', 'trust'].map((name) =>
+    join(repository, 'packages', name),
+  );
+  return {
+    name: 'device-services',
+    title: 'Device services',
+    inputs: {},
+    files: [...sources, join(repository, 'package-lock.json')],
+    async run(context) {
+      const bundles = await bundleServices(repository);
+      await writeFiles(
+        context.out,
+        new Map([...bundles].map(([path, data]) => [path.replace(/^\//, ''), data])),
+      );
+    },
+  };
+}
+
+function rootTask(recipe: RootRecipe): Task {
+  const { cache, osDirectory, image, node, tools, description, version } = recipe;
+  const folders = ['base', 'device'].map((name) => join(osDirectory, 'rootfs', name));
+  const { hostname, services, users, login, limits } = image;
+  return {
+    name: 'root',
+    title: 'Root file system',
+    inputs: {
+      image: image.name,
+      version,
+      hostname,
+      services,
+      login,
+      limits,
+      users: users.map(({ home = '', shell = '', ...rest }) => ({ ...rest, home, shell })),
+      node: `${node.name} ${node.version} ${node.integrity}`,
+      tools: digests(tools),
+      description,
+    },
+    files: [policyFile(recipe), ...folders, ...image.files],
+    needs: ['packages', 'kernel-modules', 'device-services', 'trusted-applications'],
+    async run(context) {
+      const { signal } = context;
+      const log = (line: string): void => context.log(line);
+      const progress = (fraction: number | undefined, what?: string): void =>
+        context.progress(fraction, what);
+      const sealed = await buildRoot({
+        out: context.out,
+        name: image.name,
+        version,
+        unpacked: await loadUnpacked(context.need('packages')),
+        policy: await readPolicy(osDirectory),
+        folders: [
+          ...folders,
+          ...['kernel-modules', 'device-services', 'trusted-applications'].map((name) => context.need(name)),
+          ...image.files,
+        ],
+        files: new Map([['etc/mbl/image.json', `${JSON.stringify(description, undefined, 2)}\n`]]),
+        hostname,
+        services,
+        users,
+        login,
+        node: await fetchNode(cache, node, { log, progress, signal }),
+        mkfs: await (await toolbox(recipe, context)).command('mkfs.erofs'),
+        time: sourceDateEpoch,
+        log,
+        progress,
+        signal,
+      });
+      if (sealed.size > limits.disk)
+        throw new MblError(
+          'builder/root-too-large',
+          `the root file system takes ${sealed.size} bytes, and the image allows ${limits.disk}`,
+          {
+            remedy: 'Take packages out of the image, or raise limits: disk.',
+            details: { size: sealed.size },
+          },
+        );
+    },
+  };
+}
+
+function pathOf(paths: ReadonlyMap<string, string>, name: string): string {
+  const path = paths.get(name);
+  if (path === undefined)
+    throw new MblError('builder/download-missing', `the package ${name} was not fetched`);
+  return path;
+}
+
+async function writeFiles(folder: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  for (const [path, data] of files) {
+    const target = join(folder, path);
+    await mkdir(dirname(target), { recursive: true });
+    await writeFile(target, data);
+  }
+}
