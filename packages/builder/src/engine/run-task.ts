@@ -69,8 +69,10 @@ export async function runTask(
     }
     return await store.commit(id);
   } catch (cause) {
-    if (signal.aborted) throw cause;
     const full = (await freeSpace(store.folder)) < leastSpace;
+    // What is half-made is of no use, and may be what fills the disk. Its log stays.
+    await store.discard(id).catch(() => undefined);
+    if (signal.aborted) throw cause;
     throw taskFailure(task, cause, { log, folder: store.folder, lines, full });
   } finally {
     if (file !== undefined) closeSync(file);

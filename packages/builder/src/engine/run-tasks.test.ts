@@ -269,6 +269,7 @@ void test('a stop ends commands and leaves nothing half-written', async (t) => {
   assert.match(error.remedy ?? '', /continues from here/);
   assert.equal((await readdir(join(folder, 'cache', 'tasks'))).length, 1);
   assert.deepEqual(await readdir(join(folder, 'cache', 'locks')), []);
+  assert.deepEqual(await readdir(join(folder, 'cache', 'staging')), []);
   assert.deepEqual(ran(await run([write('a', 'A'), write('slow', 'S', ['a'])])), ['slow']);
 });
 
