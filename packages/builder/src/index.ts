@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export { type BuildOptions, type BuildResult, build } from './build.ts';
-export { runCommand } from './debian/command.ts';
+export { findMirrors } from './debian/mirror.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
 export { type PruneReport, pruneCache } from './engine/prune.ts';
 export { formatTiming, type Timing, timingOf } from './engine/timing.ts';
