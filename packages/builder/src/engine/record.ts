@@ -56,8 +56,8 @@ function isRecord(value: unknown): value is TaskRecord {
   return (
     version === 1 &&
     typeof key === 'string' &&
-    typeof files === 'object' &&
-    typeof needs === 'object' &&
+    isObject(files) &&
+    isObject(needs) &&
     typeof seconds === 'number'
   );
 }

@@ -163,6 +163,18 @@ void test('a damaged output is noticed, told and built again', async (t) => {
   assert.deepEqual(ran(await run(graph)), []);
 });
 
+void test('a record that cannot be read costs an explanation and nothing else', async (t) => {
+  const { run, folder } = await bench(t);
+  const record = join(folder, 'private', 'records', 'a.json');
+  for (const text of ['', '{', '[]', '{"version":1,"key":"x","files":null,"needs":{},"seconds":1}']) {
+    await run([write('a', 'A')]);
+    await writeFile(record, text);
+    const report = await run([write('a', 'A')]);
+    assert.deepEqual(ran(report), []);
+    assert.deepEqual(reasonsOf(report, 'a'), ['never built here']);
+  }
+});
+
 void test('an output that was removed is built again', async (t) => {
   const { run, folder } = await bench(t);
   await run([write('a', 'A')]);
