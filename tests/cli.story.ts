@@ -72,7 +72,9 @@ describe('without a service', () => {
       healthy: boolean;
       findings: { what: string; state: string; found: string; remedy?: string }[];
     };
-    const { findings } = await mblJson<Health>(['doctor'], { environment });
+    const { code, stdout } = await mbl(['doctor', '--json'], { environment });
+    const { healthy, findings } = JSON.parse(stdout) as Health;
+    assert.equal(code, healthy ? 0 : 1);
     const names = findings.map(({ what }) => what);
     for (const what of ['Node', 'tools', 'PostgreSQL', 'memory', 'ports', 'Debian mirror'])
       assert.ok(names.includes(what), what);

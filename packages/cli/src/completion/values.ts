@@ -44,6 +44,8 @@ async function entries(folder: string): Promise<Candidate[]> {
   return names.toSorted().map((value) => ({ value }));
 }
 
+/** The names of recipes. */
 async function stems(folder: string): Promise<Candidate[]> {
-  return (await entries(folder)).map(({ value }) => ({ value: value.replace(/\.[a-z]+$/, '') }));
+  const files = (await entries(folder)).filter(({ value }) => value.endsWith('.yaml'));
+  return files.map(({ value }) => ({ value: value.replace(/\.yaml$/, '') }));
 }

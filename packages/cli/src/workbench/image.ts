@@ -33,7 +33,7 @@ export async function buildImage(cli: Cli, options: ImageOptions): Promise<Build
         layers: options.layer,
         keys,
         cache: workspace.cache,
-        privateCache: join(workspace.state, 'build'),
+        privateCache: join(workspace.state, 'build-cache'),
         locks: join(workspace.root, 'os/locks'),
         output: workspace.build,
         version: await readVersion(workspace),
