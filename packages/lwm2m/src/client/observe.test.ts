@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Code } from '@mbl/coap';
+import { Code, ContentFormat } from '@mbl/coap';
+import { message } from '../messages.ts';
 import type { Lwm2mResponse } from '../server/response.ts';
 import type { Registration } from '../server/registration.ts';
+import { text, utf8 } from '../testing/bytes.ts';
 import type { TestDevice } from '../testing/objects.ts';
 import { component, testDevice } from '../testing/objects.ts';
 import { Conversation } from '../testing/pair.ts';
@@ -138,6 +140,15 @@ test('gt and lt notify of crossings only, st of steps', async () => {
   );
 });
 
+test('a value that stands on the limit crosses it with the next step', async () => {
+  const { seen, level } = await watch('/3/0/9', (board) => [board.writeAttributes('/3/0/9', { gt: 80 })]);
+  for (const value of [80, 81, 80, 79]) await level(value);
+  assert.deepEqual(
+    seen.map(([, value]) => value),
+    [81, 79],
+  );
+});
+
 test('attributes written later act on an observation that is there', async () => {
   const { talk, board, seen } = await watch('/3/0/9');
   await talk.run(board.writeAttributes('/3/0/9', { pmax: 20 }));
@@ -177,6 +188,30 @@ test('nothing is left to run when the connection ended', async () => {
   await talk.clock.advance(1000);
   talk.server[Symbol.dispose]();
   assert.equal(talk.clock.pending, 0);
+});
+
+test('Observe-Composite notifies of a change in any of its paths', async () => {
+  const device = testDevice();
+  const kernel = component(0, 'kernel', '6.12');
+  const talk = new Conversation([device.instance, kernel]);
+  const link = talk.connect();
+  await talk.run(talk.client.attach(link.client));
+  const bodies: string[] = [];
+  const request = message(Code.FETCH, {
+    contentFormat: ContentFormat.SENML_JSON,
+    accept: ContentFormat.SENML_JSON,
+    payload: utf8('[{"n":"/3/0/9"},{"n":"/14/0/2"}]'),
+  });
+  const observation = await talk.run(
+    link.server.observe(request, ({ payload }) => bodies.push(text(payload))),
+  );
+  device.values.set(9, 79);
+  device.instance.changed(9);
+  await talk.clock.advance(1000);
+  kernel.changed(0);
+  await talk.clock.advance(1000);
+  assert.equal(text(observation.first.payload), '[{"bn":"/","n":"3/0/9","v":80},{"n":"14/0/2","vs":"6.12"}]');
+  assert.deepEqual(bodies, ['[{"bn":"/","n":"3/0/9","v":79},{"n":"14/0/2","vs":"6.12"}]']);
 });
 
 test('what cannot be read is not observed', async () => {

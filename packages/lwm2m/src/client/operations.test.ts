@@ -5,6 +5,8 @@ import { Code, ContentFormat } from '@mbl/coap';
 import type { Link } from '../codecs/link-format.ts';
 import { encodeLinks } from '../codecs/link-format.ts';
 import { Lwm2mError } from '../errors.ts';
+import { resourceTable } from '../model/definition.ts';
+import { ObjectModel, standardModel } from '../model/model.ts';
 import { formatPath } from '../path.ts';
 import type { Node } from '../node.ts';
 import { text } from '../testing/bytes.ts';
@@ -246,6 +248,12 @@ test('Write-Attributes refuses what makes no sense and changes nothing', async (
     assert.equal(response.code, code, `${path} ${query.join('&')}`);
   }
   assert.equal(written(await talk.run(board.discover('/3/0/9'))), '</3/0/9>');
+  await talk.run(board.writeAttributes('/3/0/9', { gt: 50 }));
+  await assert.rejects(
+    talk.run(board.writeAttributes('/3/0/9', { gt: 10, lt: 10 })),
+    refused(Code.BAD_REQUEST),
+  );
+  assert.equal(written(await talk.run(board.discover('/3/0/9'))), '</3/0/9>;gt=50');
 });
 
 test('Create and Delete, where the client allows them', async () => {
@@ -281,6 +289,8 @@ test('Create and Delete, where the client allows them', async () => {
     talk.run(board.create(14, [{ path: [14, 7, 0], value: 'again' }])),
     refused(Code.BAD_REQUEST),
   );
+  const two = [8, 9].map((id) => ({ path: [14, id, 0], value: 'x' }));
+  await assert.rejects(talk.run(board.create(14, two)), refused(Code.BAD_REQUEST));
   await assert.rejects(
     talk.run(board.create(3, [{ path: [3, 1, 0], value: 'x' }])),
     refused(Code.METHOD_NOT_ALLOWED),
@@ -314,6 +324,27 @@ test('Read-Composite answers what it may of what was asked, Write-Composite writ
   assert.equal((await talk.run(board.request(write))).code, Code.CHANGED);
   assert.equal(device.values.get(14), '-01:00');
   assert.equal((await talk.run(board.read('/1/0/2')))[0]?.value, 5);
+});
+
+test('object 0 stays out of reach even of a model that would let it be read', async () => {
+  const resources = resourceTable([[5, 'Secret Key', 'RW', 'single', 'mandatory', 'opaque']]);
+  const security = { id: 0, name: 'Security', version: '1.1', multiple: true, mandatory: true, resources };
+  const model = new ObjectModel([...standardModel.objects, security]);
+  const talk = new Conversation([objectInstance(0, 0, { 5: Uint8Array.of(1) })], { model });
+  const board = await talk.register();
+  const nodes = await talk.run(board.readComposite(['/', '/0', '/0/0/5']));
+  assert.deepEqual(new Set(nodes.map(({ path: [objectId] }) => objectId)), new Set([1]));
+  for (const path of ['/0', '/0/0', '/0/0/5']) {
+    await assert.rejects(talk.run(board.read(path)), refused(Code.UNAUTHORIZED));
+    await assert.rejects(talk.run(board.discover(path)), refused(Code.UNAUTHORIZED));
+    await assert.rejects(talk.run(board.delete(path)), refused(Code.UNAUTHORIZED));
+    await assert.rejects(talk.run(board.execute(path)), refused(Code.UNAUTHORIZED));
+    await assert.rejects(talk.run(board.write(path, [])), refused(Code.UNAUTHORIZED));
+    await assert.rejects(talk.run(board.writeAttributes(path, { pmin: 1 })), refused(Code.UNAUTHORIZED));
+  }
+  const payload = new TextEncoder().encode('[{"n":"/0/0/5","vd":"AA"}]');
+  const write = { method: Code.IPATCH, path: '/', payload, contentFormat: ContentFormat.SENML_JSON };
+  assert.equal((await talk.run(board.request(write))).code, Code.UNAUTHORIZED);
 });
 
 test('a path that is none is answered 4.00, an unknown method 4.05', async () => {

@@ -155,6 +155,17 @@ test('a closed connection is lost at once; another one takes its place', async (
   assert.ok(talk.client.registered);
 });
 
+test('the end of a connection that another replaced is no loss', async () => {
+  const talk = new Conversation();
+  const first = talk.connect();
+  await talk.run(talk.client.attach(first.client));
+  await talk.run(talk.client.attach(talk.connect().client));
+  first.client.close();
+  await talk.clock.advance(1000);
+  assert.deepEqual(talk.stateNames(), ['registering', 'registered', 'registering', 'registered']);
+  assert.ok(talk.client.registered);
+});
+
 test('an aborted registration rejects', async () => {
   const talk = new Conversation();
   const controller = new AbortController();

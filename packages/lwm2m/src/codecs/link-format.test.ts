@@ -80,6 +80,10 @@ for (const payload of [
   });
 }
 
+test('an attribute that is repeated keeps its first value', () => {
+  assert.deepEqual(decodeLinks(utf8('</3/0>;v="1";v="2"')), [link('/3/0', { v: '1' })]);
+});
+
 test('a link with too many attributes is refused', () => {
   const attributes = Array.from({ length: 70 }, (_, index) => `;a${index}`).join('');
   assert.throws(() => decodeLinks(utf8(`</1/0>${attributes}`)), { code: 'lwm2m/payload-invalid' });

@@ -72,6 +72,20 @@ test('a registration that is not renewed expires at the end of its lifetime', as
   assert.equal(talk.server.registration('board-1'), undefined);
 });
 
+test('timers that fire early end no registration and send no needless update', async () => {
+  // A real timer has an upper limit; a lifetime may be longer.
+  const clock = {
+    now: () => talk.clock.now(),
+    schedule: (delayMs: number, action: () => void) => talk.clock.schedule(Math.min(delayMs, 7000), action),
+  };
+  const talk: Conversation = new Conversation([testDevice().instance], { clock }, { clock });
+  await talk.register();
+  await talk.clock.advance(239_000);
+  assert.deepEqual(talk.events, ['register board-1']);
+  await talk.clock.advance(2000);
+  assert.deepEqual(talk.events, ['register board-1', 'update']);
+});
+
 test('a second Register replaces the first; ending the first then changes nothing', async () => {
   const talk = ownName();
   const { client } = talk.connect();
