@@ -289,7 +289,10 @@ test('Create and Delete, where the client allows them', async () => {
     talk.run(board.create(14, [{ path: [14, 7, 0], value: 'again' }])),
     refused(Code.BAD_REQUEST),
   );
-  const two = [8, 9].map((id) => ({ path: [14, id, 0], value: 'x' }));
+  const two = [
+    { path: [14, 8, 0], value: 'x' },
+    { path: [14, 9, 2], value: 'y' },
+  ];
   await assert.rejects(talk.run(board.create(14, two)), refused(Code.BAD_REQUEST));
   await assert.rejects(
     talk.run(board.create(3, [{ path: [3, 1, 0], value: 'x' }])),
