@@ -30,16 +30,17 @@ export class BlockClient {
   /**
    * Sends the body in as many messages as it takes and gives the whole response. A request that has
    * Block1, or Block2 with a number over 0, is the caller's own transfer: one message each way.
+   * `renewing`: each block has the whole time of the deadline.
    */
-  async request(request: CoapRequest, deadline: Deadline): Promise<CoapResponse> {
+  async request(request: CoapRequest, deadline: Deadline, renewing = true): Promise<CoapResponse> {
     const manual =
       blockValue(request.options, OptionNumber.BLOCK1) !== undefined ||
       (blockValue(request.options, OptionNumber.BLOCK2)?.number ?? 0) > 0;
     if (manual) return this.#requester.exchange(request, deadline);
     for (let attempt = 1; ; attempt++) {
-      const first = await this.#upload(request, deadline);
+      const first = await this.#upload(request, deadline, renewing);
       try {
-        return await this.download(request, first, deadline);
+        return await this.download(request, first, deadline, renewing);
       } catch (error) {
         const changed = error instanceof CoapError && error.code === 'coap/body-changed';
         const safe = request.code === Code.GET || request.code === Code.FETCH;
@@ -49,7 +50,12 @@ export class BlockClient {
   }
 
   /** Fetches what the first response did not hold (RFC 7959 §2.4). */
-  async download(request: CoapRequest, first: CoapResponse, deadline: Deadline): Promise<CoapResponse> {
+  async download(
+    request: CoapRequest,
+    first: CoapResponse,
+    deadline: Deadline,
+    renewing = true,
+  ): Promise<CoapResponse> {
     let block = blockValue(first.options, OptionNumber.BLOCK2);
     if (block === undefined) return whole(first, first.payload);
     const parts = [first.payload];
@@ -57,13 +63,12 @@ export class BlockClient {
     checkBlock(block, first, 0);
     const again = continuation(request, fitsWhole(this.#layer.capacity(), request.options, request.payload));
     while (block.more) {
+      if (renewing) deadline.renew();
       if (received > this.#limits.maxBodySize) throw this.#tooLarge();
-      if (received % blockSize(block.sizeExponent) !== 0) throw misplaced(block, first, received);
-      const next: Block = {
-        number: received / blockSize(block.sizeExponent),
-        more: false,
-        sizeExponent: block.sizeExponent,
-      };
+      // Smaller than offered, when this end wants that (RFC 7959 §2.4).
+      const sizeExponent = Math.min(block.sizeExponent, this.#layer.capacity().largestBlock);
+      if (received % blockSize(sizeExponent) !== 0) throw misplaced(block, first, received);
+      const next: Block = { number: received / blockSize(sizeExponent), more: false, sizeExponent };
       const response = await this.#requester.exchange(
         { ...again, options: withOption(again.options, blockOption(OptionNumber.BLOCK2, next)) },
         deadline,
@@ -81,7 +86,7 @@ export class BlockClient {
     return whole(first, parts.length === 1 ? first.payload : Buffer.concat(parts, received));
   }
 
-  async #upload(request: CoapRequest, deadline: Deadline): Promise<CoapResponse> {
+  async #upload(request: CoapRequest, deadline: Deadline, renewing: boolean): Promise<CoapResponse> {
     const { payload } = request;
     let wanted = BERT;
     if (fitsWhole(this.#layer.capacity(), request.options, payload)) {
@@ -92,6 +97,7 @@ export class BlockClient {
     }
     let offset = 0;
     for (;;) {
+      if (renewing) deadline.renew();
       const chunk = chunkFor(this.#layer.capacity(), request.options, wanted);
       const end = Math.min(offset + chunk.bytes, payload.length);
       const block: Block = {

@@ -70,13 +70,11 @@ export class BlockServer {
     upload.length += length;
     if (block.more) {
       this.#uploads.set(key, upload);
-      return {
-        response: {
-          code: Code.CONTINUE,
-          options: [blockOption(OptionNumber.BLOCK1, block)],
-          payload: EMPTY_BYTES,
-        },
-      };
+      // The first answer may ask for smaller blocks from then on (RFC 7959 §2.3).
+      const wanted = Math.min(block.sizeExponent, this.#layer.capacity().largestBlock);
+      const answer = block.number === 0 ? { ...block, sizeExponent: wanted } : block;
+      const options = [blockOption(OptionNumber.BLOCK1, answer)];
+      return { response: { code: Code.CONTINUE, options, payload: EMPTY_BYTES } };
     }
     this.#uploads.delete(key);
     const { BLOCK1, SIZE1 } = OptionNumber;

@@ -49,7 +49,9 @@ export class Exchanges implements CoapPeer {
   }
 
   request(request: CoapRequest, options: RequestOptions = {}): Promise<CoapResponse> {
-    return this.#call(request, options, (deadline) => this.#blocks.request(request, deadline));
+    return this.#call(request, options, (deadline) =>
+      this.#blocks.request(request, deadline, options.timeoutMs === undefined),
+    );
   }
 
   observe(
@@ -130,7 +132,8 @@ export class Exchanges implements CoapPeer {
       throw new CoapError('coap/busy', `${this.#calls} requests to this peer are under way already`);
     }
     const { clock, requestTimeoutMs } = this.#settings;
-    using deadline = new Deadline(clock, options.timeoutMs ?? requestTimeoutMs, what, options.signal);
+    const { timeoutMs = requestTimeoutMs, signal } = options;
+    using deadline = new Deadline(clock, timeoutMs, what, signal);
     this.#calls += 1;
     try {
       return await act(deadline);

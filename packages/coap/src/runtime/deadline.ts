@@ -6,15 +6,19 @@ import type { Clock, Timer } from './clock.ts';
 export class Deadline implements Disposable {
   readonly #listeners = new Set<(error: CoapError) => void>();
   readonly #signal: AbortSignal | undefined;
-  readonly #timer: Timer;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #what: string;
+  #timer: Timer;
   readonly #onAbort = (): void => this.#fail(abortedBy(this.#signal));
   #error: CoapError | undefined;
 
   constructor(clock: Clock, timeoutMs: number, what: string, signal?: AbortSignal) {
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    this.#what = what;
     this.#signal = signal;
-    this.#timer = clock.schedule(timeoutMs, () =>
-      this.#fail(new CoapError('coap/timeout', `${what} got no answer in ${timeoutMs} ms`)),
-    );
+    this.#timer = this.#arm();
     if (signal?.aborted === true) this.#onAbort();
     else signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -50,10 +54,23 @@ export class Deadline implements Disposable {
     });
   }
 
+  /** Starts the time anew: a transfer of many blocks is late when no block comes, however long it takes. */
+  renew(): void {
+    if (this.#error !== undefined) return;
+    this.#timer.cancel();
+    this.#timer = this.#arm();
+  }
+
   [Symbol.dispose](): void {
     this.#timer.cancel();
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#listeners.clear();
+  }
+
+  #arm(): Timer {
+    return this.#clock.schedule(this.#timeoutMs, () =>
+      this.#fail(new CoapError('coap/timeout', `${this.#what} got no answer in ${this.#timeoutMs} ms`)),
+    );
   }
 
   #fail(error: CoapError): void {
