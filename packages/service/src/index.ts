@@ -2,3 +2,12 @@
 export { jsonLog, type Log, silentLog } from './infra/log.ts';
 export { type ListenOptions, type Service, type ServiceOptions, startService } from './service.ts';
 export { readServiceFile, type ServiceFile } from './service-file.ts';
+export {
+  type CallOptions,
+  type ListOptions,
+  ServiceClient,
+  type ServiceClientOptions,
+  type WatchOptions,
+} from './client/service-client.ts';
+export type * from './client/types.ts';
+export type { Watch } from './client/watch.ts';

@@ -25,6 +25,12 @@ import { enrolmentRoutes } from './features/enrolment/routes.ts';
 import { Channels } from './features/notifications/channels.ts';
 import { notificationRoutes } from './features/notifications/routes.ts';
 import { WebSocketDoor } from './features/notifications/websocket.ts';
+import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
+import { notConnected, RequestFailure } from './features/requests/failure.ts';
+import { rawRequestRoutes } from './features/requests/raw-routes.ts';
+import { resourceRoutes } from './features/requests/resource-routes.ts';
+import { subscriptionRoutes } from './features/subscriptions/routes.ts';
+import { Subscriptions } from './features/subscriptions/subscriptions.ts';
 import type { Context } from './context.ts';
 import { claimDatabase, type DatabaseTarget, openDatabase } from './infra/database.ts';
 import { readIfThere, writeAtomic } from './infra/files.ts';
@@ -122,10 +128,30 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       denials,
       presence,
       queue,
-      onReachable() {},
-      onDeregistered() {},
+      onReachable(device) {
+        requests.wake(device.identity.deviceId);
+        subscriptions
+          .restore(device)
+          .catch((error: unknown) => log.error('Subscriptions could not be restored', { error }));
+      },
+      onDeregistered({ deviceId }) {
+        subscriptions.gone(deviceId);
+        requests.cancel(
+          deviceId,
+          new RequestFailure(429, 'DEVICE_REMOVED_REGISTRATION', 'The device deregistered'),
+        );
+      },
     }),
   );
+  const reach = (deviceId: string): Reachable | undefined => {
+    const connection = connections.get(deviceId);
+    const registration = connection && registrations.registration(connection.identity.endpointName);
+    // A registration outlives its connection; it counts again when the device shows it on the new one.
+    return registration?.peer === connection?.peer ? registration : undefined;
+  };
+  const requests = new DeviceRequests({ reach, now });
+  starting.defer(() => requests.cancelAll(notConnected()));
+  const subscriptions = new Subscriptions(context, requests, channels.publish);
   const edge = starting.use(
     new Edge(context, {
       identity,
@@ -157,6 +183,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       enrolmentRoutes(app, context, codes);
       denialRoutes(app, context);
       deviceEventRoutes(app, context);
+      rawRequestRoutes(app, context, {
+        directory: directoryOfDevices,
+        requests,
+        publish: channels.publish,
+      });
+      resourceRoutes(app, { directory: directoryOfDevices, requests });
+      subscriptionRoutes(app, directoryOfDevices, subscriptions);
       notificationRoutes(app, { channels, connected: (channel) => webSockets.isConnected(channel) });
     },
   });

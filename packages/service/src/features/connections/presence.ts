@@ -161,7 +161,8 @@ export class Presence {
       last_seen: new Date(now),
       registration_expires_at: new Date(now + facts.lifetime * 1000),
       lifetime: facts.lifetime,
-      binding: facts.binding.slice(0, 16),
+      // LwM2M 1.0 wrote the queue mode into the binding; 1.1 says it apart.
+      binding: `${facts.binding.replace('Q', '').slice(0, 15)}${facts.queueMode ? 'Q' : ''}`,
       lwm2m_version: facts.version.slice(0, 16),
       resources: JSON.stringify(facts.resources),
     };

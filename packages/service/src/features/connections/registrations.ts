@@ -21,6 +21,9 @@ export interface RegistrationParts {
 /** The LwM2M registration interface (LwM2M Core 1.1 §6.2), bound to the directory. */
 export function createRegistrations(context: Context, parts: RegistrationParts): Lwm2mServer<DeviceIdentity> {
   const { denials, presence, queue } = parts;
+  // After the answer to the device has left: a client may serve nobody before it knows that it is registered.
+  const reachable = (registration: Registration<DeviceIdentity>) =>
+    setImmediate(() => parts.onReachable(registration));
   const options: ServerOptions<DeviceIdentity> = {
     async authorize(request, identity) {
       if (request.endpoint === identity.endpointName) return;
@@ -34,12 +37,12 @@ export function createRegistrations(context: Context, parts: RegistrationParts):
     async onRegister(registration) {
       const { identity } = registration;
       await queue.run(identity.deviceId, () => presence.registered(identity, facts(registration)));
-      parts.onReachable(registration);
+      reachable(registration);
     },
     async onUpdate(registration, changes) {
       const { identity } = registration;
       await queue.run(identity.deviceId, () => presence.updated(identity, facts(registration)));
-      if (changes.peer !== undefined) parts.onReachable(registration);
+      if (changes.peer !== undefined) reachable(registration);
     },
     onDeregister({ identity }, reason) {
       if (reason === 'replaced') return;

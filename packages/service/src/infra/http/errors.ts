@@ -13,6 +13,7 @@ const kinds = {
   invalid_auth: 401,
   access_denied: 403,
   not_found: 404,
+  method_not_allowed: 405,
   conflict: 409,
   gone: 410,
   payload_too_large: 413,

@@ -133,7 +133,10 @@ function answerError(error: HttpError, request: FastifyRequest, reply: FastifyRe
   if (error.type === 'invalid_auth') void reply.header('www-authenticate', 'Bearer');
   // Under /v2 an error is its name in plain text, under /v3 an object.
   if (request.url.startsWith('/v2/')) {
-    void reply.type('text/plain; charset=utf-8').serializer(String).send(error.message);
+    void reply
+      .type('text/plain; charset=utf-8')
+      .serializer(String)
+      .send([error.message, ...error.fields.map(({ name, message }) => `${name}: ${message}`)].join('\n'));
     return;
   }
   void reply.type('application/json; charset=utf-8').serializer(JSON.stringify).send({

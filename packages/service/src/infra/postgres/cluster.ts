@@ -63,11 +63,9 @@ export class PrivateCluster implements AsyncDisposable {
     if ((await clusterMajor(data)) === undefined) await initialise(binaries, data, location);
     const deadline = AbortSignal.timeout(this.#options.startTimeoutMs ?? 30_000);
     const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
-    const found = await runningPostmaster(data);
-    if (found === undefined) await this.#launch(binaries, data, location, stop);
-    else this.#postmaster = found;
+    this.#postmaster = await adopt(data, stop);
+    if (this.#postmaster === undefined) await this.#launch(binaries, data, location, stop);
     const target = { host: this.#postmaster?.socketDirectory ?? '', user: superuser };
-    await answers({ ...target, database: 'postgres' }, stop);
     await createDatabase({ ...target, database: 'postgres' });
     return { ...target, database };
   }
@@ -223,19 +221,32 @@ async function exitBeforeReady(
   }
 }
 
-async function answers(target: ConnectionTarget, stop: AbortSignal): Promise<void> {
+/** Takes over a postmaster that is running, once it answers; undefined when there is none, or it ends while we ask. */
+async function adopt(data: string, stop: AbortSignal): Promise<Postmaster | undefined> {
   for (;;) {
-    const client = new pg.Client({ ...target, connectionTimeoutMillis: 5000 });
+    const found = await runningPostmaster(data);
+    if (found === undefined) return undefined;
+    const client = new pg.Client({
+      host: found.socketDirectory,
+      user: superuser,
+      database: 'postgres',
+      connectionTimeoutMillis: 5000,
+    });
     client.on('error', () => {});
     try {
       await client.connect();
       await client.end();
-      return;
-    } catch (error) {
+      return found;
+    } catch (cause) {
       if (stop.aborted) {
-        throw new MblError('service/postgres-not-started', 'PostgreSQL does not answer on its socket', {
-          cause: error,
-        });
+        throw new MblError(
+          'service/postgres-not-started',
+          'PostgreSQL runs, but does not answer on its socket',
+          {
+            remedy: `Stop it (kill ${found.pid}) and start again`,
+            cause,
+          },
+        );
       }
       await delay(20);
     }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The shapes that a caller of the API sees. They name only what the service promises.
+export type { DeviceEvent } from '../features/device-events/model.ts';
+export type { Device } from '../features/devices/model.ts';
+export type {
+  AsyncResponse,
+  EndpointData,
+  NotificationMessage,
+  ResourceNotification,
+} from '../features/notifications/message.ts';
+export type { ResourceValue } from '../features/requests/values.ts';
+
+export interface Enrolment {
+  id: string;
+  device_id: string;
+  endpoint_name: string;
+  /** The one-time code: this is the only time that it is shown. */
+  code: string;
+  expires_at: string | null;
+}
+
+export interface Denial {
+  id: string;
+  endpoint_name: string;
+  device_id: string | null;
+  door: 'est' | 'lwm2m';
+  reason: string;
+  description: string;
+  fingerprint: string;
+  remote_address: string;
+  times: number;
+  created_at: string;
+  last_at: string;
+}
+
+export interface RegisteredLink {
+  uri: string;
+  rt: string;
+  type: string;
+  obs: boolean;
+}
+
+/** Which items of a list, in the API's own words: `{ state__eq: 'registered' }`. */
+export type Filter = Readonly<Record<string, string>>;

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
+import { WebSocket } from 'ws';
+import { enrol, TestDevice } from '../../testing/device.ts';
+import { TestService } from '../../testing/service.ts';
+import { Channel, eventLifeMs, queueBytes } from './channel.ts';
+
+describe('notification channels', () => {
+  let service: TestService;
+  before(async () => {
+    service = await TestService.start();
+  });
+  after(() => service[Symbol.asyncDispose]());
+
+  const url = (query = '') =>
+    `${service.service.file.http.replace('http', 'ws')}/v2/notification/websocket-connect${query}`;
+  const bearer = () => ({ headers: { authorization: `Bearer ${service.service.file.apiKey}` } });
+
+  test('long poll: events wait, come merged, and one poll at a time', async () => {
+    const polling = service.get('/v2/notification/pull');
+    await new Promise((done) => setTimeout(done, 100));
+    assert.equal((await service.get('/v2/notification/pull')).status, 409);
+    const identity = await enrol(service, 'polled');
+    const first = await polling;
+    assert.equal(first.status, 200);
+    assert.equal(first.body['device-events'][0].event_type, 'device.created');
+    await using device = await TestDevice.register(service, identity);
+    await device.post(device.location, []);
+    const { body } = await service.get('/v2/notification/pull');
+    assert.equal(body.registrations[0].ep, identity.deviceId);
+    assert.equal(body.registrations[0]['original-ep'], 'polled');
+    assert.ok(body.registrations[0].resources.some((one: { path: string }) => one.path === '/3/0'));
+    assert.equal(body['reg-updates'][0].ep, identity.deviceId);
+    assert.deepEqual((await service.get('/v2/notification/channel')).body, {
+      delivery_mechanism: 'LONG_POLLING',
+    });
+    assert.equal((await service.call('PUT', '/v2/notification/websocket')).status, 409, 'one kind at a time');
+    const waiting = service.get('/v2/notification/pull');
+    await new Promise((done) => setTimeout(done, 50));
+    assert.equal((await service.call('DELETE', '/v2/notification/pull')).status, 200);
+    const gone = await waiting;
+    assert.deepEqual([gone.status, gone.body], [410, 'CHANNEL_DELETED']);
+  });
+
+  test('WebSocket: registered first, key in a header or a subprotocol, the second takes over', async () => {
+    const refused = new WebSocket(url(), bearer());
+    const [error] = await once(refused, 'error');
+    assert.match(String(error), /400/);
+    const anonymous = new WebSocket(url());
+    assert.match(String((await once(anonymous, 'error'))[0]), /401/);
+    assert.equal((await service.call('PUT', '/v2/notification/websocket')).status, 201);
+    assert.equal((await service.call('PUT', '/v2/notification/websocket')).status, 200);
+    await service.call('POST', '/v3/devices', { endpoint_name: 'while-away' });
+    const state = (await service.get('/v2/notification/websocket')).body;
+    assert.equal(state.status, 'disconnected');
+    assert.ok(state.queue_size >= 1);
+
+    const first = new WebSocket(url(), bearer());
+    const [data] = await once(first, 'message');
+    assert.match(String(data), /while-away/);
+    assert.equal((await service.get('/v2/notification/websocket')).body.status, 'connected');
+    const second = new WebSocket(url(), ['wss', `pelion_${service.service.file.apiKey}`]);
+    const [code] = await once(first, 'close');
+    assert.equal(code, 1008);
+    assert.equal(second.protocol, 'wss');
+    const message = once(second, 'message');
+    await service.call('POST', '/v3/devices', { endpoint_name: 'while-here' });
+    assert.match(String((await message)[0]), /while-here/);
+    assert.equal((await service.call('DELETE', '/v2/notification/websocket')).status, 204);
+    assert.equal((await once(second, 'close'))[0], 1000);
+    assert.equal((await service.get('/v2/notification/websocket')).status, 404);
+  });
+
+  test('a named channel is there for as long as its socket', async () => {
+    const [one, two] = [
+      new WebSocket(url('?channel=one'), bearer()),
+      new WebSocket(url('?channel=two'), bearer()),
+    ];
+    await Promise.all([once(one, 'open'), once(two, 'open')]);
+    const both = Promise.all([once(one, 'message'), once(two, 'message')]);
+    await service.call('POST', '/v3/devices', { endpoint_name: 'for-all' });
+    for (const [data] of await both) assert.match(String(data), /for-all/);
+    one.close();
+    two.close();
+    const bad = new WebSocket(url('?channel=not%20this'), bearer());
+    assert.match(String((await once(bad, 'error'))[0]), /400/);
+  });
+});
+
+test('a channel is bounded in bytes, items a message and age, and loses the oldest first', () => {
+  const channel = new Channel('long-poll', 0, 3);
+  const message = (id: string) => ({ 'de-registrations': [id] });
+  channel.push(message('old'), 10, 0);
+  for (let n = 0; n < 5; n++) channel.push(message(String(n)), 10, eventLifeMs + 1);
+  assert.deepEqual(channel.take(), { 'de-registrations': ['0', '1', '2'] });
+  assert.deepEqual(channel.take(), { 'de-registrations': ['3', '4'] });
+  assert.equal(channel.take(), undefined);
+  channel.push(message('large'), queueBytes, 0);
+  channel.push(message('next'), 1, 0);
+  assert.deepEqual(channel.take(), { 'de-registrations': ['next'] });
+});
+
+test('whatever is pushed comes out once and in order', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(fc.string(), { minLength: 1, maxLength: 5 })),
+      fc.integer({ min: 1, max: 20 }),
+      (pushed, chunk) => {
+        const channel = new Channel('websocket', 0, chunk);
+        for (const ids of pushed) channel.push({ 'de-registrations': ids }, 1, 0);
+        const taken: string[] = [];
+        for (let message = channel.take(); message !== undefined; message = channel.take()) {
+          taken.push(...(message['de-registrations'] ?? []));
+        }
+        assert.deepEqual(taken, pushed.flat());
+      },
+    ),
+  );
+});

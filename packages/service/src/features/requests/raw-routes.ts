@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Context } from '../../context.ts';
+import { HttpError } from '../../infra/http/errors.ts';
+import type { App } from '../../infra/http/server.ts';
+import type { DeviceDirectory } from '../devices/directory.ts';
+import type { DeviceRow } from '../devices/table.ts';
+import type { Publish } from '../notifications/message.ts';
+import type { DeviceRequests, Patience } from './device-requests.ts';
+import { answered, failed, type ParsedRequest, parseRawRequest, sendRaw } from './raw-request.ts';
+
+export interface RawRequestParts {
+  readonly directory: DeviceDirectory;
+  readonly requests: DeviceRequests;
+  readonly publish: Publish;
+}
+
+/** Pelion: how long a request may wait, two hours when not said, three days for a device in queue mode. */
+const defaultExpiryMs = 2 * 3_600_000;
+const queueModeExpiryMs = 3 * 86_400_000;
+
+const params = z.object({ id: z.string() });
+const resourceParams = z.object({ id: z.string(), '*': z.string() });
+const tags = ['device requests'];
+const asyncId = z.object({ 'async-response-id': z.string() });
+
+/** Requests whose answer comes on the notification channel, and the resources of registered devices (Pelion's /v2). */
+export function rawRequestRoutes(app: App, context: Context, parts: RawRequestParts): void {
+  const { directory, requests, publish } = parts;
+
+  async function registered(id: string): Promise<DeviceRow> {
+    const device = await directory.find(id);
+    if (device === undefined) throw new HttpError('not_found', 'DEVICE_NOT_FOUND');
+    if (device.lifecycle_status === 'blocked') throw new HttpError('validation_error', 'DEVICE_BLOCKED');
+    if (device.state !== 'registered') throw new HttpError('validation_error', 'DEVICE_NOT_CONNECTED');
+    return device;
+  }
+
+  function send(
+    device: DeviceRow,
+    id: string,
+    request: ParsedRequest,
+    patience: Patience,
+    silent = false,
+  ): void {
+    const waits = queueMode(device);
+    const expiresInMs = patience.expiresInMs ?? (waits ? queueModeExpiryMs : defaultExpiryMs);
+    try {
+      requests
+        .run(device.id, (target, signal) => sendRaw(request, target, signal), {
+          ...patience,
+          expiresInMs,
+          wait: waits,
+        })
+        .then((response) => answered(id, response))
+        .catch((error: unknown) => failed(id, error))
+        .then((response) => {
+          if (!silent) publish({ 'async-responses': [response] });
+        })
+        .catch((error: unknown) => context.log.error('An answer could not be published', { error }));
+    } catch (error) {
+      if (error instanceof HttpError) throw new HttpError('validation_error', error.message, [], error);
+      throw error;
+    }
+  }
+
+  app.post(
+    '/v2/device-requests/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Send a request to a device; its answer comes on the notification channel',
+        params,
+        querystring: z.object({
+          'async-id': z.string().min(1).max(128),
+          retry: z.coerce.number().int().min(0).max(10).optional(),
+          'expiry-seconds': z.coerce.number().int().min(60).max(2_592_000).optional(),
+        }),
+        body: z.object({
+          method: z.string(),
+          uri: z.string(),
+          'content-type': z.string().optional(),
+          accept: z.string().optional(),
+          'payload-b64': z.string().optional(),
+        }),
+      },
+    },
+    async (request, reply) => {
+      const parsed = parseRawRequest(request.body);
+      const device = await registered(request.params.id);
+      const { retry, 'expiry-seconds': expiry } = request.query;
+      const patience = {
+        retries: retry ?? (queueMode(device) ? 2 : 0),
+        ...(expiry === undefined ? {} : { expiresInMs: expiry * 1000 }),
+      };
+      send(device, request.query['async-id'], parsed, patience);
+      return reply.code(202).send();
+    },
+  );
+
+  app.get(
+    '/v2/endpoints',
+    {
+      schema: {
+        tags,
+        summary: 'List registered devices',
+        querystring: z.object({ type: z.string().optional() }),
+        response: {
+          200: z.array(
+            z.object({
+              name: z.string(),
+              type: z.string(),
+              status: z.string(),
+              q: z.boolean(),
+              'original-ep': z.string(),
+            }),
+          ),
+        },
+      },
+    },
+    async ({ query }) => {
+      let selected = context.db
+        .selectFrom('devices')
+        .select(['id', 'endpoint_name', 'endpoint_type', 'online', 'binding'])
+        .where('account_id', '=', context.accountId)
+        .where('state', '=', 'registered');
+      if (query.type !== undefined) selected = selected.where('endpoint_type', '=', query.type);
+      return (await selected.orderBy('id').execute()).map((row) => ({
+        name: row.id,
+        type: row.endpoint_type ?? 'default',
+        status: row.online ? 'ACTIVE' : 'STALE',
+        q: queueMode(row),
+        'original-ep': row.endpoint_name ?? '',
+      }));
+    },
+  );
+
+  app.get(
+    '/v2/endpoints/:id',
+    {
+      schema: {
+        tags,
+        summary: 'The resources that a device registered',
+        params,
+        response: {
+          200: z.array(z.object({ uri: z.string(), rt: z.string(), type: z.string(), obs: z.boolean() })),
+        },
+      },
+    },
+    async (request) => {
+      const device = await directory.find(request.params.id);
+      if (device?.state !== 'registered') throw new HttpError('not_found', 'DEVICE_NOT_FOUND');
+      return device.resources.map((one) => ({
+        uri: one.path,
+        rt: one.rt ?? '',
+        type: one.ct ?? '',
+        obs: one.obs ?? false,
+      }));
+    },
+  );
+
+  const byResource = async (
+    request: FastifyRequest & {
+      params: z.infer<typeof resourceParams>;
+      query: { noResp?: boolean | undefined };
+    },
+    reply: FastifyReply,
+  ) => {
+    const body = request.body;
+    const payload =
+      body instanceof Uint8Array ? body : typeof body === 'string' ? Buffer.from(body) : undefined;
+    // Fastify has parsed this one; devices want the text.
+    const json =
+      body !== undefined && body !== null && payload === undefined
+        ? Buffer.from(JSON.stringify(body))
+        : undefined;
+    const parsed = parseRawRequest({
+      method: request.method,
+      uri: `/${request.params['*']}`,
+      'content-type':
+        payload === undefined && json === undefined ? undefined : request.headers['content-type'],
+      accept: request.headers.accept === '*/*' ? undefined : request.headers.accept,
+      'payload-b64': Buffer.from(payload ?? json ?? '').toString('base64'),
+    });
+    const device = await registered(request.params.id);
+    const id = `${context.newId()}@${device.id}`;
+    send(device, id, parsed, {}, request.query.noResp === true);
+    if (request.query.noResp === true) return reply.code(204).send();
+    return reply.code(202).send({ 'async-response-id': id });
+  };
+
+  app.route({
+    method: ['GET', 'PUT', 'POST', 'DELETE'],
+    url: '/v2/endpoints/:id/*',
+    schema: {
+      tags,
+      summary:
+        'Send a request to a resource; its answer comes on the notification channel (deprecated by Pelion)',
+      params: resourceParams,
+      querystring: z.strictObject({ noResp: z.stringbool().optional() }),
+      response: { 202: asyncId },
+    },
+    handler: byResource,
+  });
+}
+
+/** The client sleeps between its messages (LwM2M Core 1.1 §6.5): it is away most of the time, and comes back. */
+function queueMode({ binding }: Pick<DeviceRow, 'binding'>): boolean {
+  return binding?.includes('Q') ?? false;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+import { formatPath, type Path, parsePath } from '@mbl/lwm2m';
+import { z } from 'zod';
+import { HttpError, invalid } from '../../infra/http/errors.ts';
+import type { App } from '../../infra/http/server.ts';
+import type { DeviceDirectory } from '../devices/directory.ts';
+import type { DeviceRequests, Reachable } from './device-requests.ts';
+import { toHttpError } from './failure.ts';
+import { fromJson, resourceValue, toResourceValue, writtenValue } from './values.ts';
+
+const params = z.object({ id: z.string(), '*': z.string() });
+const values = z
+  .object({
+    object: z.literal('device-resources'),
+    device_id: z.string(),
+    path: z.string(),
+    resources: z.array(resourceValue),
+  })
+  .meta({ id: 'DeviceResources' });
+
+const manyValues = z
+  .array(writtenValue.extend({ path: z.string() }))
+  .min(1)
+  .max(500);
+const writeBody = z.union([
+  z.strictObject(writtenValue.shape),
+  z.strictObject({
+    resources: manyValues,
+    mode: z.enum(['update', 'replace']).default('update').describe('`replace` removes what is not named'),
+  }),
+]);
+const postBody = z
+  .union([
+    z.strictObject({ arguments: z.string().max(1000).optional() }),
+    z.strictObject({ resources: manyValues }),
+  ])
+  .nullish();
+
+const tags = ['device resources'];
+const url = '/v3/devices/:id/resources/*';
+
+export interface ResourceRouteParts {
+  readonly directory: DeviceDirectory;
+  readonly requests: DeviceRequests;
+}
+
+/** Reads, writes and executes resources of a connected device and answers when the device has. */
+export function resourceRoutes(app: App, { directory, requests }: ResourceRouteParts): void {
+  async function ask<T>(
+    id: string,
+    send: (device: Reachable, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const device = await directory.get(id);
+    if (device.lifecycle_status === 'blocked') throw new HttpError('conflict', 'The device is suspended');
+    try {
+      return await requests.run(id, send);
+    } catch (error) {
+      throw toHttpError(error);
+    }
+  }
+
+  app.get(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Read a resource, an instance or an object',
+        params,
+        response: { 200: values },
+      },
+    },
+    async (request) => {
+      const path = pathOf(request.params['*'], 1, 4);
+      const nodes = await ask(request.params.id, (device, signal) => device.read(path, { signal }));
+      return {
+        object: 'device-resources' as const,
+        device_id: request.params.id,
+        path: formatPath(path),
+        resources: nodes.map(toResourceValue),
+      };
+    },
+  );
+
+  app.put(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Write a resource, or several of an instance',
+        params,
+        body: writeBody,
+        response: { 204: z.null() },
+      },
+    },
+    async (request, reply) => {
+      const { body } = request;
+      if ('value' in body) {
+        const path = pathOf(request.params['*'], 3, 4);
+        const value = fromJson(path, body);
+        await ask(request.params.id, (device, signal) => device.write(path, value, { signal }));
+      } else {
+        const path = pathOf(request.params['*'], 2, 3);
+        const nodes = nodesOf(body.resources, path);
+        const { mode } = body;
+        await ask(request.params.id, (device, signal) => device.write(path, nodes, { mode, signal }));
+      }
+      return reply.code(204).send(null);
+    },
+  );
+
+  app.post(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Execute a resource, or create an instance of an object',
+        params,
+        body: postBody,
+        response: {
+          201: z.object({
+            object: z.literal('device-resource-instance'),
+            device_id: z.string(),
+            path: z.string(),
+          }),
+          204: z.null(),
+        },
+      },
+    },
+    async (request, reply) => {
+      const body = request.body ?? {};
+      if ('resources' in body) {
+        const [objectId = 0] = pathOf(request.params['*'], 1, 1);
+        const nodes = nodesOf(body.resources, [objectId]);
+        const created = await ask(request.params.id, (device, signal) =>
+          device.create(objectId, nodes, { signal }),
+        );
+        const instance = {
+          object: 'device-resource-instance' as const,
+          device_id: request.params.id,
+          path: formatPath(created),
+        };
+        return reply.code(201).send(instance);
+      }
+      const path = pathOf(request.params['*'], 3, 3);
+      await ask(request.params.id, (device, signal) => device.execute(path, body.arguments, { signal }));
+      return reply.code(204).send(null);
+    },
+  );
+
+  app.delete(
+    url,
+    { schema: { tags, summary: 'Delete an instance', params, response: { 204: z.null() } } },
+    async (request, reply) => {
+      const path = pathOf(request.params['*'], 2, 4);
+      await ask(request.params.id, (device, signal) => device.delete(path, { signal }));
+      return reply.code(204).send(null);
+    },
+  );
+}
+
+function nodesOf(written: z.infer<typeof manyValues>, base: Path) {
+  return written.map((one) => {
+    const path = pathOf(one.path, 3, 4);
+    if (!base.every((id, index) => path[index] === id)) {
+      throw invalid([{ name: 'resources', message: `${formatPath(path)} is not below ${formatPath(base)}` }]);
+    }
+    return { path, value: fromJson(path, one) };
+  });
+}
+
+function pathOf(text: string, shortest: number, longest: number): Path {
+  try {
+    const path = parsePath(text);
+    if (path.length >= shortest && path.length <= longest) return path;
+  } catch {
+    // Said below.
+  }
+  const wanted = ['/object', '/instance', '/resource', '/resource instance'].slice(0, longest).join('');
+  throw invalid([{ name: 'path', message: `Not a path of the form ${wanted}, numbers all` }]);
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import { formatPath, parsePath } from '@mbl/lwm2m';
+import { z } from 'zod';
+import { HttpError } from '../../infra/http/errors.ts';
+import type { App } from '../../infra/http/server.ts';
+import type { DeviceDirectory } from '../devices/directory.ts';
+import type { Subscriptions } from './subscriptions.ts';
+
+const params = z.object({ id: z.string() });
+const resourceParams = z.object({ id: z.string(), '*': z.string() });
+const tags = ['subscriptions'];
+
+/** Pelion's limits. */
+const presubscriptions = z
+  .array(
+    z.strictObject({
+      'endpoint-name': z.string().max(64).optional(),
+      'endpoint-type': z.string().max(64).optional(),
+      'resource-path': z
+        .array(z.string().regex(/^\/[^\s]{0,127}$/))
+        .max(256)
+        .optional(),
+    }),
+  )
+  .max(1024);
+
+export function subscriptionRoutes(app: App, directory: DeviceDirectory, subscriptions: Subscriptions): void {
+  const known = async (id: string): Promise<string> => {
+    const device = await directory.find(id);
+    if (device === undefined) throw new HttpError('not_found', 'DEVICE_NOT_FOUND');
+    return device.id;
+  };
+
+  app.get(
+    '/v2/subscriptions',
+    { schema: { tags, summary: 'The pre-subscriptions', response: { 200: presubscriptions } } },
+    () => subscriptions.presubscriptions(),
+  );
+
+  app.put(
+    '/v2/subscriptions',
+    {
+      schema: {
+        tags,
+        summary: 'Replace the pre-subscriptions: they hold from the next registration',
+        body: presubscriptions,
+      },
+    },
+    async (request, reply) => {
+      await subscriptions.setPresubscriptions(request.body);
+      return reply.code(204).send();
+    },
+  );
+
+  app.delete(
+    '/v2/subscriptions',
+    { schema: { tags, summary: 'Remove the pre-subscriptions' } },
+    async (_request, reply) => {
+      await subscriptions.setPresubscriptions([]);
+      return reply.code(204).send();
+    },
+  );
+
+  app.get(
+    '/v2/subscriptions/:id',
+    { schema: { tags, summary: 'The subscriptions of a device, a path a line', params } },
+    async (request, reply) => {
+      const paths = await subscriptions.list(await known(request.params.id));
+      return reply.type('text/uri-list').send(paths.map((path) => `${path}\n`).join(''));
+    },
+  );
+
+  app.delete(
+    '/v2/subscriptions/:id',
+    { schema: { tags, summary: 'End the subscriptions of a device', params } },
+    async (request, reply) => {
+      const id = await known(request.params.id);
+      for (const path of await subscriptions.list(id)) await subscriptions.remove(id, path);
+      return reply.code(204).send();
+    },
+  );
+
+  app.get(
+    '/v2/subscriptions/:id/*',
+    { schema: { tags, summary: 'Whether a resource is subscribed', params: resourceParams } },
+    async (request, reply) => {
+      const id = await known(request.params.id);
+      if (!(await subscriptions.has(id, pathOf(request.params['*'])))) {
+        throw new HttpError('not_found', 'SUBSCRIPTION_NOT_FOUND');
+      }
+      return reply.code(200).send();
+    },
+  );
+
+  app.put(
+    '/v2/subscriptions/:id/*',
+    {
+      schema: {
+        tags,
+        summary: 'Subscribe to a resource: 202 when new, 200 when it was subscribed',
+        params: resourceParams,
+        response: { 200: z.null(), 202: z.object({ 'async-response-id': z.string() }) },
+      },
+    },
+    async (request, reply) => {
+      const id = await known(request.params.id);
+      const asyncId = await subscriptions.add(id, pathOf(request.params['*']));
+      if (asyncId === undefined) return reply.code(200).send(null);
+      return reply.code(202).send({ 'async-response-id': asyncId });
+    },
+  );
+
+  app.delete(
+    '/v2/subscriptions/:id/*',
+    { schema: { tags, summary: 'End a subscription', params: resourceParams } },
+    async (request, reply) => {
+      await subscriptions.remove(await known(request.params.id), pathOf(request.params['*']));
+      return reply.code(204).send();
+    },
+  );
+}
+
+function pathOf(text: string): string {
+  try {
+    const path = parsePath(text);
+    if (path.length > 0) return formatPath(path);
+  } catch {
+    // Said below.
+  }
+  throw new HttpError('validation_error', 'MALFORMED_URI');
+}
