@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto';
-import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { certificatePem, MblError, parseCertificate, subjectOf } from '@mbl/trust';
-import { readBounded, syncFolder, writeAtomic } from '../common/files.ts';
+import { readBounded, renameDurably, writeAtomic } from '../common/files.ts';
 
 /** What the device is known by. The key is its own and never leaves it. */
 export interface Identity {
@@ -31,11 +30,9 @@ export class IdentityStore {
   readonly #keyFile: string;
   readonly #certificateFile: string;
   readonly #deviceFile: string;
-  readonly #dir: string;
   readonly #endpointName: string;
 
   constructor(dir: string, endpointName: string) {
-    this.#dir = dir;
     this.#endpointName = endpointName;
     this.#keyFile = join(dir, 'key.pem');
     this.#certificateFile = join(dir, 'certificate.pem');
@@ -72,8 +69,7 @@ export class IdentityStore {
   async createKey(): Promise<KeyObject> {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     if ((await readBounded(this.#keyFile, maxFileBytes)) !== undefined) {
-      await rename(this.#keyFile, `${this.#keyFile}.damaged`);
-      await syncFolder(this.#dir);
+      await renameDurably(this.#keyFile, `${this.#keyFile}.damaged`);
     }
     await writeAtomic(this.#keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }));
     return privateKey;

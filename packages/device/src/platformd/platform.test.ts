@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { MblError } from '@mbl/trust';
+import { PlatformClient } from '../cloud-client/platform-client.ts';
+import { PrivateBus } from '../testing/private-bus.ts';
+import { FakePlatform, KeptLog, TemporaryFolder } from '../testing/support.ts';
+import { platformName, platformPath } from './interface.ts';
+import { runPlatform } from './main.ts';
+import { PlatformService } from './service.ts';
+
+const run = promisify(execFile);
+
+test('the client gets over the bus what the platform says', async () => {
+  await using bus = await PrivateBus.start();
+  const platform = new FakePlatform();
+  const kept = new KeptLog();
+  await using service = new PlatformService(platform, bus.address, kept.log);
+  await service.start();
+  await using client = new PlatformClient(bus.address);
+  assert.deepEqual(await client.memory(), await platform.memory());
+  assert.deepEqual(await client.network(), await platform.network());
+  assert.deepEqual(await client.components(), {});
+  await client.reboot();
+  assert.equal(platform.reboots, 1);
+  platform.fail = true;
+  await assert.rejects(client.memory(), { code: 'device/platform-unavailable', message: /the bus is gone/ });
+  assert.match(kept.lines.at(-1) ?? '', /^call failed method=GetMemory/);
+});
+
+test('the whole process on this machine: memory, addresses, a restart asked for by a file; it ends with its bus', async () => {
+  await using bus = await PrivateBus.start();
+  using folder = new TemporaryFolder();
+  const kept = new KeptLog();
+  const file = join(folder.path, 'reboot');
+  const done = runPlatform(
+    ['--bus', bus.address, '--reboot-file', file],
+    kept.log,
+    new AbortController().signal,
+  );
+  await kept.until(/^platform ready name=com\.mbl\.Platform1/);
+  {
+    await using client = new PlatformClient(bus.address);
+    const memory = await client.memory();
+    assert.ok(memory.total > memory.available && memory.available > 0);
+    const network = await client.network();
+    const outside = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+    const expected = outside.filter(({ internal }) => !internal).map(({ address }) => address);
+    for (const address of expected) {
+      assert.ok(
+        network.interfaces.some(({ addresses }) => addresses.includes(address)),
+        address,
+      );
+    }
+    assert.equal(existsSync(file), false);
+    await client.reboot();
+    assert.equal(existsSync(file), true);
+  }
+  await bus.stop();
+  assert.equal(await done, 1);
+  await kept.until(/^bus lost/);
+});
+
+test('a second owner of the name is refused, and a missing bus is an error', async () => {
+  await using bus = await PrivateBus.start();
+  const { log } = new KeptLog();
+  await using first = new PlatformService(new FakePlatform(), bus.address, log);
+  await first.start();
+  await using second = new PlatformService(new FakePlatform(), bus.address, log);
+  await assert.rejects(second.start(), { code: 'device/bus-failed', message: /somebody else/ });
+  await using nowhere = new PlatformService(new FakePlatform(), 'unix:path=/nowhere', log);
+  await assert.rejects(nowhere.start(), { code: 'device/bus-failed' });
+});
+
+test('a client without platform or bus fails, and works when they come back', async () => {
+  await using bus = await PrivateBus.start();
+  await using client = new PlatformClient(bus.address);
+  await assert.rejects(
+    client.memory(),
+    (error) => error instanceof MblError && error.code === 'device/platform-unavailable',
+  );
+  await using service = new PlatformService(new FakePlatform(), bus.address, new KeptLog().log);
+  await service.start();
+  assert.equal((await client.memory()).total, 1024 ** 3);
+  await using nobody = new PlatformClient('unix:path=/nowhere');
+  await assert.rejects(nobody.memory(), { code: 'device/platform-unavailable' });
+  await assert.rejects(nobody.memory(), { code: 'device/platform-unavailable' });
+});
+
+test("the image's policy keeps other users away", {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async () => {
+  await using bus = await PrivateBus.start();
+  await using service = new PlatformService(new FakePlatform(), bus.address, new KeptLog().log);
+  await service.start();
+  const call = [
+    '--bus=' + bus.address,
+    '--print-reply',
+    `--dest=${platformName}`,
+    platformPath,
+    `${platformName}.Reboot`,
+  ];
+  await run('dbus-send', call);
+  await assert.rejects(run('dbus-send', call, { uid: 65534, gid: 65534 }), /AccessDenied/);
+});

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { FakeService } from './testing/fake-service.ts';
+import { PrivateBus } from './testing/private-bus.ts';
+import { imageJson, KeptLog, TemporaryFolder } from './testing/support.ts';
+
+const repository = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** The flags of Node in a unit's ExecStart, with the folders of the device moved below `root`; the sources stand for the bundle. */
+function nodeFlags(unit: string, root: string): string[] {
+  const file = join(repository, 'os/rootfs/device/usr/lib/systemd/system', unit);
+  const text = readFileSync(file, 'utf8').replaceAll('\\\n', ' ');
+  const command = /^ExecStart=\/usr\/bin\/node (.*)$/m.exec(text)?.[1]?.split(/\s+/) ?? [];
+  const flags = command.filter((word) => word.startsWith('--'));
+  assert.ok(flags.includes('--permission'), unit);
+  return flags.map((flag) =>
+    flag.replace(/^(--allow-fs-\w+=)(.*)$/, (_all, name: string, path: string) =>
+      path === '/usr/lib/mbl/'
+        ? `${name}${repository}`
+        : `${name}${/^\/(proc|sys)\//.test(path) ? '' : root}${path}`,
+    ),
+  );
+}
+
+function start(flags: readonly string[], main: string, args: readonly string[], kept: KeptLog): ChildProcess {
+  const child = spawn(process.execPath, [...flags, join(repository, 'packages/device/src', main), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    let rest = '';
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) kept.log.info(line);
+    });
+  }
+  return child;
+}
+
+async function stop(child: ChildProcess): Promise<number | null> {
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  return exited;
+}
+
+test('both processes work together under the permissions of their units, and stop when told', async () => {
+  await using service = await FakeService.start();
+  await using bus = await PrivateBus.start();
+  using folder = new TemporaryFolder();
+  const root = folder.path;
+  for (const path of ['factory', 'etc/mbl', 'config/identity', 'run/mbl-platformd'])
+    mkdirSync(join(root, path), { recursive: true });
+  writeFileSync(join(root, 'factory/factory.json'), service.factory('mbl-board-1'));
+  writeFileSync(join(root, 'etc/mbl/image.json'), imageJson);
+  const said = { platformd: new KeptLog(), client: new KeptLog() };
+  const platformd = start(
+    nodeFlags('mbl-platformd.service', root),
+    'platformd/main.ts',
+    ['--bus', bus.address, '--reboot-file', `${root}/run/mbl-platformd/reboot`],
+    said.platformd,
+  );
+  const client = start(
+    nodeFlags('mbl-cloud-client.service', root),
+    'cloud-client/main.ts',
+    [
+      '--bus',
+      bus.address,
+      '--factory',
+      `${root}/factory`,
+      '--image',
+      `${root}/etc/mbl/image.json`,
+      '--identity',
+      `${root}/config/identity`,
+    ],
+    said.client,
+  );
+  try {
+    await said.platformd.until(/^platform ready/);
+    await said.client.until(/^registered device=/);
+    const [registration] = service.registrations;
+    const nodes = await registration?.read('/3/0');
+    assert.ok(Number(nodes?.find(({ path }) => path[2] === 10)?.value) > 0);
+    await registration?.execute('/3/0/4');
+    assert.ok(statSync(join(root, 'run/mbl-platformd/reboot')).isFile());
+    assert.equal(statSync(join(root, 'config/identity/key.pem')).mode & 0o777, 0o600);
+  } finally {
+    assert.deepEqual(await Promise.all([stop(client), stop(platformd)]), [0, 0]);
+  }
+  assert.deepEqual(service.farewells, ['deregistered']);
+  for (const { lines } of Object.values(said))
+    assert.ok(!lines.some((line) => /warning|denied/i.test(line)), lines.join('\n'));
+});
+
+test('the permissions of the client keep it from files, processes and code that are not its own', () => {
+  const flags = nodeFlags('mbl-cloud-client.service', '/nowhere').join(' ');
+  assert.doesNotMatch(flags, /allow-(child-process|worker|addons|wasi)|allow-fs-\w+=\*/);
+});
