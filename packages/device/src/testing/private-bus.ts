@@ -42,7 +42,7 @@ export class PrivateBus implements AsyncDisposable {
        <allow send_destination="org.freedesktop.DBus"/></policy>${policy()}</busconfig>`,
     );
     const args = [`--config-file=${folder.path}/bus.conf`, '--nofork', '--nopidfile', '--print-address'];
-    const child = spawn('dbus-daemon', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn('dbus-daemon', args, { stdio: ['ignore', 'pipe', 'ignore'] });
     await new Promise<void>((resolve, reject) => {
       child.stdout.once('data', () => resolve());
       child.once('error', reject);
