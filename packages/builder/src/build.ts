@@ -17,6 +17,9 @@ import { kernelPackage, kernelTask } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
 import type { LockChange } from './recipes/lock.ts';
 import type { Machine } from './recipes/machine.ts';
+import { recipeIdentity } from './recipes/identity.ts';
+import { locateImageError } from './recipes/locate-error.ts';
+import { formatOverride } from './recipes/override.ts';
 import { loadWorkspace } from './recipes/workspace.ts';
 import { type ResolvedInputs, resolveInputs } from './resolve.ts';
 import { rootTasks } from './rootfs/tasks.ts';
@@ -54,6 +57,8 @@ export interface BuildResult {
   readonly description: ImageDescription;
   readonly tasks: readonly TaskReport[];
   readonly lockChanges: readonly LockChange[];
+  /** What the layers change, a line each. */
+  readonly overrides: readonly string[];
   readonly seconds: number;
   /** Output folders by task, for those who want a part. */
   readonly outputs: ReadonlyMap<string, string>;
@@ -67,31 +72,30 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const workspace = await loadWorkspace({ osDirectory, layers: options.layers ?? [] });
   const machine = workspace.machine(options.machine);
   const image = workspace.image(options.image);
-  const { inputs, changes } = await resolveInputs({
-    machine,
-    image,
-    locks: options.locks,
-    cache,
-    update: options.updateLock ?? false,
-    signal,
-    ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),
-  });
+  const overrides = workspace.overrides(options.machine, options.image).map(formatOverride);
+  const { inputs, changes } = await located(image, () =>
+    resolveInputs({
+      machine,
+      image,
+      locks: options.locks,
+      cache,
+      update: options.updateLock ?? false,
+      signal,
+      ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),
+    }),
+  );
   const publicKeys = await readPublicKeys(keys);
   const versions = versionsOf(options.version, inputs);
   const sources = await Promise.all(
-    [
-      join(osDirectory),
-      ...image.files,
-      ...['device', 'lwm2m', 'coap', 'trust'].map((name) => join(repository, 'packages', name)),
-    ].map(async (path) => treeDigest(await listTree(path))),
+    inputFolders(repository, machine, image).map(async (path) => treeDigest(await listTree(path))),
   );
-  const buildId = digestJson({
-    machine,
-    image: { ...image, where: undefined },
-    inputs,
-    publicKeys,
-    sources,
-  } as never).slice(0, 16);
+  const recipe = recipeIdentity(machine, image);
+  const { local, ...locked } = inputs;
+  const localDigests = local.map(({ sha256 }) => sha256);
+  const buildId = digestJson({ recipe, locked, localDigests, publicKeys, sources } as unknown as Json).slice(
+    0,
+    16,
+  );
   const rootVersion = `${options.version}+${buildId.slice(0, 8)}`;
   const tasks = allTasks(options, machine, image, inputs, publicKeys, {
     version: 1,
@@ -104,14 +108,16 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
       root: { version: rootVersion },
     },
   });
-  const report = await runTasks(tasks, {
-    cacheDirectory: cache,
-    privateDirectory: options.privateCache,
-    wanted: ['flash', 'fit', 'root'],
-    ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
-    signal,
-    onEvent: options.onEvent,
-  });
+  const report = await located(image, () =>
+    runTasks(tasks, {
+      cacheDirectory: cache,
+      privateDirectory: options.privateCache,
+      wanted: ['flash', 'fit', 'root'],
+      ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+      signal,
+      onEvent: options.onEvent,
+    }),
+  );
   const outputOf = (task: string): string => {
     const folder = report.outputs.get(task);
     if (folder === undefined) throw new MblError('builder/task-graph', `the task ${task} left no output`);
@@ -134,9 +140,28 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     description,
     tasks: report.tasks,
     lockChanges: changes,
+    overrides,
     seconds: (performance.now() - begin) / 1000,
     outputs: report.outputs,
   };
+}
+
+/** What a build reads beside the recipes: a change there is another build. */
+function inputFolders(repository: string, machine: Machine, image: Image): string[] {
+  const device = ['device', 'lwm2m', 'coap', 'blocks', 'trust'].map((name) =>
+    join(repository, 'packages', name, 'src'),
+  );
+  const { deviceTree, firmware } = machine;
+  return [join(repository, 'os'), ...image.files, deviceTree, ...firmware.uBoot.config, ...device];
+}
+
+/** Errors about a package or a unit get the line of the recipe that asked for it. */
+async function located<T>(image: Image, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw locateImageError(error, image);
+  }
 }
 
 async function readPublicKeys(keys: KeySet): Promise<Record<string, string>> {
@@ -172,7 +197,7 @@ function allTasks(
   description: Json,
 ): Task[] {
   const { repository, keys, cache, version } = options;
-  const { sources, boot, root, tools, node } = inputs;
+  const { sources, boot, root, local, tools, node } = inputs;
   const osDirectory = join(repository, 'os');
   const { suite } = image;
   const { trustedFirmware, optee, uBoot } = machine.firmware;
@@ -197,6 +222,7 @@ function allTasks(
       repository,
       image,
       packages: root,
+      local,
       boot,
       tools,
       node,

@@ -6,6 +6,7 @@ import { resolveSource } from './debian/source.ts';
 import { type FirmwareSourceName, type FirmwareSources, firmwareSuites } from './firmware/sources.ts';
 import { initramfsContents, kernelPackage } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
+import { type LocalPackage, readLocalPackages, splitPackages } from './recipes/local-packages.ts';
 import {
   diffLock,
   emptyLock,
@@ -23,6 +24,8 @@ import { NODE } from './rootfs/node.ts';
 export interface ResolvedInputs {
   /** Debian packages of the root file system. */
   readonly root: readonly LockedPackage[];
+  /** Packages that layers bring as files; they replace those of Debian. */
+  readonly local: readonly LocalPackage[];
   /** The kernel and what the initramfs is made of. */
   readonly boot: readonly LockedPackage[];
   /** Programs of the build itself (amd64), the same on every host. */
@@ -80,8 +83,13 @@ export async function resolveInputs(
     const kernel = kernelPackage(packages);
     return { packages: packages.filter(({ name }) => name === kernel.name || name in initramfsContents) };
   });
-  const root = await locked(`root-${image.name}`, [suite, ...image.packages], async () => ({
-    packages: await debian('arm64', image.packages),
+  const split = splitPackages(
+    image.packages,
+    await readLocalPackages(image.packageFolders, machine.architecture, signal),
+  );
+  const replaced = new Set(split.local.map(({ name }) => name));
+  const root = await locked(`root-${image.name}`, [suite, ...split.suite], async () => ({
+    packages: (await debian('arm64', split.suite)).filter(({ name }) => !replaced.has(name)),
     npm: [NODE],
   }));
   const tools = await locked('tools', [suite, ...toolPackages], async () => ({
@@ -99,6 +107,7 @@ export async function resolveInputs(
   return {
     inputs: {
       root: root.packages,
+      local: split.local,
       boot: boot.packages,
       tools: tools.packages,
       // Each was asked for by this name just now, or the lock answers that same request.

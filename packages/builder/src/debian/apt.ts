@@ -126,7 +126,7 @@ export class Apt {
 
   #settings(): string[] {
     const folder = this.#folder;
-    const { architecture } = this.options;
+    const { architecture, kind } = this.options;
     return [
       'Dir::Etc::main "/dev/null";',
       'Dir::Etc::parts "/dev/null";',
@@ -150,6 +150,9 @@ export class Apt {
       'Acquire::Languages "none";',
       'Acquire::AllowInsecureRepositories "false";',
       'Acquire::Queue-Mode "access";',
+      // Firmware sources come from a rolling suite, whose index mirrors keep past its date. It must still be signed, and the lock then
+      // holds the versions: an old index can delay a new source, never bring one that Debian did not publish.
+      ...(kind === 'source' ? ['Acquire::Check-Valid-Until "false";'] : []),
     ];
   }
 

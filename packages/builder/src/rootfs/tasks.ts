@@ -7,6 +7,7 @@ import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
 import { sourceDateEpoch } from '../engine/run-command.ts';
 import { kernelPackage } from '../kernel/kernel.ts';
 import type { Image } from '../recipes/image.ts';
+import type { LocalPackage } from '../recipes/local-packages.ts';
 import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
 import type { Json, Task, TaskContext } from '../task.ts';
 import { bundleServices } from './bundles.ts';
@@ -24,6 +25,7 @@ export interface RootRecipe {
   readonly repository: string;
   readonly image: Image;
   readonly packages: readonly LockedPackage[];
+  readonly local: readonly LocalPackage[];
   readonly boot: readonly LockedPackage[];
   readonly tools: readonly LockedPackage[];
   readonly node: LockedNpm;
@@ -38,7 +40,7 @@ export function rootTasks(recipe: RootRecipe): Task[] {
   return [packagesTask(recipe), kernelModulesTask(recipe), deviceServicesTask(recipe), rootTask(recipe)];
 }
 
-const digests = (packages: readonly LockedPackage[]): Json =>
+const digests = (packages: readonly Pick<LockedPackage, 'name' | 'version' | 'sha256'>[]): Json =>
   packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`);
 
 function policyFile(recipe: RootRecipe): string {
@@ -70,15 +72,15 @@ async function download(
 }
 
 function packagesTask(recipe: RootRecipe): Task {
-  const { packages, osDirectory } = recipe;
+  const { packages, local, osDirectory } = recipe;
   return {
     name: 'packages',
     title: `${packages.length} Debian packages`,
-    inputs: { packages: digests(packages) },
+    inputs: { packages: digests(packages), local: digests(local) },
     files: [policyFile(recipe)],
     async run(context) {
       const paths = await download(recipe, context, packages);
-      const files = packages.map((each) => ({ ...each, file: pathOf(paths, each.name) }));
+      const files = [...packages.map((each) => ({ ...each, file: pathOf(paths, each.name) })), ...local];
       const unpacked = await unpackPackages(files, await readPolicy(osDirectory), {
         signal: context.signal,
         progress: (fraction, what) => context.progress(fraction, what),
