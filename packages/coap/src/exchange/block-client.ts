@@ -2,7 +2,7 @@
 import { Code, isSuccessCode } from '../codes.ts';
 import { CoapError } from '../errors.ts';
 import { BERT, type Block, blockOffset, blockOption, blockSize, blockValue } from '../message/block.ts';
-import { EMPTY_BYTES } from '../message/message.ts';
+import { concatBytes, EMPTY_BYTES } from '../message/message.ts';
 import { OptionNumber } from '../message/option-registry.ts';
 import { etag, uintOption, withOption, withoutOptions } from '../message/option-values.ts';
 import type { CoapRequest, CoapResponse } from '../peer.ts';
@@ -83,7 +83,7 @@ export class BlockClient {
       received += response.payload.length;
     }
     if (received > this.#limits.maxBodySize) throw this.#tooLarge();
-    return whole(first, parts.length === 1 ? first.payload : Buffer.concat(parts, received));
+    return whole(first, parts.length === 1 ? first.payload : concatBytes(parts, received));
   }
 
   async #upload(request: CoapRequest, deadline: Deadline, renewing: boolean): Promise<CoapResponse> {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Code } from '../codes.ts';
 import { CoapError } from '../errors.ts';
 import { BERT, type Block, blockOffset, blockOption, blockSize, blockValue } from '../message/block.ts';
-import { EMPTY_BYTES } from '../message/message.ts';
+import { concatBytes, EMPTY_BYTES } from '../message/message.ts';
 import { OptionNumber } from '../message/option-registry.ts';
 import { etagOption, findOption, uintOption, withOption, withoutOptions } from '../message/option-values.ts';
 import type { CoapRequest, CoapResponse } from '../peer.ts';
@@ -80,7 +80,7 @@ export class BlockServer {
     const { BLOCK1, SIZE1 } = OptionNumber;
     const options = withoutOptions(request.options, BLOCK1, SIZE1);
     return {
-      request: { code: request.code, options, payload: Buffer.concat(upload.parts, upload.length) },
+      request: { code: request.code, options, payload: concatBytes(upload.parts, upload.length) },
       echo: block,
     };
   }
@@ -121,8 +121,10 @@ export class BlockServer {
     const first = asked ?? { number: 0, more: false, sizeExponent: BERT };
     const block = this.#cut(tagged, first, response.payload.length);
     if (blockValue(block.options, OptionNumber.BLOCK2)?.more === true) {
-      this.#bodies.set(requestKey(request), tagged);
-      if (request.payload.length > 0) this.#bodies.set(bodyKey(request), tagged);
+      // A later block is no notification (RFC 7959 §2.6).
+      const kept = { ...tagged, options: withoutOptions(tagged.options, OptionNumber.OBSERVE) };
+      this.#bodies.set(requestKey(request), kept);
+      if (request.payload.length > 0) this.#bodies.set(bodyKey(request), kept);
     }
     return block;
   }

@@ -30,3 +30,14 @@ export function checkHead(code: number, token: Uint8Array): void {
     throw new CoapError('coap/bad-argument', `a token has at most 8 bytes, this one has ${token.length}`);
   }
 }
+
+/** Plain bytes: a Buffer's `slice` would share them. */
+export function concatBytes(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

@@ -4,7 +4,8 @@ import { SeededRandom } from '../simulation/seeded-random.ts';
 import { SimulatedClock } from '../simulation/simulated-clock.ts';
 import { type NetworkFaults, SimulatedNetwork } from '../simulation/simulated-network.ts';
 import { formatCode } from '../codes.ts';
-import { decodeUdpMessage } from '../message/udp-message.ts';
+import type { CoapMessage } from '../message/message.ts';
+import { decodeUdpMessage, encodeUdpMessage, MessageType, type UdpMessage } from '../message/udp-message.ts';
 import { blockSize, blockValue } from '../message/block.ts';
 import { uintValue, uriPath } from '../message/option-values.ts';
 import { OptionNumber } from '../message/option-registry.ts';
@@ -69,5 +70,19 @@ function describe(network: SimulatedNetwork): string[] {
     if (observe !== undefined) words.push(`obs:${observe}`);
     if (lost) words.push('lost');
     return words.join(' ');
+  });
+}
+
+/** Puts a server at `SERVER` that answers each confirmable message as told: one Acknowledgement, or nothing. */
+export function scriptedServer(
+  network: SimulatedNetwork,
+  answer: (request: UdpMessage) => Omit<CoapMessage, 'token'> | undefined,
+): void {
+  const transport = network.attach(SERVER, (datagram, from) => {
+    const request = decodeUdpMessage(datagram, { maxMessageSize: 65_535, maxOptions: 64 });
+    const response = answer(request);
+    if (response === undefined) return;
+    const { messageId, token } = request;
+    transport.send(encodeUdpMessage({ ...response, type: MessageType.ACK, messageId, token }), from);
   });
 }
