@@ -34,9 +34,12 @@ async function main(args: readonly string[]): Promise<void> {
   const early = await Promise.race([starting, stop.promise]);
   // A signal during the start: whatever comes up is taken down again.
   const service: Service = typeof early === 'string' ? await starting : early;
-  log.info('Stopping', { signal: await stop.promise });
+  const end = await Promise.race([stop.promise, service.failed]);
+  if (typeof end === 'string') log.info('Stopping', { signal: end });
+  else log.error('Stopping', { error: end });
   await service[Symbol.asyncDispose]();
   log.info('Stopped');
+  if (typeof end !== 'string') throw end;
 }
 
 async function readOptions(args: readonly string[]): Promise<ServiceOptions | undefined> {

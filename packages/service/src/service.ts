@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { KeepAliveOptions } from '@mbl/coap';
-import type { CertificateAuthority } from '@mbl/trust';
+import { type CertificateAuthority, MblError } from '@mbl/trust';
 import { apiKeyRoutes } from './features/api-keys/routes.ts';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
 import { ensureAuthority, issueServiceIdentity } from './features/certificates/authorities.ts';
@@ -32,7 +32,7 @@ import { resourceRoutes } from './features/requests/resource-routes.ts';
 import { subscriptionRoutes } from './features/subscriptions/routes.ts';
 import { Subscriptions } from './features/subscriptions/subscriptions.ts';
 import type { Context } from './context.ts';
-import { claimDatabase, type DatabaseTarget, openDatabase } from './infra/database.ts';
+import { claimDatabase, type Database, type DatabaseClaim, openDatabase } from './infra/database.ts';
 import { readIfThere, writeAtomic } from './infra/files.ts';
 import { buildHttpServer } from './infra/http/server.ts';
 import { idSource } from './infra/ids.ts';
@@ -73,6 +73,8 @@ export interface ServiceOptions {
 
 export interface Service extends AsyncDisposable {
   readonly file: ServiceFile;
+  /** Resolves when the service can go on no longer, because its database went away: dispose it and start another. */
+  readonly failed: Promise<MblError>;
 }
 
 const httpHost = '127.0.0.1';
@@ -91,10 +93,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const newId = idSource(now);
   await mkdir(directory, { recursive: true });
 
-  const target = await databaseTarget(options, directory, starting);
-  const database = starting.use(openDatabase<Schema>(target, log));
+  const { database, claim } = await openOwnDatabase(options, directory, log, starting);
   const { db } = database;
-  starting.use(await claimDatabase(database.pool));
   const applied = await migrate(database.pool, await readMigrations(join(import.meta.dirname, 'features')));
   if (applied.length > 0) log.info('Migrated the database', { applied });
 
@@ -229,17 +229,33 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   starting.defer(() => removeServiceFile(directory));
   log.info('Ready', { http: file.http, est: file.est, lwm2m: file.lwm2m });
   const running = starting.move();
-  return { file, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  const failed = claim.lost.then(
+    (cause) =>
+      new MblError('service/database-lost', `The database went away: ${cause.message}`, {
+        remedy: 'Start the service again; what was committed is kept',
+        cause,
+      }),
+  );
+  return { file, failed, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-async function databaseTarget(
-  options: ServiceOptions,
+/** Opens the database that is given, or the private cluster's, and claims it. */
+async function openOwnDatabase(
+  { databaseUrl }: ServiceOptions,
   directory: string,
+  log: Log,
   starting: AsyncDisposableStack,
-): Promise<DatabaseTarget> {
-  if (options.databaseUrl !== undefined) return options.databaseUrl;
-  const cluster = starting.use(new PrivateCluster({ directory: join(directory, 'postgres') }));
-  return cluster.start();
+): Promise<{ database: Database<Schema>; claim: DatabaseClaim }> {
+  const cluster = new PrivateCluster({ directory: join(directory, 'postgres') });
+  if (databaseUrl === undefined) starting.use(cluster);
+  const database = starting.use(openDatabase<Schema>(databaseUrl ?? (await cluster.start()), log));
+  try {
+    return { database, claim: starting.use(await claimDatabase(database.pool)) };
+  } catch (error) {
+    // The cluster is that of the service which runs already: not ours to stop.
+    if (error instanceof MblError && error.code === 'service/already-running') cluster.leaveRunning();
+    throw error;
+  }
 }
 
 /** The key that comes with the service: kept beside it, so that a restart does not end what was configured with it. */

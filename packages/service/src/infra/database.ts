@@ -27,12 +27,24 @@ export function openDatabase<Schema>(target: DatabaseTarget, log: Log): Database
   return { db, pool, [Symbol.asyncDispose]: () => db.destroy() };
 }
 
+/** One service's claim on its database. */
+export interface DatabaseClaim extends AsyncDisposable {
+  /** Resolves when the claim was lost with its connection: from then on another service may hold it. */
+  readonly lost: Promise<Error>;
+}
+
 /**
  * Claims the database for one service until disposed or until the process ends, however it ends. Throws
  * `service/already-running`.
  */
-export async function claimDatabase(pool: pg.Pool): Promise<AsyncDisposable> {
+export async function claimDatabase(pool: pg.Pool): Promise<DatabaseClaim> {
   const client = await pool.connect();
+  const lost = Promise.withResolvers<Error>();
+  let broken: Error | undefined;
+  client.on('error', (error) => {
+    broken = error;
+    lost.resolve(error);
+  });
   const result = await client.query<{ got: boolean }>('select pg_try_advisory_lock($1) as got', [
     serviceLock,
   ]);
@@ -43,9 +55,10 @@ export async function claimDatabase(pool: pg.Pool): Promise<AsyncDisposable> {
     });
   }
   return {
+    lost: lost.promise,
     async [Symbol.asyncDispose]() {
-      await client.query('select pg_advisory_unlock($1)', [serviceLock]).catch(() => {});
-      client.release();
+      // Closing the session gives the lock back, whatever state it is in.
+      client.release(broken ?? true);
     },
   };
 }

@@ -73,7 +73,8 @@ export class Channel {
     this.#wake = resolve;
     signal.addEventListener('abort', () => resolve(), { once: true });
     await promise;
-    this.#wake = undefined;
+    // A socket that took the channel over waits here too by now.
+    if (this.#wake === resolve) this.#wake = undefined;
   }
 
   end(): void {

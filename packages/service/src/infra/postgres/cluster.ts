@@ -70,6 +70,11 @@ export class PrivateCluster implements AsyncDisposable {
     return { ...target, database };
   }
 
+  /** Leaves the postmaster to somebody else: disposing does nothing from now on. */
+  leaveRunning(): void {
+    this.#postmaster = undefined;
+  }
+
   /** Ends all sessions and stops the postmaster; a postmaster that does not obey is made to recover at its next start. */
   async [Symbol.asyncDispose](): Promise<void> {
     const postmaster = this.#postmaster;
