@@ -7,6 +7,7 @@ import { sleep } from '../common/wait.ts';
 import type { Platform } from '../platformd/interface.ts';
 import { Backoff } from './backoff.ts';
 import { openConnection } from './connection.ts';
+import { enrol, renew } from './est-client.ts';
 import type { FactoryConfiguration } from './factory.ts';
 import { classifyFailure } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
@@ -111,9 +112,7 @@ export class Agent {
 
   async #enrol(key: KeyObject, signal: AbortSignal): Promise<void> {
     const { factory, store, log } = this.#options;
-    // Needed once in a device's life: HTTP stays out of memory afterwards.
-    const est = await import('./est-client.ts');
-    const certificate = await est.enrol(factory, key, signal);
+    const certificate = await enrol(factory, key, signal);
     const identity = await store.saveCertificate(key, certificate, new Date(this.#now()));
     log.info('enrolled', {
       device: identity.deviceId,
@@ -128,8 +127,7 @@ export class Agent {
     const { factory, store, log } = this.#options;
     this.#renewalTriedAt = this.#now();
     try {
-      const est = await import('./est-client.ts');
-      const certificate = await est.renew(factory, identity, signal);
+      const certificate = await renew(factory, identity, signal);
       await store.saveCertificate(identity.key, certificate, new Date(this.#now()));
       log.info('renewed', { device: identity.deviceId, until: certificate.validTo });
     } catch (error) {

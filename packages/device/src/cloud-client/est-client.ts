@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
 import {
   certificatePem,
   createRequest,
@@ -84,13 +83,15 @@ async function post(
   }
 }
 
-function send(
+async function send(
   factory: EstFactory,
   operation: string,
   body: string,
   { headers, ...tls }: Authentication,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
+  // Needed once in a device's life: HTTP stays out of memory, and out of the way of a boot, afterwards.
+  const { request } = await import('node:https');
   return new Promise((resolve, reject) => {
     const message = request({
       method: 'POST',
