@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { resolvePackages } from '../debian/packages.ts';
+import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
+import { buildRoot, type RootInput } from './root.ts';
+import { makeDeb } from './testing/make-deb.ts';
+import { unpackPackages } from './unpack.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'mbl-root-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const policy = {
+  users: { daemon: 50 },
+  groups: {},
+  scaffolding: [],
+  trim: [],
+  links: { 'usr/bin/awk': 'mawk', 'usr/bin/vi': 'missing' },
+  modes: { 'etc/secret': '0640 root shadow' },
+  reviewed: {},
+};
+const cache =
+  process.env['MBL_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'mbl');
+
+let opened: Promise<Toolbox> | undefined;
+const toolbox = (): Promise<Toolbox> => {
+  opened ??= resolvePackages(
+    { suite: 'trixie', architecture: 'amd64', packages: ['erofs-utils'] },
+    { cache },
+  ).then((packages) => openToolbox(packages, 'trixie', { cache }));
+  return opened;
+};
+
+/** A small root file system, made from nothing in its own folder. */
+const build = async (
+  name: string,
+  change: Partial<RootInput> = {},
+): Promise<{ out: string; input: RootInput }> => {
+  const work = join(folder, name);
+  mkdirSync(join(work, 'overlay/etc'), { recursive: true });
+  writeFileSync(join(work, 'overlay/etc/motd'), 'hello\n');
+  writeFileSync(join(work, 'overlay/etc/secret'), 's\n');
+  const base = makeDeb(work, {
+    name: 'base',
+    files: {
+      bin: '-> usr/bin',
+      'usr/bin/mawk': '#!/bin/sh\n',
+      'usr/lib/sysusers.d/base.conf': 'g shadow 42 -\nu daemon - "x"\n',
+      'usr/lib/systemd/system/a.service': '[Install]\nWantedBy=multi-user.target\n',
+      'var/lib/thing/state': 'first',
+      'usr/share/big': 'compressible '.repeat(20_000),
+    },
+    modes: { 'usr/bin/mawk': 0o755 },
+  });
+  const input: RootInput = {
+    out: join(work, 'out'),
+    name: 'test',
+    version: '1',
+    unpacked: await unpackPackages([base], policy),
+    policy,
+    folders: [join(work, 'overlay')],
+    files: new Map([['etc/mbl/image.json', '{}\n']]),
+    hostname: 'board',
+    services: { enable: ['a.service'], disable: [], mask: ['b.service'] },
+    login: { console: 'none', ssh: 'none' },
+    users: [{ name: 'app', id: 2000, groups: [] }],
+    mkfs: await (await toolbox()).command('mkfs.erofs'),
+    ...change,
+  };
+  await buildRoot(input);
+  return { out: input.out, input };
+};
+
+test('two builds in two folders give the same bytes, which veritysetup and fsck accept', async () => {
+  const { out } = await build('first');
+  const { out: other } = await build('second');
+  for (const file of ['root.img', 'root.json', 'packages.cdx.json'])
+    assert.deepEqual(readFileSync(join(out, file)), readFileSync(join(other, file)), file);
+  const described = JSON.parse(readFileSync(join(out, 'root.json'), 'utf8'));
+  const image = join(out, 'root.img');
+  assert.equal(statSync(image).size, described.size);
+  const sizes = [
+    '--data-block-size=4096',
+    '--hash-block-size=4096',
+    `--data-blocks=${described.dataSize / 4096}`,
+  ];
+  const place = [
+    '--no-superblock',
+    '--hash=sha256',
+    `--salt=${described.salt}`,
+    `--hash-offset=${described.hashOffset}`,
+  ];
+  execFileSync('/usr/sbin/veritysetup', ['verify', ...sizes, ...place, image, image, described.rootHash], {
+    stdio: 'pipe',
+  });
+
+  const extracted = join(folder, 'extracted');
+  const [program, ...args] = await (await toolbox()).command('fsck.erofs');
+  execFileSync(program, [...args, `--extract=${extracted}`, image], { stdio: 'pipe' });
+  const read = (path: string): string => readFileSync(join(extracted, path), 'utf8');
+  assert.equal(read('etc/motd'), 'hello\n');
+  assert.equal(read('usr/bin/awk'), '#!/bin/sh\n');
+  assert.throws(() => statSync(join(extracted, 'usr/bin/vi')));
+  assert.match(read('etc/passwd'), /^app:x:2000:2000:/m);
+  assert.equal(read('etc/hostname'), 'board\n');
+  assert.equal(read('usr/share/factory/var/lib/thing/state'), 'first');
+  assert.match(
+    read('usr/lib/tmpfiles.d/00-var-of-packages.conf'),
+    /^C \/var\/lib\/thing\/state 0644 root root - \/usr\/share\/factory/m,
+  );
+  assert.equal(statSync(join(extracted, 'etc/secret')).mode & 0o777, 0o640);
+  assert.equal(statSync(extracted).mode & 0o7777, 0o755);
+});
+
+test('a changed file changes the root hash', async () => {
+  const { out } = await build('third');
+  const before = JSON.parse(readFileSync(join(out, 'root.json'), 'utf8')).rootHash;
+  const { out: changed } = await build('fourth', { hostname: 'other' });
+  assert.notEqual(JSON.parse(readFileSync(join(changed, 'root.json'), 'utf8')).rootHash, before);
+});
+
+test('an image that asks for SSH without a server says which unit is missing', async () => {
+  await assert.rejects(build('fifth', { login: { console: 'none', ssh: 'key' } }), {
+    code: 'builder/unknown-unit',
+    message: /ssh\.socket/,
+  });
+});
