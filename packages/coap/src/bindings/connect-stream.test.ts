@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import net from 'node:net';
+import { duplexPair } from 'node:stream';
 import { test } from 'node:test';
 import { Code } from '../codes.ts';
 import { CoapError } from '../errors.ts';
@@ -9,10 +11,12 @@ import { uriPath } from '../message/option-values.ts';
 import type { CoapPeer, Observer, RequestHandler } from '../peer.ts';
 import { csmMessage } from '../tcp/signals.ts';
 import {
+  closing,
   coapError,
   content,
   eventually,
   get,
+  hex,
   listen,
   pattern,
   put,
@@ -165,6 +169,48 @@ test('a refused connection is coap/connection-lost', async () => {
   await new Promise((resolve) => listener.close(resolve));
   const peer = connectStream(net.connect(port, '127.0.0.1'));
   await assert.rejects(within(peer.request(get('/'))), coapError('coap/connection-lost'));
+});
+
+test('any Duplex is a connection', async () => {
+  const [one, other] = duplexPair();
+  connectStream(other, { handler: echo });
+  const peer = connectStream(one);
+  assert.equal(text((await within(peer.request(get('/x')))).payload), '/x');
+  peer.close();
+});
+
+test('a stream that ended before is a closed peer', async () => {
+  const [one] = duplexPair();
+  one.destroy();
+  await within(once(one, 'close'));
+  const peer = connectStream(one);
+  await assert.rejects(within(peer.request(get('/'))), coapError('coap/connection-lost'));
+});
+
+test('a peer that never reads is given up before it fills the memory', async () => {
+  let observer: Observer | undefined;
+  const listener = net.createServer((socket) => {
+    connectStream(socket, {
+      limits: { maxSendBuffer: 1_000_000 },
+      handler: (_request, { acceptObserve }) => {
+        observer = acceptObserve?.();
+        return content('');
+      },
+    });
+  });
+  await using _closing = closing(listener);
+  const port = await listen(listener);
+  const socket = net.connect(port, '127.0.0.1');
+  // GET with Observe and a token, and from then on nothing is read.
+  socket.write(Buffer.concat([encodeTcpFrame(csmMessage(1024 * 1024)), hex('11 01 07 60')]));
+  const registered = await eventually(() => observer);
+  for (let i = 0; i < 100 && !registered.signal.aborted; i++) {
+    registered.notify(content(pattern(500_000)));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { reason } = registered.signal;
+  assert.ok(reason instanceof CoapError && reason.code === 'coap/congested');
+  socket.destroy();
 });
 
 test('a request ends with its signal or its deadline', async () => {

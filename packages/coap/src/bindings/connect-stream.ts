@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { CoapPeer } from '../peer.ts';
 import { TcpSession, type TcpSessionOptions } from '../tcp/tcp-session.ts';
@@ -41,6 +42,10 @@ export function connectStream(socket: Duplex, options: ConnectStreamOptions = {}
     clearTimeout(closing);
     session.ended();
   });
+  // Small messages go out at once, not when the last one is acknowledged.
+  if (socket instanceof net.Socket) socket.setNoDelay(true);
   session.start();
+  // Nobody will say so again when the stream ended before it came here.
+  if (socket.destroyed || socket.readableEnded) queueMicrotask(() => session.ended());
   return session.peer;
 }

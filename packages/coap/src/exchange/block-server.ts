@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
 import { Code } from '../codes.ts';
-import { CoapError } from '../errors.ts';
 import { BERT, type Block, blockOffset, blockOption, blockSize, blockValue } from '../message/block.ts';
 import { concatBytes, EMPTY_BYTES } from '../message/message.ts';
 import { OptionNumber } from '../message/option-registry.ts';
@@ -178,9 +177,4 @@ function bodyKey(request: CoapRequest): string {
 
 function digest(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha256').update(bytes).digest().subarray(0, 8));
-}
-
-/** Whether an error means that the request, not this end, is at fault. */
-export function isBadOption(error: unknown): boolean {
-  return error instanceof CoapError && error.code === 'coap/bad-option';
 }

@@ -10,7 +10,6 @@ import { Deadline } from '../runtime/deadline.ts';
 import type { BlockClient } from './block-client.ts';
 import { type Arrived, isFresher } from './freshness.ts';
 import type { MessageLayer } from './message-layer.ts';
-import { unacceptable } from './requester.ts';
 import type { TokenTable } from './token-table.ts';
 
 const REGISTER = 0;
@@ -65,7 +64,7 @@ class Registration {
   async start(deadline: Deadline): Promise<CoapResponse> {
     this.#token = this.#wiring.tokens.open({
       received: (message) => this.#received(message),
-      closed: (error) => this.#end(error),
+      failed: (error) => this.#end(error),
     });
     try {
       const message = await this.#ask(REGISTER, deadline);
@@ -128,14 +127,11 @@ class Registration {
     if (this.#state === 'cancelling' && sequence !== undefined) return;
     const awaited = this.#awaited;
     this.#awaited = undefined;
-    const problem = unacceptable(message);
     if (awaited !== undefined) {
       this.#remember(sequence);
-      if (problem === undefined) awaited.resolve(message);
-      else awaited.reject(problem);
-      return;
+      return awaited.resolve(message);
     }
-    if (problem !== undefined || !this.#isNews(sequence)) return;
+    if (!this.#isNews(sequence)) return;
     this.#remember(sequence);
     if (this.#state === 'registering') this.#early = message;
     else this.#notified(message);

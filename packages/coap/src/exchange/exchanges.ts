@@ -14,6 +14,7 @@ import { Deadline } from '../runtime/deadline.ts';
 import { BlockClient } from './block-client.ts';
 import { observe } from './client-observation.ts';
 import type { Arrival, MessageLayer } from './message-layer.ts';
+import { checkOptions } from './option-check.ts';
 import type { PeerSettings } from './peer-options.ts';
 import { Requester } from './requester.ts';
 import { Responder } from './responder.ts';
@@ -98,9 +99,13 @@ export class Exchanges implements CoapPeer {
     if (!this.closed.aborted) this.#responder.receive(message, arrival);
   }
 
-  /** Whether somebody waited for this response. */
+  /** Whether somebody waited for this response and can use it (RFC 7252 §5.4.1). */
   receiveResponse(message: CoapMessage): boolean {
-    return this.#tokens.receive(message);
+    const { options, problem } = checkOptions(message.options, this.#settings.understoodOptions);
+    if (problem === undefined) return this.#tokens.receive({ ...message, options });
+    const error = new CoapError('coap/bad-option', `the response cannot be used: ${problem.diagnostic}`);
+    this.#tokens.fail(message.token, error);
+    return false;
   }
 
   /** The peer is gone: everything that waits for it fails with the reason. */

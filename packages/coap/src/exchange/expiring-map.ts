@@ -15,10 +15,6 @@ export class ExpiringMap<V> {
     this.#limit = limit;
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
   get(key: string): V | undefined {
     return this.#entries.get(key)?.value;
   }

@@ -12,7 +12,7 @@ export interface OptionProblem {
  * Drops elective options that are unknown, of a wrong length or repeated against their definition; a critical
  * one of these is a problem (RFC 7252 §5.4.1, §5.4.3, §5.4.5).
  */
-export function checkRequestOptions(
+export function checkOptions(
   options: CoapOptions,
   understood: ReadonlySet<number>,
 ): { options: CoapOptions; problem?: OptionProblem } {

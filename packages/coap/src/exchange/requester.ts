@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoapError } from '../errors.ts';
-import { isCritical, optionDefinition, optionName } from '../message/option-registry.ts';
-import type { CoapMessage } from '../message/message.ts';
 import type { CoapRequest, CoapResponse } from '../peer.ts';
 import type { Deadline } from '../runtime/deadline.ts';
 import type { MessageLayer } from './message-layer.ts';
@@ -31,12 +29,10 @@ export class Requester {
       };
       const token = this.#tokens.open({
         received: (message) => {
-          const problem = unacceptable(message);
-          if (problem !== undefined) return fail(problem);
           done();
           resolve(message);
         },
-        closed: fail,
+        failed: fail,
       });
       const { code, options, payload } = request;
       try {
@@ -48,14 +44,4 @@ export class Requester {
       return done;
     });
   }
-}
-
-/** A response with a critical option that nobody knows is not to be used (RFC 7252 §5.4.1). */
-export function unacceptable(response: CoapMessage): CoapError | undefined {
-  const unknown = response.options.find(
-    ({ number }) => isCritical(number) && optionDefinition(number) === undefined,
-  );
-  return unknown === undefined
-    ? undefined
-    : new CoapError('coap/bad-option', `the response has the unknown critical ${optionName(unknown.number)}`);
 }

@@ -8,7 +8,7 @@ import { maxAgeOption, uintValue, withOption } from '../message/option-values.ts
 import type { CoapPeer, CoapRequest, CoapResponse, RequestContext } from '../peer.ts';
 import { BlockServer, plain } from './block-server.ts';
 import type { Arrival, MessageLayer } from './message-layer.ts';
-import { checkRequestOptions } from './option-check.ts';
+import { checkOptions } from './option-check.ts';
 import type { PeerSettings } from './peer-options.ts';
 import { observationEnded, ServerObserver } from './server-observer.ts';
 import { tokenKey } from './token-table.ts';
@@ -44,7 +44,7 @@ export class Responder {
   }
 
   receive(message: CoapMessage, arrival: Arrival): void {
-    const { options, problem } = checkRequestOptions(message.options, this.#settings.understoodOptions);
+    const { options, problem } = checkOptions(message.options, this.#settings.understoodOptions);
     if (problem !== undefined) {
       if (!arrival.confirmable) return arrival.reject();
       return send(message, arrival, plain(problem.code, problem.diagnostic));
@@ -66,11 +66,6 @@ export class Responder {
     this.#running.clear();
     for (const observer of [...this.#observers.values()]) observer.abort(error);
     this.#blocks.clear();
-  }
-
-  /** The client rejected a notification that is not in flight any more. */
-  forget(token: Uint8Array, error: CoapError): void {
-    this.#observers.get(tokenKey(token))?.abort(error);
   }
 
   #run(message: CoapMessage, arrival: Arrival, request: CoapRequest, echo: Block | undefined): void {

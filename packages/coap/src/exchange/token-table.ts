@@ -9,8 +9,8 @@ const TOKEN_LENGTH = 4;
 /** Who waits for messages with a token. */
 export interface TokenOwner {
   received(message: CoapMessage): void;
-  /** The peer is gone. */
-  closed(error: CoapError): void;
+  /** The peer is gone, or its response cannot be used. */
+  failed(error: CoapError): void;
 }
 
 /** The tokens of own requests and observations (RFC 7252 §5.3.1). */
@@ -48,6 +48,11 @@ export class TokenTable {
     return owner !== undefined;
   }
 
+  /** Tells who waits for messages with this token that there will be none. */
+  fail(token: Uint8Array, error: CoapError): void {
+    this.#owners.get(tokenKey(token))?.failed(error);
+  }
+
   get size(): number {
     return this.#owners.size;
   }
@@ -56,7 +61,7 @@ export class TokenTable {
     this.#closed = error;
     const owners = [...this.#owners.values()];
     this.#owners.clear();
-    for (const owner of owners) owner.closed(error);
+    for (const owner of owners) owner.failed(error);
   }
 }
 
