@@ -26,7 +26,7 @@ const ready = (child: ChildProcess) =>
       return file?.pid === child.pid ? file : undefined;
     },
     'service.json',
-    15_000,
+    40_000,
   );
 
 async function end(
@@ -39,7 +39,7 @@ async function end(
   });
   child.stdout?.resume();
   if (signal !== undefined) child.kill(signal);
-  await once(child, 'close', { signal: AbortSignal.timeout(15_000) });
+  await once(child, 'close', { signal: AbortSignal.timeout(40_000) });
   return { code: child.exitCode, error };
 }
 

@@ -17,7 +17,7 @@ async function next<T>(watch: Watch, check: (message: NotificationMessage) => T 
   throw new Error('the watch ended');
 }
 
-describe('a program that uses the service', () => {
+describe('a program that uses the service', { timeout: 60_000 }, () => {
   let service: TestService;
   let client: ServiceClient;
   let identity: TestIdentity;
@@ -33,7 +33,7 @@ describe('a program that uses the service', () => {
   }
 
   before(async () => {
-    service = await TestService.start({ keepAlive: { intervalMs: 300, timeoutMs: 300 } });
+    service = await TestService.start({ keepAlive: { intervalMs: 1000, timeoutMs: 1000 } });
     const { http, apiKey } = service.service.file;
     client = new ServiceClient({ url: http, apiKey });
     identity = await enrol(service, 'board-1');

@@ -27,7 +27,7 @@ const run = promisify(execFile);
 describe('the LwM2M edge', () => {
   let service: TestService;
   before(async () => {
-    service = await TestService.start({ keepAlive: { intervalMs: 300, timeoutMs: 300 } });
+    service = await TestService.start({ keepAlive: { intervalMs: 1000, timeoutMs: 1000 } });
   });
   after(() => service[Symbol.asyncDispose]());
 
@@ -88,13 +88,13 @@ describe('the LwM2M edge', () => {
     let at = Date.now();
     first.socket.destroy();
     await online(identity.deviceId, false);
-    assert.ok(Date.now() - at < 1000);
+    assert.ok(Date.now() - at < 2000);
     const second = await TestDevice.register(service, identity);
     await online(identity.deviceId, true);
     at = Date.now();
     second.vanish();
     await online(identity.deviceId, false);
-    assert.ok(Date.now() - at < 2500, `${Date.now() - at} ms`);
+    assert.ok(Date.now() - at < 6000, `${Date.now() - at} ms`);
     const last = (await eventsOf(identity.deviceId)).at(-1);
     assert.match(last?.description ?? '', /ping/);
     await second[Symbol.asyncDispose]();
@@ -176,7 +176,7 @@ describe('the LwM2M edge', () => {
   test('openssl: a foreign certificate and none are refused, the right one gets a CSM', async () => {
     const identity = await enrol(service, 'board-9');
     const foreign = await foreignIdentity(service, identity);
-    const sClient = async (arguments_: string[]) => {
+    const sClient = async (arguments_: string[], stop?: 'after-data') => {
       const port = service.service.file.ports.lwm2m;
       const child = spawn(
         'openssl',
@@ -197,10 +197,12 @@ describe('the LwM2M edge', () => {
         { stdio: ['pipe', 'pipe', 'pipe'] },
       );
       const chunks: Buffer[] = [];
-      child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-      const timer = setTimeout(() => child.kill(), 700);
-      await once(child, 'close');
-      clearTimeout(timer);
+      child.stdout.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        // Whoever is refused is hung up on; whoever is let in has a greeting to wait for.
+        if (stop === 'after-data') child.kill();
+      });
+      await once(child, 'close', { signal: AbortSignal.timeout(15_000) });
       return Buffer.concat(chunks).toString('latin1');
     };
     const files = async (one: TestIdentity, name: string) => {
@@ -210,7 +212,7 @@ describe('the LwM2M edge', () => {
     };
     assert.match(await sClient([]), /no-certificate/);
     assert.match(await sClient(await files(foreign, 'foreign')), /foreign-certificate/);
-    const accepted = await sClient(await files(identity, 'own'));
+    const accepted = await sClient(await files(identity, 'own'), 'after-data');
     assert.equal(accepted.charCodeAt(1), Code.CSM);
     assert.doesNotMatch(accepted, /certificate/);
   });
