@@ -8,6 +8,8 @@ import { completionCommands } from './grammar/completion.ts';
 import { deviceCommand } from './grammar/device.ts';
 import { imageCommands } from './grammar/image.ts';
 import { workbenchCommands } from './grammar/workbench.ts';
+import { Output } from './output.ts';
+import { findWorkspace } from './workspace.ts';
 
 /**
  * The command line as commander sees it: names, options, help. What a verb does is imported when it runs, so that help stays fast.
@@ -34,6 +36,16 @@ export function createProgram(cli: Cli, finish: (code: number) => void): Command
   }
   configure(program, cli);
   return program;
+}
+
+/** The command line for those who only read it: help, completion, the reference page. */
+export function describeProgram(): Command {
+  const sink = { write: () => true };
+  const output = new Output({ stdout: sink, stderr: sink });
+  return createProgram(
+    { output, workspace: findWorkspace(), signal: new AbortController().signal, environment: {} },
+    () => {},
+  );
 }
 
 /** Settings that commander copies only to commands made by `.command()`. */

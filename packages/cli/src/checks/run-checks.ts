@@ -2,8 +2,10 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { describeProgram } from '../program.ts';
 import { checkArrows, type Manifest, readArrows } from './arrows.ts';
 import { type Finding, formatFinding, type SourceFile } from './check.ts';
+import { checkCliPage, cliPagePath } from './cli-page.ts';
 import { checkDependencies, decisionPath } from './dependencies.ts';
 import { cataloguePath, checkErrorCatalogue } from './error-catalogue.ts';
 import { checkFiles } from './files.ts';
@@ -59,6 +61,13 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
       run: () =>
         findings(async (files) =>
           checkErrorCatalogue(files, await readFile(join(root, cataloguePath), 'utf8')),
+        ),
+    },
+    {
+      title: 'reference of the command line',
+      run: () =>
+        findings(async () =>
+          checkCliPage(describeProgram(), await readFile(join(root, cliPagePath), 'utf8')),
         ),
     },
   ];

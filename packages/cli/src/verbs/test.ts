@@ -84,7 +84,7 @@ class TestRun {
             await this.#suite(suite, {
               names: this.#verbose,
               testTimeout: 2 * minute,
-              timeout: 10 * minute,
+              timeout: 5 * minute,
               live: false,
             });
             running.delete(suite.name);

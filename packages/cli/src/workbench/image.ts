@@ -34,7 +34,7 @@ export async function buildImage(cli: Cli, options: ImageOptions): Promise<Build
         keys,
         cache: workspace.cache,
         privateCache: join(workspace.state, 'build-cache'),
-        locks: join(workspace.root, 'os/locks'),
+        locks: join(workspace.state, 'locks'),
         output: workspace.build,
         version: await readVersion(workspace),
         updateLock: options.updateLock === true,

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// node packages/cli/src/checks/write-pages.ts: brings the pages of docs/reference that come from the code up to date.
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeProgram } from '../program.ts';
+import { findWorkspace } from '../workspace.ts';
+import { cliPagePath, renderCliPage } from './cli-page.ts';
+import { cataloguePath, updateErrorCatalogue } from './error-catalogue.ts';
+import { readSources } from './sources.ts';
+
+const { root } = findWorkspace();
+
+async function rewrite(path: string, change: (page: string) => string): Promise<void> {
+  const file = join(root, path);
+  await writeFile(file, change(await readFile(file, 'utf8')));
+}
+
+const sources = await readSources(root);
+await rewrite(cataloguePath, (page) => updateErrorCatalogue(sources, page));
+await rewrite(cliPagePath, (page) => renderCliPage(describeProgram(), page));
