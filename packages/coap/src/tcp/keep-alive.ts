@@ -52,16 +52,21 @@ export class KeepAlive {
   }
 
   #probe(): void {
-    const { timeoutMs, intervalMs } = this.#options;
     const askedAt = this.#clock.now();
-    this.#timer = this.#clock.schedule(timeoutMs, () => {
-      if (this.#lastHeard > askedAt) return this.#watch(intervalMs);
-      this.#actions.dead(
-        new CoapError('coap/keep-alive', `the peer did not answer a ping within ${timeoutMs} ms`, {
-          details: { intervalMs, timeoutMs },
-        }),
-      );
+    this.#timer = this.#clock.schedule(this.#options.timeoutMs, () => {
+      // After a stall of this process timers run before what meanwhile arrived is read: one more turn.
+      this.#timer = this.#clock.schedule(0, () => this.#judge(askedAt));
     });
     this.#actions.ping();
+  }
+
+  #judge(askedAt: number): void {
+    const { timeoutMs, intervalMs } = this.#options;
+    if (this.#lastHeard > askedAt) return this.#watch(intervalMs);
+    this.#actions.dead(
+      new CoapError('coap/keep-alive', `the peer did not answer a ping within ${timeoutMs} ms`, {
+        details: { intervalMs, timeoutMs },
+      }),
+    );
   }
 }
