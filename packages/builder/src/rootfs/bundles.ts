@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { access } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { build } from 'esbuild';
+import { build, type Metafile } from 'esbuild';
+import type { Component } from './manifest.ts';
+import { compare } from './tree.ts';
 
 /** The services of the device and where their source starts, below the repository. */
 export const SERVICES = {
@@ -10,46 +12,97 @@ export const SERVICES = {
   platformd: 'packages/device/src/platformd/main.ts',
 } as const;
 
+/** Where `bundleServices` lists the npm packages in the bundles (`Component[]`); the root takes it out again. */
+export const BUNDLED_COMPONENTS = 'usr/lib/mbl/components.json';
+
 /**
- * Each service as one file that Node runs without `node_modules`, by its path in the image: `usr/lib/mbl/<name>.mjs`. Services whose source is not
- * there are left out. Throws `builder/bundle-failed` with file and line.
+ * Each service as one file that Node runs without `node_modules`, by its path in the image: `usr/lib/mbl/<name>.mjs`. Services whose
+ * source is not there are left out. Throws `builder/bundle-failed` with file and line.
  */
 export const bundleServices = async (repository: string): Promise<Map<string, Buffer>> => {
-  const bundles = new Map<string, Buffer>();
+  const files = new Map<string, Buffer>();
+  const folders = new Set<string>();
   for (const [name, path] of Object.entries(SERVICES)) {
-    const entry = join(repository, path);
-    if (
-      !(await access(entry).then(
-        () => true,
-        () => false,
-      ))
-    )
-      continue;
-    const result = await build({
-      absWorkingDir: repository,
-      entryPoints: [path],
-      bundle: true,
-      platform: 'node',
-      target: 'node26',
-      format: 'esm',
-      write: false,
-      legalComments: 'none',
-      logLevel: 'silent',
-      // Packages in CommonJS form ask for Node's modules by require().
-      banner: {
-        js: "import { createRequire as mblRequire } from 'node:module'; const require = mblRequire(import.meta.url);",
-      },
-    }).catch((cause: unknown) => {
-      throw new MblError(
-        'builder/bundle-failed',
-        `The device service ${name} does not bundle: ${String(cause)}`,
-        {
-          remedy: 'Correct the source, then run: npx tsc -p .',
-          cause,
-        },
-      );
-    });
-    bundles.set(`usr/lib/mbl/${name}.mjs`, Buffer.from(result.outputFiles[0]?.contents ?? new Uint8Array()));
+    if (!(await isThere(join(repository, path)))) continue;
+    const result = await bundle(repository, name, path);
+    files.set(`usr/lib/mbl/${name}.mjs`, Buffer.from(result.code));
+    for (const folder of packageFolders(result.metafile)) folders.add(folder);
   }
-  return bundles;
+  const components = await Promise.all(
+    [...folders].toSorted(compare).map((folder) => describe(repository, folder)),
+  );
+  files.set(BUNDLED_COMPONENTS, Buffer.from(JSON.stringify(components)));
+  return files;
 };
+
+const bundle = async (
+  repository: string,
+  name: string,
+  path: string,
+): Promise<{ code: Uint8Array; metafile: Metafile }> => {
+  const result = await build({
+    absWorkingDir: repository,
+    entryPoints: [path],
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'esm',
+    write: false,
+    metafile: true,
+    // Names stay, for stack traces; a slow board has less to read without the rest.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'none',
+    logLevel: 'silent',
+    // Packages in CommonJS form ask for Node's modules by require().
+    banner: {
+      js: "import { createRequire as mblRequire } from 'node:module'; const require = mblRequire(import.meta.url);",
+    },
+  }).catch((cause: unknown) => {
+    throw new MblError(
+      'builder/bundle-failed',
+      `The device service ${name} does not bundle: ${String(cause)}`,
+      {
+        remedy: 'Correct the source, then run: npx tsc -p .',
+        cause,
+      },
+    );
+  });
+  return { code: result.outputFiles[0]?.contents ?? new Uint8Array(), metafile: result.metafile };
+};
+
+/** `node_modules/@scope/name` of everything that left code in a bundle. */
+const packageFolders = ({ outputs }: Metafile): string[] =>
+  Object.values(outputs)
+    .flatMap(({ inputs }) => Object.entries(inputs))
+    .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+    .flatMap(([path]) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []);
+
+const describe = async (repository: string, folder: string): Promise<Component> => {
+  const manifest: unknown = JSON.parse(await readFile(join(repository, folder, 'package.json'), 'utf8'));
+  const lock: unknown = JSON.parse(await readFile(join(repository, 'package-lock.json'), 'utf8'));
+  const text = (value: unknown, ...keys: readonly string[]): string => {
+    let at = value;
+    for (const key of keys) at = typeof at === 'object' && at !== null ? Reflect.get(at, key) : undefined;
+    return typeof at === 'string' ? at : '';
+  };
+  const name = text(manifest, 'name');
+  const version = text(manifest, 'version');
+  const licence = text(manifest, 'license');
+  const integrity = text(lock, 'packages', folder, 'integrity');
+  return {
+    name,
+    version,
+    licences: licence === '' ? [] : [licence],
+    purl: `pkg:npm/${name.replace('@', '%40')}@${version}`,
+    hashes: integrity.startsWith('sha512-')
+      ? { 'SHA-512': Buffer.from(integrity.slice(7), 'base64').toString('hex') }
+      : {},
+  };
+};
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -10,8 +10,8 @@ export interface Component {
   readonly licences: readonly string[];
   /** Package URL. */
   readonly purl: string;
-  /** Of the file that was fetched. */
-  readonly sha256: string;
+  /** Hex digests of the file that was fetched, by their names in CycloneDX. */
+  readonly hashes: Readonly<Partial<Record<'SHA-256' | 'SHA-512', string>>>;
   readonly source?: { readonly name: string; readonly version: string };
 }
 
@@ -35,7 +35,7 @@ export const describePackage = (
     version: item.version,
     licences: copyright ? readLicences(copyright.data.toString()) : [],
     purl: `pkg:deb/debian/${encodeURIComponent(item.name)}@${encodeURIComponent(item.version)}?arch=${architecture}`,
-    sha256: item.sha256,
+    hashes: { 'SHA-256': item.sha256 },
     source: { name, version },
   };
 };
@@ -67,14 +67,14 @@ export const formatManifest = (
     specVersion: '1.6',
     version: 1,
     metadata: { component: { type: 'operating-system', name: image.name, version: image.version } },
-    components: components.map(({ name, version, licences, purl, sha256, source }) => ({
+    components: components.map(({ name, version, licences, purl, hashes, source }) => ({
       type: 'library',
       'bom-ref': purl,
       name,
       version,
       ...(licences.length > 0 && { licenses: licences.map((licence) => ({ license: { name: licence } })) }),
       purl,
-      hashes: [{ alg: 'SHA-256', content: sha256 }],
+      hashes: Object.entries(hashes).map(([alg, content]) => ({ alg, content })),
       ...(source && {
         properties: [
           { name: 'mbl:source:name', value: source.name },

@@ -3,9 +3,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { runCommand } from '../debian/command.ts';
 import { readDeb } from '../debian/deb.ts';
 import type { TarEntry } from '../debian/tar.ts';
+import { runCommand } from '../engine/run-command.ts';
 import { modulesInLoadOrder } from '../kernel/modules.ts';
 
 /** What the kernel knows of built-in modules, and the order of those that serve the same device. */

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../debian/command.ts';
+import { runCommand as runTool } from '../engine/run-command.ts';
 import type { ObtainOptions } from '../debian/downloads.ts';
 import { readTar } from '../debian/tar.ts';
 import type { LockedNpm } from '../recipes/lock.ts';
@@ -56,7 +57,7 @@ export const fetchNode = async (
       version: locked.version,
       licences: ['MIT'],
       purl: `pkg:npm/${locked.name}@${locked.version}`,
-      sha256,
+      hashes: { 'SHA-256': sha256 },
     },
   };
 };
@@ -128,7 +129,7 @@ const strip = async (program: Buffer, folder: string, signal: AbortSignal | unde
       join(work, 'out'),
       join(work, 'in'),
     ];
-    await runCommand('aarch64-linux-gnu-strip', args, { signal });
+    await runTool('aarch64-linux-gnu-strip', args, { signal });
     return await readFile(join(work, 'out'));
   } finally {
     await rm(work, { recursive: true, force: true });

@@ -15,7 +15,8 @@ import { join } from 'node:path';
 import { makeAccounts, type ExtraUser } from './accounts.ts';
 import { checkLibraries } from './elf.ts';
 import { sourceDateEpoch } from '../engine/run-command.ts';
-import { formatManifest } from './manifest.ts';
+import { BUNDLED_COMPONENTS } from './bundles.ts';
+import { type Component, formatManifest } from './manifest.ts';
 import type { NodeProgram } from './node.ts';
 import { layFolder } from './overlay.ts';
 import type { Policy } from './policy.ts';
@@ -63,6 +64,7 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
   for (const path of FOLDERS) tree.directory(path, 'the build');
   for (const folder of input.folders) await layFolder(tree, folder);
   for (const [path, data] of input.files) tree.file(path, data, 'the build');
+  const bundled = takeComponents(tree);
   if (input.node) tree.file('usr/bin/node', input.node.program, 'Node', 0o755);
   for (const [path, target] of Object.entries(policy.links))
     if (!tree.get(path) && tree.resolve(linkTarget(path, target)))
@@ -77,7 +79,7 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
     tree.own(path, Number.parseInt(mode, 8), user, group);
   }
   checkLibraries(tree, 'arm64');
-  const components = [...unpacked.components, ...(input.node ? [input.node.component] : [])];
+  const components = [...unpacked.components, ...(input.node ? [input.node.component] : []), ...bundled];
   await writeFile(join(out, 'packages.cdx.json'), formatManifest({ name, version }, components));
   input.progress?.(0.3, 'writing the file system');
   const image = await sealImage(tree.output(owners), join(out, 'root.img'), {
@@ -91,6 +93,14 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
   await writeDescription(join(out, 'root.json'), image);
   input.progress?.(1);
   return image;
+};
+
+/** What the device bundles are made of is for the bill of materials; the device does not need it. */
+const takeComponents = (tree: Tree): Component[] => {
+  const list = tree.get(BUNDLED_COMPONENTS);
+  if (!list) return [];
+  tree.remove(BUNDLED_COMPONENTS);
+  return JSON.parse(list.data.toString());
 };
 
 /** Mount points, and places that the owner of a device expects. */

@@ -103,6 +103,24 @@ const makeErofs = async (entries: Iterable<TarOutput>, path: string, options: Se
   }
 };
 
+/** Bytes of an image as it is downloaded: zstd level 19 over it. Takes half a minute of two cores. */
+export const downloadSize = async (path: string, signal?: AbortSignal): Promise<number> => {
+  const child = spawn('zstd', ['-19', '-T0', '-q', '-c', path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    signal,
+  });
+  let size = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+  });
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  if (status === 0) return size;
+  throw new MblError('builder/command-failed', `zstd ended with status ${status}.`, { details: { path } });
+};
+
 /** A UUID (version 8, own meaning) made of a text: fixed for a fixed name. */
 export const uuidOf = (name: string): string => {
   const bytes = createHash('sha256').update(name).digest().subarray(0, 16);

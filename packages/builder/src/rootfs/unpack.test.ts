@@ -59,7 +59,7 @@ test('packages are trimmed, usr-merged, without setuid, with licences; scaffoldi
       version: '1.0-1',
       licences: ['GPL-2+', 'MIT'],
       purl: 'pkg:deb/debian/one@1.0-1?arch=arm64',
-      sha256: one.sha256,
+      hashes: { 'SHA-256': one.sha256 },
       source: { name: 'origin', version: '1.0' },
     },
   ]);
