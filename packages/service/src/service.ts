@@ -22,6 +22,7 @@ import { deviceRoutes } from './features/devices/routes.ts';
 import { EnrolmentCodes } from './features/enrolment/codes.ts';
 import { createEstServer } from './features/enrolment/est-server.ts';
 import { enrolmentRoutes } from './features/enrolment/routes.ts';
+import { healthRoutes } from './features/health/routes.ts';
 import { Channels } from './features/notifications/channels.ts';
 import { notificationRoutes } from './features/notifications/routes.ts';
 import { WebSocketDoor } from './features/notifications/websocket.ts';
@@ -173,6 +174,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     log,
     authenticate,
     routes(app) {
+      healthRoutes(app, context);
       apiKeyRoutes(app, context, keys);
       deviceRoutes(app, context, {
         directory: directoryOfDevices,

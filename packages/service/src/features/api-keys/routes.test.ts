@@ -49,5 +49,9 @@ test('the description of the API is public and complete', async () => {
   assert.equal(body.openapi, '3.1.0');
   assert.ok(body.paths['/v3/devices/{id}'].put.requestBody);
   assert.ok(body.components.schemas.Device);
+  const health = await service.call('GET', '/v3/health', undefined, { authorization: '' });
+  assert.deepEqual(health.body, { object: 'health', status: 'ok' });
   assert.equal((await service.get('/v3/nothing')).body.type, 'not_found');
+  const typed = await service.call('GET', '/v3/devices', undefined, { 'content-type': 'application/json' });
+  assert.equal(typed.status, 200);
 });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { sql } from 'kysely';
+import { sql, type UpdateObject } from 'kysely';
 import type { Context } from '../../context.ts';
-import type { EventRecorder } from '../device-events/recorder.ts';
+import type { Schema } from '../../schema.ts';
+import type { EventRecorder, Happening } from '../device-events/recorder.ts';
 import type { RegisteredResource } from '../devices/table.ts';
 import type { EndpointData, Publish } from '../notifications/message.ts';
 import type { DeviceIdentity } from './connections.ts';
@@ -31,12 +32,8 @@ export class Presence {
   }
 
   async online({ deviceId, endpointName, remoteAddress, fingerprint }: DeviceIdentity): Promise<void> {
-    await this.#context.db
-      .updateTable('devices')
-      .set({ online: true, last_seen: this.#time(), remote_address: remoteAddress })
-      .where('id', '=', deviceId)
-      .execute();
-    await this.#events.record({
+    const columns = { online: true, last_seen: this.#time(), remote_address: remoteAddress };
+    await this.#change(deviceId, columns, {
       type: 'device.online',
       deviceId,
       endpointName,
@@ -47,12 +44,8 @@ export class Presence {
   }
 
   async offline({ deviceId, endpointName }: Who, lastSeen: number, reason: string): Promise<void> {
-    await this.#context.db
-      .updateTable('devices')
-      .set({ online: false, last_seen: new Date(lastSeen) })
-      .where('id', '=', deviceId)
-      .execute();
-    await this.#recordOffline(deviceId, endpointName, reason);
+    const columns = { online: false, last_seen: new Date(lastSeen) };
+    await this.#change(deviceId, columns, wentOffline(deviceId, endpointName, reason));
   }
 
   /** Nobody is connected to a service that has just started, whatever the last one left behind. */
@@ -65,34 +58,31 @@ export class Presence {
       .returning(['id', 'endpoint_name'])
       .execute();
     for (const { id, endpoint_name } of left) {
-      await this.#recordOffline(id, endpoint_name ?? '', 'the service ended without notice');
+      await this.#events.record(wentOffline(id, endpoint_name, 'the service ended without notice'));
     }
   }
 
-  async #recordOffline(deviceId: string, endpointName: string, reason: string): Promise<void> {
-    await this.#events.record({
-      type: 'device.offline',
-      deviceId,
-      endpointName,
-      description: `Disconnected: ${reason}`,
-      changes: { online: false },
-      data: { reason },
+  /** Changes a device and writes the event down with it: nobody sees the one without the other. */
+  async #change(
+    deviceId: string,
+    columns: UpdateObject<Schema, 'devices'>,
+    happening: Happening,
+  ): Promise<void> {
+    const event = await this.#context.db.transaction().execute(async (db) => {
+      await db.updateTable('devices').set(columns).where('id', '=', deviceId).execute();
+      return this.#events.write(happening, db);
     });
+    this.#events.announce(event);
   }
 
   async registered(who: Who, facts: RegistrationFacts): Promise<void> {
-    const at = this.#time();
-    await this.#context.db
-      .updateTable('devices')
-      .set({
-        ...this.#registrationColumns(facts),
-        state: 'registered',
-        registered_at: at,
-        ...(facts.endpointType === undefined ? {} : { endpoint_type: facts.endpointType.slice(0, 64) }),
-      })
-      .where('id', '=', who.deviceId)
-      .execute();
-    await this.#events.record({
+    const columns = {
+      ...this.#registrationColumns(facts),
+      state: 'registered' as const,
+      registered_at: this.#time(),
+      ...(facts.endpointType === undefined ? {} : { endpoint_type: facts.endpointType.slice(0, 64) }),
+    };
+    await this.#change(who.deviceId, columns, {
       type: 'device.registered',
       deviceId: who.deviceId,
       endpointName: who.endpointName,
@@ -113,21 +103,28 @@ export class Presence {
 
   /** The registration ended; nothing happens when it had ended before. */
   async deregistered({ deviceId, endpointName }: Who, expired: boolean): Promise<void> {
-    const changed = await this.#context.db
-      .updateTable('devices')
-      .set({ state: 'deregistered', registration_expires_at: null })
-      .where('id', '=', deviceId)
-      .where('state', '=', 'registered')
-      .returning('id')
-      .execute();
-    if (changed.length === 0) return;
-    await this.#events.record({
-      type: expired ? 'device.registration-expired' : 'device.deregistered',
-      deviceId,
-      endpointName,
-      description: expired ? 'The registration was not updated in time' : 'The device ended its registration',
-      changes: { state: 'deregistered' },
+    const event = await this.#context.db.transaction().execute(async (db) => {
+      const changed = await db
+        .updateTable('devices')
+        .set({ state: 'deregistered', registration_expires_at: null })
+        .where('id', '=', deviceId)
+        .where('state', '=', 'registered')
+        .returning('id')
+        .execute();
+      if (changed.length === 0) return undefined;
+      const happening: Happening = {
+        type: expired ? 'device.registration-expired' : 'device.deregistered',
+        deviceId,
+        endpointName,
+        description: expired
+          ? 'The registration was not updated in time'
+          : 'The device ended its registration',
+        changes: { state: 'deregistered' },
+      };
+      return this.#events.write(happening, db);
     });
+    if (event === undefined) return;
+    this.#events.announce(event);
     this.#publish(expired ? { 'registrations-expired': [deviceId] } : { 'de-registrations': [deviceId] });
   }
 
@@ -171,6 +168,17 @@ export class Presence {
   #time(): Date {
     return new Date(this.#context.now());
   }
+}
+
+function wentOffline(deviceId: string, endpointName: string | null, reason: string): Happening {
+  return {
+    type: 'device.offline',
+    deviceId,
+    endpointName,
+    description: `Disconnected: ${reason}`,
+    changes: { online: false },
+    data: { reason },
+  };
 }
 
 function endpointData({ deviceId, endpointName }: Who, facts: RegistrationFacts): EndpointData {

@@ -2,7 +2,7 @@
 import type { Context } from '../../context.ts';
 import type { Db } from '../../schema.ts';
 import type { Publish } from '../notifications/message.ts';
-import { type DeviceEventType, eventTypes, toDeviceEvent } from './model.ts';
+import { type DeviceEvent, type DeviceEventType, eventTypes, toDeviceEvent } from './model.ts';
 
 export interface Happening {
   type: DeviceEventType;
@@ -24,8 +24,17 @@ export class EventRecorder {
     this.#publish = publish;
   }
 
-  /** `db` is the transaction of the change that the event reports, if there is one: both are kept or neither. */
-  async record(happening: Happening, db: Db = this.#context.db): Promise<void> {
+  async record(happening: Happening): Promise<void> {
+    this.announce(await this.write(happening, this.#context.db));
+  }
+
+  /** Tells the channels. What was written in a transaction is told when that is done. */
+  announce(event: DeviceEvent): void {
+    this.#publish({ 'device-events': [event] });
+  }
+
+  /** Writes an event down in the transaction of the change that it reports: both are kept or neither. */
+  async write(happening: Happening, db: Db): Promise<DeviceEvent> {
     const row = {
       id: this.#context.newId(),
       account_id: this.#context.accountId,
@@ -47,6 +56,6 @@ export class EventRecorder {
       .insertInto('device_events')
       .values({ ...row, changes: JSON.stringify(row.changes), data: JSON.stringify(row.data) })
       .execute();
-    this.#publish({ 'device-events': [toDeviceEvent(row)] });
+    return toDeviceEvent(row);
   }
 }

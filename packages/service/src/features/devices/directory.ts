@@ -2,7 +2,6 @@
 import type { Context } from '../../context.ts';
 import { isUniqueViolation } from '../../infra/database.ts';
 import { HttpError, invalid } from '../../infra/http/errors.ts';
-import type { Db } from '../../schema.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceChanges, NewDevice } from './model.ts';
 import type { DeviceRow } from './table.ts';
@@ -37,8 +36,8 @@ export class DeviceDirectory {
     return row;
   }
 
-  async findByEndpointName(endpointName: string, db: Db = this.#context.db): Promise<DeviceRow | undefined> {
-    return db
+  async findByEndpointName(endpointName: string): Promise<DeviceRow | undefined> {
+    return this.#context.db
       .selectFrom('devices')
       .selectAll()
       .where('account_id', '=', this.#context.accountId)
@@ -47,8 +46,8 @@ export class DeviceDirectory {
   }
 
   /** Throws `conflict` when another device has the endpoint name. */
-  async create(fields: NewDevice, db: Db = this.#context.db): Promise<DeviceRow> {
-    const { newId, now, accountId } = this.#context;
+  async create(fields: NewDevice): Promise<DeviceRow> {
+    const { db, newId, now, accountId } = this.#context;
     const at = new Date(now());
     const { custom_attributes, ...plain } = withoutUndefined(fields);
     try {
@@ -64,15 +63,12 @@ export class DeviceDirectory {
         })
         .returningAll()
         .executeTakeFirstOrThrow();
-      await this.#events.record(
-        {
-          type: 'device.created',
-          deviceId: row.id,
-          endpointName: row.endpoint_name,
-          description: 'The device was added to the directory',
-        },
-        db,
-      );
+      await this.#events.record({
+        type: 'device.created',
+        deviceId: row.id,
+        endpointName: row.endpoint_name,
+        description: 'The device was added to the directory',
+      });
       return row;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;

@@ -7,6 +7,7 @@ import type { Db } from '../../schema.ts';
 import type { CertificateRegister } from '../certificates/register.ts';
 import type { CertificateRow } from '../certificates/table.ts';
 import type { DenialReason } from '../denials/denials.ts';
+import type { DeviceEvent } from '../device-events/model.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceDirectory, Disconnect } from '../devices/directory.ts';
 import type { DeviceRow } from '../devices/table.ts';
@@ -20,6 +21,12 @@ export interface NewEnrolmentCode {
 export type Claim =
   | { readonly certificate: CertificateRow }
   | { readonly refused: DenialReason; readonly description: string };
+
+/** The claim that used a code up. */
+interface FirstClaim {
+  readonly certificate: CertificateRow;
+  readonly event: DeviceEvent;
+}
 
 export interface EnrolmentParts {
   readonly directory: DeviceDirectory;
@@ -87,8 +94,10 @@ export class EnrolmentCodes {
     const claimed = await this.#context.db
       .transaction()
       .execute((db) => this.#claim(db, endpointName, code, publicKey));
+    if (!('event' in claimed)) return claimed;
+    this.#parts.events.announce(claimed.event);
     // A device that was enrolled before is somebody else now, even while its old connection lives.
-    if ('device' in claimed) this.#parts.disconnect(claimed.device.id, 'the device was enrolled again');
+    this.#parts.disconnect(claimed.certificate.device_id, 'the device was enrolled again');
     return claimed;
   }
 
@@ -97,7 +106,7 @@ export class EnrolmentCodes {
     endpointName: string,
     code: string,
     publicKey: KeyObject,
-  ): Promise<Claim & { device?: DeviceRow }> {
+  ): Promise<Claim | FirstClaim> {
     const { now, accountId } = this.#context;
     const row = await db
       .selectFrom('enrolment_codes')
@@ -139,7 +148,7 @@ export class EnrolmentCodes {
       })
       .where('id', '=', device.id)
       .execute();
-    await this.#parts.events.record(
+    const event = await this.#parts.events.write(
       {
         type: 'device.enrolled',
         deviceId: device.id,
@@ -150,7 +159,7 @@ export class EnrolmentCodes {
       },
       db,
     );
-    return { certificate, device };
+    return { certificate, event };
   }
 
   async #repeat(db: Db, row: EnrolmentCodeRow, publicKey: KeyObject): Promise<Claim> {

@@ -148,9 +148,9 @@ async function reenrol(
     );
   }
   await parts.register.markUsed(certificate);
-  const issued = await context.db.transaction().execute(async (db) => {
+  const { row, event } = await context.db.transaction().execute(async (db) => {
     const row = await parts.register.issue(device, publicKey, db);
-    await parts.events.record(
+    const event = await parts.events.write(
       {
         type: 'device.certificate-renewed',
         deviceId: device.id,
@@ -161,9 +161,10 @@ async function reenrol(
       },
       db,
     );
-    return row;
+    return { row, event };
   });
-  return parseCertificate(issued.pem);
+  parts.events.announce(event);
+  return parseCertificate(row.pem);
 }
 
 async function readRequest(request: IncomingMessage, endpointName: string): Promise<CertificationRequest> {

@@ -79,6 +79,12 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<App> 
       options.log,
     );
   });
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Some clients name the type on every request, with a body or without.
+    if (body === '') return done(null, undefined);
+    return parseJson(request, String(body), done);
+  });
   // Values of resources come as they are, whatever their type.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   await app.register(swagger, {
