@@ -133,7 +133,9 @@ export class Board {
     const state = readStateFile(this.directory);
     if (state === undefined) return;
     if (!(await waitForExit(state.process, timeoutMs, signal))) {
-      throw new MblError('lab/deadline', `Board ${this.name} is still on after ${timeoutMs / 1000} s.`);
+      throw new MblError('lab/deadline', `Board ${this.name} is still on after ${timeoutMs / 1000} s.`, {
+        remedy: 'Cut its power with: ./mbl down',
+      });
     }
     await this.#afterExit(state);
   }
@@ -197,10 +199,11 @@ export class Board {
     const deadline = Date.now() + timeoutMs;
     for (let seen = 0; seen < count; seen = await countWrites(log)) {
       if (Date.now() >= deadline || !this.running) {
-        throw new MblError(
-          this.running ? 'lab/deadline' : 'lab/board-stopped',
-          `Board ${this.name} wrote ${seen} times, not ${count}, ${this.running ? `within ${timeoutMs / 1000} s` : 'and stopped'}.`,
-        );
+        const wrote = `Board ${this.name} wrote ${seen} times, not ${count}`;
+        if (!this.running) throw new MblError('lab/board-stopped', `${wrote}, and stopped.`);
+        throw new MblError('lab/deadline', `${wrote}, within ${timeoutMs / 1000} s.`, {
+          remedy: 'Cut the power at an earlier write, or wait longer.',
+        });
       }
       await pause(5, signal);
     }
@@ -232,7 +235,9 @@ export class Board {
   hostPort(guest: number): number {
     const port = this.#state().forwards.find((forward) => forward.guest === guest)?.host;
     if (port === undefined) {
-      throw new MblError('lab/no-forward', `Board ${this.name} forwards no port to its port ${guest}.`);
+      throw new MblError('lab/no-forward', `Board ${this.name} forwards no port to its port ${guest}.`, {
+        remedy: 'Name the port when the board is started.',
+      });
     }
     return port;
   }
@@ -264,7 +269,10 @@ export class Board {
   async #writeLog(): Promise<string> {
     const path = join(this.directory, boardFiles.writeLog);
     await access(path).catch((cause: unknown) => {
-      throw new MblError('lab/not-recorded', `No run of board ${this.name} recorded its writes.`, { cause });
+      throw new MblError('lab/not-recorded', `No run of board ${this.name} recorded its writes.`, {
+        remedy: 'Start the board with recordWrites.',
+        cause,
+      });
     });
     return path;
   }
@@ -305,6 +313,7 @@ export class Board {
       throw new MblError(
         'lab/deadline',
         `The emulator of board ${this.name} (process ${state.process.pid}) does not die.`,
+        { remedy: `See what it waits for: cat /proc/${state.process.pid}/stack` },
       );
     }
     if (state.hub !== undefined && !(await waitForExit(state.hub, killDeadlineMs))) {

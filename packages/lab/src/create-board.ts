@@ -187,7 +187,9 @@ async function makeSshKey(directory: string, comment: string): Promise<string> {
     debianPackage: 'openssh-client',
   });
   if (result.code !== 0) {
-    throw new MblError('lab/ssh-key-failed', `ssh-keygen could not make a key: ${result.stderr.trim()}`);
+    throw new MblError('lab/ssh-key-failed', `ssh-keygen could not make a key: ${result.stderr.trim()}`, {
+      remedy: `Check that ${directory} can be written.`,
+    });
   }
   return key;
 }

@@ -153,7 +153,11 @@ async function startHub(directory: string, runDirectory: string, signal?: AbortS
       deadline.addEventListener('abort', () => reject(deadline.reason));
       child.once('error', reject);
       child.once('exit', (code) => {
-        reject(new MblError('lab/console-failed', `The console process ended with code ${code}.`));
+        reject(
+          new MblError('lab/console-failed', `The console process ended with code ${code}.`, {
+            remedy: `Check that ${directory} and ${runDirectory} can be written.`,
+          }),
+        );
       });
       child.stdout.once('data', () => resolve());
     });

@@ -24,6 +24,7 @@ export const packWithErofs: PackFactory = async (directory, outFile, signal) => 
     throw new MblError(
       'lab/factory-failed',
       `mkfs.erofs could not pack the factory partition: ${result.stderr.trim()}`,
+      { remedy: `Check the space and the rights of ${dirname(outFile)}.` },
     );
   }
 };
@@ -41,7 +42,9 @@ export async function writeFactory(
 ): Promise<void> {
   const partition = image.disk.partitions.find(({ name }) => name === 'factory');
   if (partition === undefined) {
-    throw new MblError('lab/no-factory', `The image for ${image.machine} has no factory partition.`);
+    throw new MblError('lab/no-factory', `The image for ${image.machine} has no factory partition.`, {
+      remedy: 'Add a partition named factory to the machine file and build the image again: ./mbl build',
+    });
   }
   const work = await mkdtemp(join(dirname(disk), '.factory-'));
   try {
@@ -49,7 +52,9 @@ export async function writeFactory(
     await mkdir(folder, { mode: 0o755 });
     for (const [name, content] of Object.entries(files)) {
       if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(name)) {
-        throw new MblError('lab/factory-failed', `${name} is no name for a factory file.`);
+        throw new MblError('lab/factory-failed', `${name} is no name for a factory file.`, {
+          remedy: 'Use letters, digits, dot, hyphen and underscore, 64 at most.',
+        });
       }
       await writeFile(join(folder, name), content, { mode: 0o644 });
     }
@@ -60,6 +65,7 @@ export async function writeFactory(
       throw new MblError(
         'lab/factory-failed',
         `The factory files take ${size} bytes, the partition has ${partition.size}.`,
+        { remedy: 'Make them smaller, or the factory partition of the machine file larger.' },
       );
     }
     await copyInto(packed, disk, partition.offset);

@@ -73,7 +73,11 @@ export function parseImage(text: string, path = 'image.json'): Image {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new MblError('lab/image-invalid', `${path} is not JSON.`, { remedy, cause, details: { path } });
+    throw new MblError('lab/image-invalid', `${path} is not JSON.`, {
+      remedy: 'Build the image again with: ./mbl build',
+      cause,
+      details: { path },
+    });
   }
   const read = new Reader(path);
   const root = read.object(json, 'image.json');
@@ -136,10 +140,11 @@ function check(image: Image, path: string): void {
   }
 }
 
-const remedy = 'Build the image again with: ./mbl build';
-
 function fail(path: string, what: string): never {
-  throw new MblError('lab/image-invalid', `${path} ${what}.`, { remedy, details: { path } });
+  throw new MblError('lab/image-invalid', `${path} ${what}.`, {
+    remedy: 'Build the image again with: ./mbl build',
+    details: { path },
+  });
 }
 
 /** Takes values out of untrusted JSON; `where` names the place in a message. */

@@ -144,7 +144,9 @@ function checkRange(part: Extent, name: string, offset: number, length: number):
 }
 
 function outside(name: string, what: string): MblError {
-  return new MblError('lab/outside-part', `There is no ${what} in part ${name}.`);
+  return new MblError('lab/outside-part', `There is no ${what} in part ${name}.`, {
+    remedy: 'Stay within the size that image.json gives.',
+  });
 }
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {

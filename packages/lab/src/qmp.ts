@@ -45,7 +45,10 @@ function parseMessage(line: string): QmpMessage {
 }
 
 function invalid(message: string, cause?: unknown): MblError {
-  return new MblError('lab/qmp-invalid', message, { cause });
+  return new MblError('lab/qmp-invalid', message, {
+    remedy: 'Stop the board with ./mbl down and start it again.',
+    cause,
+  });
 }
 
 export interface QmpOptions {
@@ -85,7 +88,12 @@ export async function qmp(
     };
     const onAbort = (): void => finish(options.signal?.reason);
     const timer = setTimeout(
-      () => finish(new MblError('lab/deadline', `The emulator did not answer within ${timeoutMs / 1000} s.`)),
+      () =>
+        finish(
+          new MblError('lab/deadline', `The emulator did not answer within ${timeoutMs / 1000} s.`, {
+            remedy: 'Stop the board with ./mbl down and start it again.',
+          }),
+        ),
       Math.max(1, deadline - Date.now()),
     );
     options.signal?.addEventListener('abort', onAbort);
@@ -100,7 +108,11 @@ export async function qmp(
         values.push(message.value);
         next();
       } else if (message.kind === 'error') {
-        finish(new MblError('lab/qmp-refused', `The emulator refused a command: ${message.description}`));
+        finish(
+          new MblError('lab/qmp-refused', `The emulator refused a command: ${message.description}`, {
+            remedy: 'Check that qemu-system-aarch64 is version 7.2 or later.',
+          }),
+        );
       }
     };
     socket.setEncoding('utf8');

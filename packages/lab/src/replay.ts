@@ -21,6 +21,7 @@ export function survivingWrites(writes: readonly LoggedWrite[], options: ReplayO
   const { count, unflushed = 'kept' } = options;
   if (!Number.isSafeInteger(count) || count < 0 || count > writes.length) {
     throw new MblError('lab/too-few-writes', `The log has ${writes.length} writes, not ${count}.`, {
+      remedy: `Name a number from 0 to ${writes.length}.`,
       details: { writes: writes.length, count },
     });
   }
@@ -41,7 +42,9 @@ export async function replayWrites(logPath: string, target: string, options: Rep
     const { size } = await disk.stat();
     for (const write of writes) {
       if (write.offset + write.length > size) {
-        throw new MblError('lab/write-log-invalid', 'The write log belongs to a larger disk.');
+        throw new MblError('lab/write-log-invalid', 'The write log belongs to a larger disk.', {
+          remedy: 'Record the run again.',
+        });
       }
       await apply(write, log, disk);
     }
@@ -66,7 +69,10 @@ async function apply(write: LoggedWrite, log: FileHandle, disk: FileHandle): Pro
 async function readFully(file: FileHandle, into: Buffer, position: number): Promise<void> {
   for (let done = 0; done < into.length; ) {
     const { bytesRead } = await file.read(into, done, into.length - done, position + done);
-    if (bytesRead === 0) throw new MblError('lab/write-log-invalid', 'The write log ends too early.');
+    if (bytesRead === 0)
+      throw new MblError('lab/write-log-invalid', 'The write log ends too early.', {
+        remedy: 'Record the run again.',
+      });
     done += bytesRead;
   }
 }

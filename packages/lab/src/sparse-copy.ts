@@ -13,16 +13,14 @@ export async function copySparse(from: string, to: string, signal?: AbortSignal)
       debianPackage: 'coreutils',
     });
     if (result.code !== 0) {
-      const full = result.stderr.includes('No space left on device');
-      throw new MblError(
-        full ? 'lab/disk-full' : 'lab/copy-failed',
-        `Cannot copy ${from}: ${result.stderr.trim()}`,
-        {
-          remedy: full
-            ? `Free some space on the file system of ${to}.`
-            : `Check ${from} and the folder of ${to}.`,
-        },
-      );
+      if (result.stderr.includes('No space left on device')) {
+        throw new MblError('lab/disk-full', `The disk is full; ${from} could not be copied.`, {
+          remedy: `Free some space on the file system of ${to}.`,
+        });
+      }
+      throw new MblError('lab/copy-failed', `Cannot copy ${from}: ${result.stderr.trim()}`, {
+        remedy: `Check ${from} and the folder of ${to}.`,
+      });
     }
     await rename(partial, to);
   } finally {

@@ -74,7 +74,7 @@ async function ssh(
   return await runCommand('ssh', args, { ...options, debianPackage }).catch((error: unknown) => {
     if (!(error instanceof MblError) || error.code !== 'lab/deadline') throw error;
     throw new MblError('lab/deadline', `Board ${target.boardName} did not come to ${waitedFor} in time.`, {
-      remedy: 'See how far it came with: ./mbl logs',
+      remedy: 'See how far it came with: ./mbl logs serial',
       cause: error,
     });
   });
@@ -110,7 +110,7 @@ async function openConnection(
         'lab/deadline',
         `Board ${target.boardName} took no SSH connection in time: ${reason}`,
         {
-          remedy: 'See how far it came with: ./mbl logs',
+          remedy: 'See how far it came with: ./mbl logs serial',
         },
       );
     }
