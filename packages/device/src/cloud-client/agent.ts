@@ -162,6 +162,8 @@ export class Agent {
     const { stable, refresh } = this.#timing;
     const since = performance.now();
     const gone = AbortSignal.any([peer.closed, this.#lost.signal, signal]);
+    // The first call starts the platform service; nothing waits for it.
+    void this.#objects.refresh();
     while (!gone.aborted) {
       await sleep(refresh, gone);
       if (performance.now() - since >= stable) this.#backoff.reset();

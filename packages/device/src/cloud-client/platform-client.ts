@@ -12,7 +12,8 @@ import {
   platformPath,
 } from '../platformd/interface.ts';
 
-const timeoutMs = 10_000;
+/** The first call starts the service, which takes a slow board its time. */
+const timeoutMs = 30_000;
 
 /** Calls `mbl-platformd` over D-Bus; connects at the first call, and again when the bus was gone. */
 export class PlatformClient implements Platform, AsyncDisposable {

@@ -138,12 +138,15 @@ async function makeCertificate(
   return { certificate };
 }
 
-const generatePair = promisify(generateKeyPair);
-
-async function generate(algorithm: KeyAlgorithm): Promise<KeyObject> {
-  if (algorithm === 'ed25519') return (await generatePair('ed25519')).privateKey;
-  if (algorithm === 'ec-p256') return (await generatePair('ec', { namedCurve: 'P-256' })).privateKey;
-  return (await generatePair('rsa', { modulusLength: algorithm === 'rsa-2048' ? 2048 : 3072 })).privateKey;
+function generate(algorithm: KeyAlgorithm): Promise<KeyObject> {
+  const generatePair = promisify(generateKeyPair);
+  const pair =
+    algorithm === 'ed25519'
+      ? generatePair('ed25519')
+      : algorithm === 'ec-p256'
+        ? generatePair('ec', { namedCurve: 'P-256' })
+        : generatePair('rsa', { modulusLength: algorithm === 'rsa-2048' ? 2048 : 3072 });
+  return pair.then(({ privateKey }) => privateKey);
 }
 
 async function writeDurably(dir: string, name: string, content: string | Buffer): Promise<void> {

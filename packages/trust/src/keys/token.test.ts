@@ -44,7 +44,8 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 test('a production key set lives in the token: no private key in the folder, every key signs', async () => {
   const files = readdirSync(keys.dir).toSorted();
   assert.deepEqual(files, ['README.txt', 'device-ca.crt', 'fit.crt', 'keys.json']);
-  for (const file of files) assert.doesNotMatch(readFileSync(join(keys.dir, file), 'utf8'), /BEGIN [A-Z ]*PRIVATE KEY/);
+  for (const file of files)
+    assert.doesNotMatch(readFileSync(join(keys.dir, file), 'utf8'), /BEGIN [A-Z ]*PRIVATE KEY/);
   const data = Buffer.from('what is signed');
   for (const name of keyNames) {
     const key = keys.keys[name];
