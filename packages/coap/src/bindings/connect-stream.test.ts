@@ -136,18 +136,6 @@ test('keep-alive leaves a living peer alone', async () => {
   assert.equal(both.client.closed.aborted, false);
 });
 
-test('keep-alive forgives a stall of this process that is longer than its timeout', async () => {
-  await using both = await pair({ handler: echo }, { keepAlive: { intervalMs: 40, timeoutMs: 20 } });
-  await within(both.client.request(get('/')));
-  // Four times in a row the process is busy when the ping's time ends.
-  for (let i = 0; i < 4; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 43));
-    const end = performance.now() + 60;
-    while (performance.now() < end);
-  }
-  assert.equal(both.client.closed.aborted, false);
-});
-
 test('closing one end fails what waits, ends observers and tells the other end', async () => {
   let observer: Observer | undefined;
   await using both = await pair({

@@ -4,11 +4,16 @@ import { test } from 'node:test';
 import { Code } from '../codes.ts';
 import { OptionNumber } from '../message/option-registry.ts';
 import { emptyOption, maxAgeOption, uintOption, uintValue } from '../message/option-values.ts';
-import { encodeUdpMessage, MessageType } from '../message/udp-message.ts';
-import { decodeUdpMessage } from '../message/udp-message.ts';
+import { decodeUdpMessage, encodeUdpMessage, MessageType } from '../message/udp-message.ts';
 import type { CoapResponse, Observer, RequestHandler } from '../peer.ts';
-import { CLIENT, SERVER, type SimulatedPair, simulatedPair } from '../testing/simulated-pair.ts';
-import { content, get, text, utf8 } from '../testing/support.ts';
+import {
+  CLIENT,
+  SERVER,
+  scriptedServer,
+  type SimulatedPair,
+  simulatedPair,
+} from '../testing/simulated-pair.ts';
+import { coapError, content, get, text, utf8 } from '../testing/support.ts';
 import { isFresher } from './freshness.ts';
 
 interface Observed extends SimulatedPair {
@@ -65,6 +70,19 @@ test('RFC 7641 appendix A.1, figure 5: state, new state, reordered states', asyn
   send(2, '20.0 Cel', MessageType.NON);
   await clock.advance(100);
   assert.equal(texts(seen).at(-1), '20.0 Cel');
+});
+
+test('a response with a critical option nobody knows is rejected, a malformed elective one is left out', async () => {
+  const { clock, peer, network } = simulatedPair({});
+  // Option 9 is critical; Observe has at most three bytes.
+  scriptedServer(network, () => content('', [uintOption(9, 1)]));
+  await assert.rejects(clock.until(peer.request(get('/t'))), coapError('coap/bad-option'));
+  scriptedServer(network, () =>
+    content('state', [{ number: OptionNumber.OBSERVE, value: new Uint8Array(5) }]),
+  );
+  const { first } = await clock.until(peer.observe(get('/t'), () => {}));
+  assert.equal(text(first.payload), 'state');
+  assert.deepEqual(first.options, []);
 });
 
 test('RFC 7641 §3.4: what is fresher', () => {

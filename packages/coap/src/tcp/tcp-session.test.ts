@@ -280,6 +280,28 @@ test('keep-alive: a cut cable is noticed after interval and timeout, not before'
   assert.equal(observer?.signal.aborted, true);
 });
 
+test('keep-alive: a Pong that is read only after the timer fired, as after a stall, still counts', async () => {
+  const scripted = new Scripted({ keepAlive: { intervalMs: 1000, timeoutMs: 500 } });
+  scripted.send(Code.CSM);
+  await scripted.clock.advance(1000);
+  assert.equal(scripted.next().code, Code.PING);
+  scripted.clock.schedule(500, () => scripted.send(Code.PONG));
+  await scripted.clock.advance(600);
+  assert.equal(scripted.session.peer.closed.aborted, false);
+  await scripted.clock.advance(2000);
+  assert.equal(scripted.reason.code, 'coap/keep-alive');
+});
+
+test('closing fails the requests that wait for a CSM and the pings that wait for a Pong', async () => {
+  const { session, clock } = new Scripted();
+  const calls = [session.peer.request(get('/')), session.peer.ping()];
+  const failed = calls.map((call) => assert.rejects(call, coapError('coap/closed')));
+  await clock.advance(1);
+  session.peer.close();
+  await Promise.all(failed);
+  assert.equal(clock.pending, 0);
+});
+
 test('a peer that does not read is given up', () => {
   const scripted = new Scripted({ limits: { maxSendBuffer: 1000 } });
   scripted.send(Code.CSM);

@@ -214,3 +214,25 @@ test('closing the endpoint fails what waits and leaves no timer', async () => {
   await clock.advance(1000);
   assert.equal(clock.pending, 0);
 });
+
+test('closing stops separate responses and pings under way', async () => {
+  const simulated = simulatedPair({
+    handler: () => new Promise((resolve) => simulated.clock.schedule(500, () => resolve(content('late')))),
+  });
+  const { clock, client, server, peer, network } = simulated;
+  const failed = assert.rejects(peer.request(get('/')), coapError('coap/closed'));
+  const ping = assert.rejects(
+    server.peer({ address: '192.0.2.9', port: 1 }).ping(),
+    coapError('coap/closed'),
+  );
+  await clock.advance(400);
+  network.faults.loss = 1;
+  await clock.advance(1000);
+  client.close();
+  server.close();
+  await Promise.all([failed, ping]);
+  const sent = network.trace.length;
+  await clock.advance(100_000);
+  assert.equal(network.trace.length, sent);
+  assert.equal(clock.pending, 0);
+});
