@@ -3,7 +3,7 @@ import { attachConsole, type PortForward } from '@mbl/lab';
 import { MblError } from '@mbl/trust';
 import type { Cli, Outcome } from '../cli.ts';
 import { type BoardOptions, ensureBoard, ensurePower, ensureService } from '../workbench/board-setup.ts';
-import { ensureKeys } from '../workbench/image.ts';
+import { buildImage } from '../workbench/image.ts';
 
 export interface RunOptions extends BoardOptions {
   readonly forward: readonly PortForward[];
@@ -14,10 +14,10 @@ export interface RunOptions extends BoardOptions {
 /** Boots a board and puts the terminal on its serial console. */
 export async function run(cli: Cli, options: RunOptions): Outcome {
   const { output, signal } = cli;
-  await ensureKeys(cli, options);
+  const image = await buildImage(cli, options);
   const service = options.service ? await ensureService(cli, options) : undefined;
   const detached = options.detach === true;
-  await using board = await ensureBoard(cli, options, service);
+  await using board = await ensureBoard(cli, options.name, image, service);
   if (!(await ensurePower(cli, board, { detached, ports: options.forward })) && options.forward.length > 0) {
     throw new MblError(
       'cli/board-running',

@@ -2,7 +2,7 @@
 import type { Cli, Outcome } from '../cli.ts';
 import { formatDuration } from '../table.ts';
 import { type BoardOptions, ensureBoard, ensurePower, ensureService } from '../workbench/board-setup.ts';
-import { ensureKeys } from '../workbench/image.ts';
+import { buildImage } from '../workbench/image.ts';
 import { clientOf } from '../workbench/service-client.ts';
 import { waitOnline } from '../workbench/wait-online.ts';
 
@@ -15,9 +15,9 @@ export interface UpOptions extends BoardOptions {
 export async function up(cli: Cli, options: UpOptions): Outcome {
   const { output, signal } = cli;
   const start = performance.now();
-  await ensureKeys(cli, options);
+  const image = await buildImage(cli, options);
   const service = await ensureService(cli, options);
-  const board = await ensureBoard(cli, options, service);
+  const board = await ensureBoard(cli, options.name, image, service);
   const since = new Date();
   const wasOff = await ensurePower(cli, board, { detached: true });
   const device = await output.progress.phase(

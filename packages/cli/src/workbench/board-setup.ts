@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from 'node:fs/promises';
+import type { BuildResult } from '@mbl/builder';
 import { type Board, createBoard, openBoard, type PortForward, reflashBoard } from '@mbl/lab';
 import type { ServiceFile } from '@mbl/service';
 import { loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
 import { boardFolder } from './boards.ts';
-import { buildImage, type ImageOptions } from './image.ts';
+import type { ImageOptions } from './image.ts';
 import { type KeysOptions, keysFolder } from './keys.ts';
 import { clientOf } from './service-client.ts';
 import { startDaemon } from './service-daemon.ts';
@@ -41,24 +42,22 @@ async function deviceCa(folder: string): Promise<{ deviceCa?: { certificate: str
  */
 export async function ensureBoard(
   cli: Cli,
-  options: BoardOptions,
+  name: string,
+  { directory: imageDirectory, description: { buildId } }: BuildResult,
   service: ServiceFile | undefined,
 ): Promise<Board> {
   const { output, workspace, signal } = cli;
-  const { directory: imageDirectory, description } = await buildImage(cli, options);
-  const { buildId } = description;
-  const directory = boardFolder(workspace, options.name);
+  const directory = boardFolder(workspace, name);
   const present = await openBoard(directory).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'lab/unknown-board') return undefined;
     throw error;
   });
   if (present === undefined) {
-    return await output.progress.phase(`make board ${options.name}`, async () => {
-      const factory =
-        service === undefined ? undefined : await factoryConfiguration(cli, options.name, service);
+    return await output.progress.phase(`make board ${name}`, async () => {
+      const factory = service === undefined ? undefined : await factoryConfiguration(cli, name, service);
       return await createBoard({
         directory,
-        name: options.name,
+        name: name,
         imageDirectory,
         signal,
         ...(factory === undefined ? {} : { factory }),
@@ -67,7 +66,7 @@ export async function ensureBoard(
   }
   if (present.file.buildId === buildId) return present;
   return await output.progress.phase(
-    `flash board ${options.name} with build ${buildId}`,
+    `flash board ${name} with build ${buildId}`,
     async () => {
       await present.quit({ timeoutMs: 20_000, signal });
       return await reflashBoard(present, imageDirectory, { signal });

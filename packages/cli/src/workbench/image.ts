@@ -58,7 +58,7 @@ async function readVersion(workspace: Workspace): Promise<string> {
 }
 
 /** Makes the development key set, unless there is one or another one was named. */
-export async function ensureKeys(cli: Cli, options: KeysOptions): Promise<void> {
+async function ensureKeys(cli: Cli, options: KeysOptions): Promise<void> {
   if (options.keys !== undefined) return;
   const folder = keysFolder(cli, options);
   await cli.output.progress.phase(
