@@ -22,6 +22,7 @@ import { locateImageError } from './recipes/locate-error.ts';
 import { formatOverride } from './recipes/override.ts';
 import { loadWorkspace } from './recipes/workspace.ts';
 import { type ResolvedInputs, resolveInputs } from './resolve.ts';
+import { policyFiles } from './rootfs/policy.ts';
 import { rootTasks } from './rootfs/tasks.ts';
 import type { Json, Task } from './task.ts';
 
@@ -87,7 +88,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const publicKeys = await readPublicKeys(keys);
   const versions = versionsOf(options.version, inputs);
   const sources = await Promise.all(
-    inputFolders(repository, machine, image).map(async (path) => treeDigest(await listTree(path))),
+    inputFolders(options, machine, image).map(async (path) => treeDigest(await listTree(path))),
   );
   const recipe = recipeIdentity(machine, image);
   const { local, ...locked } = inputs;
@@ -147,12 +148,14 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 }
 
 /** What a build reads beside the recipes: a change there is another build. */
-function inputFolders(repository: string, machine: Machine, image: Image): string[] {
+function inputFolders(options: BuildOptions, machine: Machine, image: Image): string[] {
+  const { repository, layers } = options;
+  const os = join(repository, 'os');
   const device = ['device', 'lwm2m', 'coap', 'blocks', 'trust'].map((name) =>
     join(repository, 'packages', name, 'src'),
   );
   const { deviceTree, firmware } = machine;
-  return [join(repository, 'os'), ...image.files, deviceTree, ...firmware.uBoot.config, ...device];
+  return [os, ...policyFiles(os, layers), ...image.files, deviceTree, ...firmware.uBoot.config, ...device];
 }
 
 /** Errors about a package or a unit get the line of the recipe that asked for it. */
@@ -219,6 +222,7 @@ function allTasks(
     ...rootTasks({
       cache,
       osDirectory,
+      layers: options.layers ?? [],
       repository,
       image,
       packages: root,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseRecipe } from '../recipes/document.ts';
-import { byName, integer, list, object, table, text } from '../recipes/shape.ts';
+import { byName, integer, list, object, optional, table, text, type WholeOf } from '../recipes/shape.ts';
 
 const path = text(/^[\x21-\x7e]{1,300}$/, 'a path without a slash at its start');
 const word = text(/^[\x21-\x7e]{1,200}$/, 'a name');
@@ -11,8 +12,8 @@ const ids = byName(integer(1, 59_999));
 const policyShape = object({
   users: ids,
   groups: ids,
-  scaffolding: list(word),
-  trim: list(path),
+  scaffolding: optional(list(word)),
+  trim: optional(list(path)),
   links: table(),
   modes: table(),
   reviewed: byName(list(text(/^[0-9a-f]{64}$/, 'a SHA-256'))),
@@ -29,17 +30,34 @@ export interface Policy {
   readonly reviewed: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Reads `<os>/rootfs/policy.yaml`. Throws `builder/recipe-invalid` with file and line. */
-export const readPolicy = async (osDirectory: string): Promise<Policy> => {
-  const file = join(osDirectory, 'rootfs', 'policy.yaml');
-  const node = parseRecipe(file, await readFile(file), 'the policy');
-  const whole = policyShape.complete(policyShape.read(node), node.at, 'the policy');
-  const named = <T>(list: readonly { readonly name: string; readonly part: T }[]): Record<string, T> =>
-    Object.fromEntries(list.map(({ name, part }) => [name, part]));
+/** The policy files of the distribution and of those layers (folders) that have one, in order. */
+export const policyFiles = (osDirectory: string, layers: readonly string[] = []): string[] => [
+  join(osDirectory, 'rootfs', 'policy.yaml'),
+  ...layers.map((layer) => resolve(layer, 'policy.yaml')).filter((file) => existsSync(file)),
+];
+
+/** Reads policy files; a later one adds to the earlier ones. Throws `builder/recipe-invalid` with file and line. */
+export const readPolicy = async (files: readonly string[]): Promise<Policy> => {
+  const parts = await Promise.all(files.map(readOne));
+  const reviewed: Record<string, string[]> = {};
+  for (const part of parts)
+    for (const { name, part: digests } of part.reviewed)
+      reviewed[name] = [...(reviewed[name] ?? []), ...digests];
   return {
-    ...whole,
-    users: named(whole.users),
-    groups: named(whole.groups),
-    reviewed: named(whole.reviewed),
+    users: Object.assign({}, ...parts.map(({ users }) => byNameOf(users))),
+    groups: Object.assign({}, ...parts.map(({ groups }) => byNameOf(groups))),
+    scaffolding: parts.flatMap(({ scaffolding }) => scaffolding ?? []),
+    trim: parts.flatMap(({ trim }) => trim ?? []),
+    links: Object.assign({}, ...parts.map(({ links }) => links)),
+    modes: Object.assign({}, ...parts.map(({ modes }) => modes)),
+    reviewed,
   };
 };
+
+const readOne = async (file: string): Promise<WholeOf<typeof policyShape>> => {
+  const node = parseRecipe(file, await readFile(file), 'the policy');
+  return policyShape.complete(policyShape.read(node), node.at, 'the policy');
+};
+
+const byNameOf = <T>(list: readonly { readonly name: string; readonly part: T }[]): Record<string, T> =>
+  Object.fromEntries(list.map(({ name, part }) => [name, part]));

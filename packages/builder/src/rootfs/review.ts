@@ -47,7 +47,7 @@ export const checkScripts = (name: string, deb: Deb, policy: Pick<Policy, 'revie
       'builder/unreviewed-script',
       `The ${script} of package ${name} ${deb.control.get('Version') ?? ''} has not been reviewed: the build does not run it.`,
       {
-        remedy: `Read it (dpkg-deb -I <file> ${script}), do what it does by files of the image, and add ${digest} under "reviewed: ${name}:" in os/rootfs/policy.yaml.`,
+        remedy: `Read it (dpkg-deb -I <file> ${script}), do what it does by files of the image, and add ${digest} under "reviewed: ${name}:" in os/rootfs/policy.yaml or the layer's policy.yaml.`,
         details: { package: name, script, digest },
       },
     );

@@ -5,7 +5,7 @@
  * ```ts
  * const packages = await resolvePackages({ suite, architecture: 'arm64', packages: image.packages }, { cache });  // or from the lock
  * const files = await downloadPackages(packages, { suite, architecture: 'arm64' }, { cache });
- * const policy = await readPolicy(osDirectory);
+ * const policy = await readPolicy(policyFiles(osDirectory, layers));
  * const unpacked = await unpackPackages(packages.map((p) => ({ ...p, file: files.get(p.name) })), policy);        // keep: storeUnpacked
  * const result = await buildRoot({ unpacked, policy, … });                                                       // root.img, root.json, …
  * ```

@@ -13,7 +13,7 @@ import type { Json, Task, TaskContext } from '../task.ts';
 import { bundleServices } from './bundles.ts';
 import { moduleFiles } from './modules.ts';
 import { fetchNode } from './node.ts';
-import { readPolicy } from './policy.ts';
+import { policyFiles, readPolicy } from './policy.ts';
 import { buildRoot } from './root.ts';
 import { loadUnpacked, storeUnpacked, unpackPackages } from './unpack.ts';
 
@@ -21,6 +21,8 @@ export interface RootRecipe {
   readonly cache: string;
   /** The folder with `rootfs/policy.yaml` and `rootfs/base`. */
   readonly osDirectory: string;
+  /** Folders of product layers; one may have a `policy.yaml`. */
+  readonly layers: readonly string[];
   /** The folder with `packages/device`. */
   readonly repository: string;
   readonly image: Image;
@@ -43,9 +45,7 @@ export function rootTasks(recipe: RootRecipe): Task[] {
 const digests = (packages: readonly Pick<LockedPackage, 'name' | 'version' | 'sha256'>[]): Json =>
   packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`);
 
-function policyFile(recipe: RootRecipe): string {
-  return join(recipe.osDirectory, 'rootfs', 'policy.yaml');
-}
+const policiesOf = ({ osDirectory, layers }: RootRecipe): string[] => policyFiles(osDirectory, layers);
 
 async function toolbox(recipe: RootRecipe, context: TaskContext): Promise<Toolbox> {
   const { cache, tools, image } = recipe;
@@ -72,16 +72,16 @@ async function download(
 }
 
 function packagesTask(recipe: RootRecipe): Task {
-  const { packages, local, osDirectory } = recipe;
+  const { packages, local } = recipe;
   return {
     name: 'packages',
     title: `${packages.length} Debian packages`,
     inputs: { packages: digests(packages), local: digests(local) },
-    files: [policyFile(recipe)],
+    files: policiesOf(recipe),
     async run(context) {
       const paths = await download(recipe, context, packages);
       const files = [...packages.map((each) => ({ ...each, file: pathOf(paths, each.name) })), ...local];
-      const unpacked = await unpackPackages(files, await readPolicy(osDirectory), {
+      const unpacked = await unpackPackages(files, await readPolicy(policiesOf(recipe)), {
         signal: context.signal,
         progress: (fraction, what) => context.progress(fraction, what),
       });
@@ -144,7 +144,7 @@ function rootTask(recipe: RootRecipe): Task {
       tools: digests(tools),
       description,
     },
-    files: [policyFile(recipe), ...folders, ...image.files],
+    files: [...policiesOf(recipe), ...folders, ...image.files],
     needs: ['packages', 'kernel-modules', 'device-services', 'trusted-applications'],
     async run(context) {
       const { signal } = context;
@@ -156,7 +156,7 @@ function rootTask(recipe: RootRecipe): Task {
         name: image.name,
         version,
         unpacked: await loadUnpacked(context.need('packages')),
-        policy: await readPolicy(osDirectory),
+        policy: await readPolicy(policiesOf(recipe)),
         folders: [
           ...folders,
           ...['kernel-modules', 'device-services', 'trusted-applications'].map((name) => context.need(name)),
