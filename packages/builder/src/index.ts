@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export { downloadSize } from './rootfs/seal.ts';
 export { type BuildOptions, type BuildResult, build } from './build.ts';
 export { findMirrors } from './debian/mirror.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
@@ -6,6 +7,7 @@ export { type PruneReport, pruneCache } from './engine/prune.ts';
 export { formatTiming, type Timing, timingOf } from './engine/timing.ts';
 export type { Extent } from './firmware/fip.ts';
 export type { ImageComponents, ImageDescription } from './image/description.ts';
+export { buildFit, type FitImages } from './kernel/fit.ts';
 export type { PlacedPartition } from './image/partitions.ts';
 export { formatLockChange, type LockChange } from './recipes/lock.ts';
 export type { Machine } from './recipes/machine.ts';

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Budgets: a one-line change of device code to a signed image, the root from cached packages, its sizes. Peer: mmdebstrap, same packages,
+// in the variant that does the least (unpack only, no maintainer scripts) and writes a plain tar.
+import { appendFile, cp, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { downloadSize, findMirrors } from '@mbl/builder';
+import { report, root, run, scratch } from './support.ts';
+
+interface Build {
+  readonly directory: string;
+  readonly tasks: readonly { readonly task: string; readonly seconds: number; readonly cached: boolean }[];
+}
+
+const keys = process.env['MBL_KEYS'] ?? join(root, '.mbl/keys');
+const cache = process.env['MBL_CACHE'] ?? join(process.env['HOME'] ?? '/root', '.cache/mbl');
+const image = JSON.parse(
+  (await run(join(root, 'mbl'), ['build', '--image', 'production', '--json'])).stdout,
+) as Build;
+
+await using work = await scratch();
+const clone = join(work.path, 'clone');
+await run('git', ['clone', '-q', root, clone]);
+await symlink(join(root, 'node_modules'), join(clone, 'node_modules'));
+await cp(join(root, 'os/locks'), join(clone, 'os/locks'), { recursive: true });
+const build = async (
+  env: Readonly<Record<string, string>>,
+): Promise<Build & { readonly seconds: number }> => {
+  const args = ['packages/cli/src/main.ts', 'build', '--image', 'production', '--keys', keys, '--json'];
+  const { stdout, seconds } = await run(process.execPath, args, { cwd: clone, env });
+  return { ...(JSON.parse(stdout) as Build), seconds };
+};
+
+await build({ MBL_CACHE: cache });
+await appendFile(
+  join(clone, 'packages/device/src/cloud-client/main.ts'),
+  `\nconsole.log('changed ${Date.now()}');\n`,
+);
+const changed = await build({ MBL_CACHE: cache });
+
+// The same cache but for what the root is made of, which is built again.
+const cold = join(work.path, 'cache');
+await mkdir(cold);
+for (const name of await readdir(cache)) {
+  if (name === 'tasks') await run('cp', ['-al', join(cache, name), join(cold, name)]);
+  else if (name !== 'staging' && name !== 'logs') await symlink(join(cache, name), join(cold, name));
+}
+for (const output of await readdir(join(cold, 'tasks')))
+  if (/^(packages|root|kernel-modules|device-services)-/.test(output))
+    await rm(join(cold, 'tasks', output), { recursive: true, force: true });
+const { tasks } = await build({ MBL_CACHE: cold });
+const spent = (...names: string[]): number =>
+  tasks.filter(({ task }) => names.includes(task)).reduce((sum, { seconds }) => sum + seconds, 0);
+
+const lock = JSON.parse(await readFile(join(root, 'os/locks/root-production.json'), 'utf8')) as {
+  packages: { name: string }[];
+};
+const { main } = await findMirrors();
+const peer = await run('mmdebstrap', [
+  '--quiet',
+  '--variant=extract',
+  '--architectures=arm64',
+  '--aptopt=APT::Install-Recommends "false"',
+  `--include=${lock.packages.map(({ name }) => name).join(',')}`,
+  'trixie',
+  join(work.path, 'peer.tar'),
+  main,
+]);
+const { hashOffset } = (
+  JSON.parse(await readFile(join(image.directory, 'image.json'), 'utf8')) as {
+    root: { hashOffset: number };
+  }
+).root;
+const sealed = join(cold, 'root.img');
+const [rootOutput] = (await readdir(join(cold, 'tasks'))).filter((name) => name.startsWith('root-'));
+await cp(join(cold, 'tasks', rootOutput ?? '', 'root.img'), sealed);
+report([
+  {
+    name: 'one-line change in device code to a signed disk image',
+    value: changed.seconds,
+    unit: 's',
+    budget: 20,
+  },
+  { name: 'root assembled from cached packages', value: spent('packages', 'root'), unit: 's', budget: 15 },
+  { name: '  of it: unpacking packages', value: spent('packages'), unit: 's' },
+  { name: '  of it: overlay, erofs, hash tree', value: spent('root'), unit: 's' },
+  { name: 'peer: mmdebstrap --variant=extract, same packages', value: peer.seconds, unit: 's' },
+  {
+    name: 'root on the disk, with its hash tree',
+    value: (await stat(sealed)).size / 1e6,
+    unit: 'MB',
+    budget: 130,
+  },
+  { name: '  of it: the hash tree', value: ((await stat(sealed)).size - hashOffset) / 1e6, unit: 'MB' },
+  { name: 'root as a zstd download', value: (await downloadSize(sealed)) / 1e6, unit: 'MB', budget: 80 },
+]);

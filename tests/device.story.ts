@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { ImageDescription } from '@mbl/builder';
+import { type Board, cloneBoard } from '@mbl/lab';
+import { bootTimeoutMs, offline, online, openWorld, until, type World } from './support/world.ts';
+
+/** A device's life from its first power-on, on the real image; each test goes on where the one before left off. */
+describe('a device', { timeout: 1_800_000 }, () => {
+  let world: World;
+  let board: Board;
+  let id: string;
+  let certificate: string;
+
+  before(async () => {
+    world = await openWorld();
+    board = await world.board('first');
+  });
+  after(async () => await world[Symbol.asyncDispose]());
+
+  test('boots the signed chain, enrols itself and is online', async () => {
+    await board.start();
+    await board.serial.waitFor(/Verifying Hash Integrity \.\.\. sha256,rsa\d+:fit\+ OK/, {
+      timeoutMs: 60_000,
+    });
+    await board.serial.waitFor(/mbl-init: root file system root_a opened by dm-verity/, {
+      timeoutMs: 120_000,
+    });
+    const device = await online(world.client, 'first');
+    ({ id } = device);
+    assert.match(id, /^[0-9a-f]{32}$/);
+    assert.equal(device.state, 'registered');
+    certificate = device.device_key ?? '';
+    assert.match(certificate, /^[0-9a-f]{64}$/);
+  });
+
+  test('says which boot firmware, kernel and root it runs', async () => {
+    const description: ImageDescription = JSON.parse(
+      await readFile(join(board.directory, 'image.json'), 'utf8'),
+    );
+    for (const [instance, [name, { version }]] of Object.entries(description.components).entries()) {
+      const values = await world.client.read(id, `/14/${instance}`);
+      assert.deepEqual(
+        values.map(({ path, value }) => [path, value]),
+        [
+          [`/14/${instance}/0`, name],
+          [`/14/${instance}/2`, version],
+        ],
+      );
+    }
+  });
+
+  test('keeps its key to itself', async () => {
+    const { stdout } = await board.ssh('stat -c "%a %U" /config/identity /config/identity/key.pem');
+    assert.equal(stdout.trim(), '700 mbl-cloud-client\n600 mbl-cloud-client');
+    await assert.rejects(world.client.read(id, '/0'), 'object 0 is not readable (LwM2M Core 1.1 §6.3.1)');
+    const { stdout: leaked } = await board.ssh('journalctl -b -o cat | grep -c "PRIVATE KEY" || true');
+    assert.equal(leaked.trim(), '0');
+  });
+
+  test('is back after the service was restarted', async () => {
+    await world.restartService(2000);
+    const device = await online(world.client, 'first', 90_000);
+    assert.equal(device.id, id);
+  });
+
+  test('is shown offline within seconds of losing its network, and comes back', async () => {
+    await board.network.down();
+    await offline(world.client, 'first', 20_000);
+    await board.network.up();
+    assert.equal((await online(world.client, 'first', 120_000)).id, id);
+  });
+
+  test('keeps identity, key and certificate over a power cut, with the clock in 1970 and the network late', async () => {
+    await board.powerOff();
+    await offline(world.client, 'first', 20_000);
+    await board.start({ clock: '1970' });
+    await board.network.down();
+    await board.serial.waitFor(/mbl-cloud-client.*starting endpoint=first/, { timeoutMs: bootTimeoutMs });
+    await board.network.up();
+    const device = await online(world.client, 'first');
+    assert.equal(device.id, id);
+    assert.equal(device.device_key, certificate);
+    const all = await world.client.listDevices({ filter: { endpoint_name__eq: 'first' } });
+    assert.equal(all.length, 1);
+  });
+
+  test('lives beside another one', async () => {
+    const second = await world.board('second');
+    await second.start();
+    const device = await online(world.client, 'second');
+    assert.notEqual(device.id, id);
+    assert.ok((await online(world.client, 'first', 1000)).online);
+    await second.powerOff();
+  });
+
+  test('is copied, and the copy is refused and shown while the original stays online', async () => {
+    await board.quit({ timeoutMs: 60_000 });
+    const copy = await cloneBoard(board, 'copy');
+    await board.start();
+    await online(world.client, 'first');
+    await copy.start();
+    const event = await until(
+      'the copy is recorded',
+      async () =>
+        (await world.client.listEvents({ filter: { device_id__eq: id } })).find(
+          ({ event_type }) => event_type === 'device.clone-suspected',
+        ),
+      bootTimeoutMs,
+    );
+    assert.equal(event.device_id, id);
+    await copy.serial.waitFor(/mbl-cloud-client.*(refused|denied|closed)/i, { timeoutMs: 60_000 });
+    assert.ok((await online(world.client, 'first', 1000)).online, 'the original is still served');
+    await copy.powerOff();
+  });
+});
