@@ -15,7 +15,7 @@ import {
   subjectOf,
 } from './certificates.ts';
 import { MblError } from './errors.ts';
-import { OpensslPeer } from './openssl-peer.ts';
+import { OpensslPeer } from './testing/openssl-peer.ts';
 import { memorySigner } from './signer.ts';
 
 const deviceId = '0199aabbccdd00112233445566778899';

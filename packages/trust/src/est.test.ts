@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { certificatePem, parseCertificate, selfSign } from './certificates.ts';
 import { MblError } from './errors.ts';
 import { decodeCertsOnly, decodeEstBody, encodeCertsOnly, encodeEstBody } from './est.ts';
-import { OpensslPeer } from './openssl-peer.ts';
+import { OpensslPeer } from './testing/openssl-peer.ts';
 import { memorySigner } from './signer.ts';
 
 async function certificate(commonName: string) {

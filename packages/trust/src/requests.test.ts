@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { keyFingerprint } from './certificates.ts';
 import { MblError } from './errors.ts';
-import { OpensslPeer } from './openssl-peer.ts';
+import { OpensslPeer } from './testing/openssl-peer.ts';
 import { createRequest, parseRequest } from './requests.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

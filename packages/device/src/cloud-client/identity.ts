@@ -3,6 +3,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, type X509Certifi
 import { join } from 'node:path';
 import { certificatePem, MblError, parseCertificate, subjectOf } from '@mbl/trust';
 import { readBounded, renameDurably, writeAtomic } from '../common/files.ts';
+import { readJson } from '../common/json.ts';
 
 /** What the device is known by. The key is its own and never leaves it. */
 export interface Identity {
@@ -86,11 +87,16 @@ export class IdentityStore {
     return identity;
   }
 
+  /** 1970 when it is not known: renewal then begins by the end of the certificate alone. */
   async #enrolledAt(): Promise<Date> {
-    const text = await readBounded(this.#deviceFile, maxFileBytes);
-    const found = /"enrolledAt": "([0-9TZ:.+-]{1,40})"/.exec(text ?? '')?.[1];
-    const date = new Date(found ?? 0);
-    return Number.isNaN(date.getTime()) ? new Date(0) : date;
+    try {
+      const text = await readBounded(this.#deviceFile, maxFileBytes);
+      const json = readJson(text ?? '', this.#deviceFile, 'device/bad-identity');
+      const date = new Date(json.string('enrolledAt'));
+      return Number.isNaN(date.getTime()) ? new Date(0) : date;
+    } catch {
+      return new Date(0);
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { MblError } from '../errors.ts';
-import { OpensslPeer } from '../openssl-peer.ts';
+import { OpensslPeer } from '../testing/openssl-peer.ts';
 import { keyNames } from './catalogue.ts';
 import { parseKeyIndex } from './index-file.ts';
 import { initKeys } from './init.ts';

@@ -17,6 +17,8 @@ export interface KeyRef extends Signer {
   readonly place: KeyPlace;
   /** Absolute path of the certificate (PEM), for keys that have one. */
   readonly certificateFile: string | undefined;
+  /** For keys in a token: the signature that `sign` makes, over a SHA-256 that another program computed. Not for ed25519. */
+  signDigest?(digest: Uint8Array): Promise<Buffer>;
 }
 
 /** The keys of a folder. */

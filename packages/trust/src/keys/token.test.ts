@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,7 +50,10 @@ test('a production key set lives in the token: no private key in the folder, eve
   for (const name of keyNames) {
     const key = keys.keys[name];
     assert.ok('pkcs11' in key.place);
-    assert.ok(verify('sha256', data, createPublicKey(await key.publicKey()), await key.sign(data)), name);
+    const publicKey = createPublicKey(await key.publicKey());
+    assert.ok(verify('sha256', data, publicKey, await key.sign(data)), name);
+    const signature = await key.signDigest?.(createHash('sha256').update(data).digest());
+    assert.ok(signature !== undefined && verify('sha256', data, publicKey, signature), name);
   }
   assert.throws(() => privateKeyFile(keys.keys.fit), { code: 'keys/needs-file' });
 });

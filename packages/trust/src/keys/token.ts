@@ -25,10 +25,27 @@ const tokenKeyTypes: Readonly<Record<KeyAlgorithm, string>> = {
 /** DigestInfo of SHA-256 before its digest (RFC 8017 §9.2, note 1). */
 const sha256Prefix = Buffer.from('3031300d060960864801650304020105000420', 'hex');
 
+/** A signer over a key in a token. */
+export interface TokenSigner extends Signer {
+  /** The signature that `sign` makes, over a SHA-256 that another program computed. Not for ed25519. */
+  signDigest(digest: Uint8Array): Promise<Buffer>;
+}
+
 /** A signer whose private key stays in a token; each operation runs OpenSC's `pkcs11-tool`. */
-export function tokenSigner(access: TokenAccess, key: TokenKey, algorithm: KeyAlgorithm): Signer {
+export function tokenSigner(access: TokenAccess, key: TokenKey, algorithm: KeyAlgorithm): TokenSigner {
   let publicPem: Promise<string> | undefined;
   let keyId: Promise<string> | undefined;
+  const run = async (mechanism: readonly string[], input: Uint8Array): Promise<Buffer> => {
+    keyId ??= key.id === undefined ? findId(access, key) : Promise.resolve(key.id);
+    // `--label` does not select private keys when signing; `--id` does.
+    const args = ['--token-label', key.token, '--login', '--sign', '--id', await keyId];
+    return runTool(access, [...args, '--mechanism', ...mechanism], input);
+  };
+  // Raw mechanisms: many tokens do not hash.
+  const signDigest = async (digest: Uint8Array): Promise<Buffer> =>
+    algorithm === 'ec-p256'
+      ? run(['ECDSA', '--signature-format', 'openssl'], digest)
+      : run(['RSA-PKCS'], Buffer.concat([sha256Prefix, digest]));
   return {
     algorithm,
     publicKey() {
@@ -36,17 +53,10 @@ export function tokenSigner(access: TokenAccess, key: TokenKey, algorithm: KeyAl
       return publicPem;
     },
     async sign(data) {
-      keyId ??= key.id === undefined ? findId(access, key) : Promise.resolve(key.id);
-      // `--label` does not select private keys when signing; `--id` does.
-      const args = ['--token-label', key.token, '--login', '--sign', '--id', await keyId];
-      const digest = createHash('sha256').update(data).digest();
-      // Raw mechanisms: many tokens do not hash.
-      if (algorithm === 'ed25519') return runTool(access, [...args, '--mechanism', 'EDDSA'], data);
-      if (algorithm === 'ec-p256') {
-        return runTool(access, [...args, '--mechanism', 'ECDSA', '--signature-format', 'openssl'], digest);
-      }
-      return runTool(access, [...args, '--mechanism', 'RSA-PKCS'], Buffer.concat([sha256Prefix, digest]));
+      if (algorithm === 'ed25519') return run(['EDDSA'], data);
+      return signDigest(createHash('sha256').update(data).digest());
     },
+    signDigest,
   };
 }
 
