@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
-import { type KeyName, type KeySet, MblError } from '@mbl/trust';
+import { type KeyName, type KeyRef, type KeySet, MblError } from '@mbl/trust';
 import { digestJson } from './engine/canonical.ts';
 import type { TaskEvent, TaskReport } from './engine/events.ts';
 import { runTasks } from './engine/run-tasks.ts';
@@ -86,6 +86,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     }),
   );
   const publicKeys = await readPublicKeys(keys);
+  await openTokens(keys);
   const versions = versionsOf(options.version, inputs);
   const sources = await Promise.all(
     inputFolders(options, machine, image).map(async (path) => treeDigest(await listTree(path))),
@@ -167,21 +168,33 @@ async function located<T>(image: Image, act: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The keys that sign an image. */
+const imageKeys: readonly KeyName[] = [
+  'root-of-trust',
+  'trusted-world',
+  'non-trusted-world',
+  'bl31',
+  'bl32',
+  'bl33',
+  'fit',
+  'ta',
+];
+
 async function readPublicKeys(keys: KeySet): Promise<Record<string, string>> {
-  const names: KeyName[] = [
-    'root-of-trust',
-    'trusted-world',
-    'non-trusted-world',
-    'bl31',
-    'bl32',
-    'bl33',
-    'fit',
-    'ta',
-  ];
   const entries = await Promise.all(
-    names.map(async (name) => [name, await keys.keys[name].publicKey()] as const),
+    imageKeys.map(async (name) => [name, await keys.keys[name].publicKey()] as const),
   );
   return Object.fromEntries(entries);
+}
+
+/** A token that does not open is told before minutes of compiling, and asked once: every wrong PIN counts. */
+async function openTokens(keys: KeySet): Promise<void> {
+  const tokens = new Map<string, KeyRef>();
+  for (const name of imageKeys) {
+    const key = keys.keys[name];
+    if ('pkcs11' in key.place) tokens.set(key.place.module, key);
+  }
+  for (const key of tokens.values()) await key.sign(Buffer.alloc(1));
 }
 
 function versionsOf(version: string, inputs: ResolvedInputs): { bootFirmware: string; kernel: string } {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile, writeFile } from 'node:fs/promises';
+import { constants, generateKeyPair, publicDecrypt } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { type KeyRef, MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 
@@ -27,13 +29,9 @@ export async function buildFit(
 ): Promise<void> {
   const source = join(work, 'image.its');
   await writeFile(source, imageTreeSource(images, key?.algorithm));
-  const signing = key === undefined ? { args: [], env: {} } : signingArguments(key);
-  await runCommand('mkimage', ['-q', '-f', source, ...signing.args, out], { env: signing.env });
-  // mkimage leaves the node empty and ends well when it cannot sign.
-  if (key !== undefined && !(await readFile(out)).includes('signer-version'))
-    throw new MblError('builder/fit-unsigned', `mkimage did not sign the FIT with the key "${key.name}"`, {
-      remedy: 'Check the key with `mbl keys show`.',
-    });
+  if (key === undefined) await runCommand('mkimage', ['-q', '-f', source, out]);
+  else if ('file' in key.place) await signWithFile(source, key.place.file, out);
+  else await signWithToken(work, source, key, out);
 }
 
 function imageTreeSource(images: FitImages, algorithm: string | undefined): string {
@@ -65,13 +63,45 @@ ${image('fdt', images.fdt, 'type = "flat_dt"; arch = "arm64"; compression = "non
 `;
 }
 
-/** mkimage finds a key by the FIT's hint ("fit"): `fit.key` and `fit.crt` in a folder, or an object of a token through the engine. */
-function signingArguments(key: KeyRef): { args: string[]; env: Record<string, string> } {
-  if ('file' in key.place) return { args: ['-k', dirname(key.place.file), '-r'], env: {} };
-  const { pkcs11, module } = key.place;
-  const pin = process.env['MBL_PKCS11_PIN'];
-  return {
-    args: ['-N', 'pkcs11', '-k', pkcs11, '-r'],
-    env: { PKCS11_MODULE_PATH: module, ...(pin === undefined ? {} : { MKIMAGE_SIGN_PIN: pin }) },
-  };
+/** Signs with mkimage, which finds a key by the FIT's hint: `fit.key` in the key's folder. */
+async function signWithFile(source: string, keyFile: string, out: string): Promise<void> {
+  await runCommand('mkimage', ['-q', '-f', source, '-k', dirname(keyFile), '-r', out]);
+  // mkimage leaves the node empty and ends well when it cannot sign.
+  if (!(await readFile(out)).includes('signer-version'))
+    throw new MblError('builder/fit-unsigned', `mkimage did not sign the FIT with the key ${keyFile}`, {
+      remedy: 'Check the key with `mbl keys show`.',
+    });
+}
+
+/**
+ * mkimage reaches tokens only through an OpenSSL engine that not every system has. So it signs with a key made for this once, which
+ * says what it hashed: an RSA signature opens to the digest (RFC 8017 §9.2). The token signs that digest.
+ */
+async function signWithToken(work: string, source: string, key: KeyRef, out: string): Promise<void> {
+  const { privateKey, publicKey } = await promisify(generateKeyPair)('rsa', {
+    modulusLength: Number(key.algorithm.replace('rsa-', '')),
+  });
+  const once = join(work, 'once');
+  await mkdir(once, { mode: 0o700 });
+  const keyFile = join(once, 'fit.key');
+  await writeFile(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  await signWithFile(source, keyFile, out);
+  const node = ['/configurations/mbl/signature-1', 'value'];
+  const printed = await runCommand('fdtget', ['-t', 'bx', out, ...node], { capture: true });
+  const value = Buffer.from(
+    printed
+      .toString()
+      .trim()
+      .split(/\s+/)
+      .map((byte) => Number.parseInt(byte, 16)),
+  );
+  const digest = publicDecrypt({ key: publicKey, padding: constants.RSA_PKCS1_PADDING }, value).subarray(-32);
+  const signature = await key.signDigest?.(digest);
+  if (signature?.length !== value.length)
+    throw new MblError('builder/fit-unsigned', `the key "${key.name}" did not sign the FIT`, {
+      remedy: 'Check the key with `mbl keys show`: it must be an RSA key.',
+    });
+  const fit = await readFile(out);
+  signature.copy(fit, fit.indexOf(value));
+  await writeFile(out, fit);
 }

@@ -40,8 +40,9 @@ export async function initialiseKeys(cli: Cli, options: InitOptions): Outcome {
   );
   await list(cli, keys);
   if (profile === 'development') {
+    const where = options.token === undefined ? 'in plain files' : 'in a token';
     output.remark(
-      'Development keys, in plain files: for this machine and its virtual boards, never for a product.',
+      `Development keys, ${where}: for this machine and its virtual boards, never for a product.`,
     );
   } else if (options.token === undefined) {
     output.remark(`Production keys in plain files: move ${folder} to a safe place, and keep a copy offline.`);
