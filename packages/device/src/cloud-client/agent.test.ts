@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { keyFingerprint } from '@mbl/trust';
@@ -167,7 +167,10 @@ test('a lifetime that the server writes is kept across a restart', async () => {
     assert.equal(service.registrations[0]?.lifetime, 3600);
     await service.registrations[0]?.write('/1/0/1', 1234);
     await eventually(() => service.registrations[0]?.lifetime === 1234);
-    await eventually(() => readFileSync(join(folder.path, 'server.json'), 'utf8').includes('1234'));
+    await eventually(() => {
+      const file = join(folder.path, 'server.json');
+      return existsSync(file) && readFileSync(file, 'utf8').includes('1234');
+    });
   }
   await using device = new Running(service, folder.path);
   await device.kept.until(/^registered /);
