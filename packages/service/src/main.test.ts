@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -11,12 +12,25 @@ import { readServiceFile } from './service-file.ts';
 import { eventually } from './testing/device.ts';
 
 const main = join(import.meta.dirname, 'main.ts');
-const directory = await mkdtemp(join(tmpdir(), 'mbl-main-'));
-await chmod(directory, 0o711);
-after(() => rm(directory, { recursive: true, force: true }));
+const scratch = await mkdtemp(join(tmpdir(), 'mbl-main-'));
+await chmod(scratch, 0o711);
+const directory = join(scratch, 'service');
+const running = new Set<ChildProcess>();
+after(async () => {
+  // What a failed test left behind; its cluster goes when its directory does.
+  for (const child of running) child.kill('SIGTERM');
+  await Promise.all([...running].map((child) => once(child, 'close')));
+  await rm(scratch, { recursive: true, force: true });
+});
 
-const start = (...more: string[]) =>
-  spawn(process.execPath, [main, '--directory', directory, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+function start(...more: string[]) {
+  const child = spawn(process.execPath, [main, '--directory', directory, ...more], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  child.once('close', () => running.delete(child));
+  return child;
+}
 
 const ready = (child: ChildProcess) =>
   eventually(
@@ -26,7 +40,7 @@ const ready = (child: ChildProcess) =>
       return file?.pid === child.pid ? file : undefined;
     },
     'service.json',
-    40_000,
+    60_000,
   );
 
 async function end(
@@ -39,7 +53,7 @@ async function end(
   });
   child.stdout?.resume();
   if (signal !== undefined) child.kill(signal);
-  await once(child, 'close', { signal: AbortSignal.timeout(40_000) });
+  await once(child, 'close', { signal: AbortSignal.timeout(60_000) });
   return { code: child.exitCode, error };
 }
 
@@ -78,7 +92,7 @@ test('the daemon starts, refuses a twin, survives kill -9 of itself and of its d
 
 test('a port in use and wrong arguments are said in a sentence, with exit code 1', async () => {
   const run = promisify(execFile);
-  const taken = (await import('node:net')).createServer();
+  const taken = createServer();
   taken.listen(0, '127.0.0.1');
   await once(taken, 'listening');
   const { port } = taken.address() as { port: number };
@@ -87,7 +101,12 @@ test('a port in use and wrong arguments are said in a sentence, with exit code 1
   assert.equal(refused.code, 1);
   assert.match(refused.error, new RegExp(`^The LwM2M port is in use: 127.0.0.1:${port}\nSee who has it`));
   await assert.rejects(postmaster(), { code: 'ENOENT' }, 'nothing is left running');
-  for (const wrong of [['--http-port', 'x'], ['--colour'], ['--device-ca', '/nowhere']]) {
+  for (const wrong of [
+    ['--http-port', 'x'],
+    ['--colour'],
+    ['--device-ca', '/nowhere'],
+    ['--database-url', 'postgres://127.0.0.1:9/none'],
+  ]) {
     const { code, error } = await end(start(...wrong));
     assert.equal(code, 1);
     assert.match(error, /^[^\n]+\n[^\n]+\n$/);

@@ -1,43 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir } from 'node:fs/promises';
-import type { Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { KeepAliveOptions } from '@mbl/coap';
 import { type CertificateAuthority, MblError } from '@mbl/trust';
-import { apiKeyRoutes } from './features/api-keys/routes.ts';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
 import { ensureAuthority, issueServiceIdentity } from './features/certificates/authorities.ts';
-import { CertificateRegister } from './features/certificates/register.ts';
-import { certificateRoutes } from './features/certificates/routes.ts';
-import { Denials } from './features/denials/denials.ts';
-import { denialRoutes } from './features/denials/routes.ts';
-import { EventRecorder } from './features/device-events/recorder.ts';
-import { deviceEventRoutes } from './features/device-events/routes.ts';
-import { Connections } from './features/connections/connections.ts';
-import { Edge } from './features/connections/edge.ts';
-import { Presence } from './features/connections/presence.ts';
-import { createRegistrations } from './features/connections/registrations.ts';
-import { DeviceDirectory, type Disconnect } from './features/devices/directory.ts';
-import { deviceRoutes } from './features/devices/routes.ts';
-import { EnrolmentCodes } from './features/enrolment/codes.ts';
-import { createEstServer } from './features/enrolment/est-server.ts';
-import { enrolmentRoutes } from './features/enrolment/routes.ts';
-import { healthRoutes } from './features/health/routes.ts';
-import { Channels } from './features/notifications/channels.ts';
-import { notificationRoutes } from './features/notifications/routes.ts';
-import { WebSocketDoor } from './features/notifications/websocket.ts';
-import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
-import { notConnected, RequestFailure } from './features/requests/failure.ts';
-import { rawRequestRoutes } from './features/requests/raw-routes.ts';
-import { resourceRoutes } from './features/requests/resource-routes.ts';
-import { subscriptionRoutes } from './features/subscriptions/routes.ts';
-import { Subscriptions } from './features/subscriptions/subscriptions.ts';
+import { compose } from './compose.ts';
 import type { Context } from './context.ts';
 import { claimDatabase, type Database, type DatabaseClaim, openDatabase } from './infra/database.ts';
 import { readIfThere, writeAtomic } from './infra/files.ts';
-import { buildHttpServer } from './infra/http/server.ts';
 import { idSource } from './infra/ids.ts';
-import { KeyedQueue } from './infra/keyed-queue.ts';
 import { authority, listen } from './infra/listen.ts';
 import { type Log, silentLog } from './infra/log.ts';
 import { migrate, readMigrations } from './infra/migrations.ts';
@@ -65,7 +37,10 @@ export interface ServiceOptions {
   readonly deviceCa?: CertificateAuthority;
   /** Host names and addresses, beside service.mbl.internal, for the service's TLS certificate. */
   readonly hosts?: readonly string[];
-  /** When a silent device is asked whether it is there, and how long it has to answer. Default: 10 s, 5 s. */
+  /**
+   * When a silent device is asked whether it is there, and how long it has to answer, then and when a second connection shows
+   * its identity. Default: 10 s, 5 s.
+   */
   readonly keepAlive?: KeepAliveOptions;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
@@ -80,7 +55,6 @@ export interface Service extends AsyncDisposable {
 
 const httpHost = '127.0.0.1';
 const defaultKeepAlive: KeepAliveOptions = { intervalMs: 10_000, timeoutMs: 5000 };
-const rivalPingMs = 3000;
 
 /**
  * Starts the service and resolves when it accepts devices and requests. Disposing it ends connections, writes presence down,
@@ -113,102 +87,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     now(),
   );
 
-  const channels = starting.use(new Channels(now));
-  const events = new EventRecorder(context, channels.publish);
-  const connections = new Connections();
-  const disconnect: Disconnect = (deviceId, reason) => connections.disconnect(deviceId, reason);
-  const directoryOfDevices = new DeviceDirectory(context, events);
-  const register = new CertificateRegister(context, events, deviceCa);
-  const denials = new Denials(context, events);
-  const codes = new EnrolmentCodes(context, { directory: directoryOfDevices, register, events, disconnect });
-
-  const presence = new Presence(context, events, channels.publish);
-  const queue = new KeyedQueue();
-  const registrations = starting.use(
-    createRegistrations(context, {
-      denials,
-      presence,
-      queue,
-      onReachable(device) {
-        requests.wake(device.identity.deviceId);
-        subscriptions
-          .restore(device)
-          .catch((error: unknown) => log.error('Subscriptions could not be restored', { error }));
-      },
-      onDeregistered({ deviceId }) {
-        subscriptions.gone(deviceId);
-        requests.cancel(
-          deviceId,
-          new RequestFailure(429, 'DEVICE_REMOVED_REGISTRATION', 'The device deregistered'),
-        );
-      },
-    }),
+  const keepAlive = options.keepAlive ?? defaultKeepAlive;
+  const { app, est, edge } = await compose(
+    context,
+    { keys, serviceCa, deviceCa, identity, keepAlive },
+    starting,
   );
-  const reach = (deviceId: string): Reachable | undefined => {
-    const connection = connections.get(deviceId);
-    const registration = connection && registrations.registration(connection.identity.endpointName);
-    // A registration outlives its connection; it counts again when the device shows it on the new one.
-    return registration?.peer === connection?.peer ? registration : undefined;
-  };
-  const requests = new DeviceRequests({ reach, now });
-  starting.defer(() => requests.cancelAll(notConnected()));
-  const subscriptions = new Subscriptions(context, requests, channels.publish);
-  const edge = starting.use(
-    new Edge(context, {
-      identity,
-      register,
-      denials,
-      presence,
-      connections,
-      registrations,
-      queue,
-      keepAlive: options.keepAlive ?? defaultKeepAlive,
-      rivalPingMs: Math.min(options.keepAlive?.timeoutMs ?? rivalPingMs, rivalPingMs),
-    }),
-  );
-
-  const authenticate = async (token: string) => (await keys.verify(token))?.id;
-  const webSockets = starting.use(new WebSocketDoor({ channels, authenticate, log }));
-  const app = await buildHttpServer({
-    newId,
-    log,
-    authenticate,
-    routes(app) {
-      healthRoutes(app, context);
-      apiKeyRoutes(app, context, keys);
-      deviceRoutes(app, context, {
-        directory: directoryOfDevices,
-        disconnect,
-        lastSeen: (id) => connections.lastSeen(id),
-      });
-      certificateRoutes(app, context, directoryOfDevices, register, disconnect);
-      enrolmentRoutes(app, context, codes);
-      denialRoutes(app, context);
-      deviceEventRoutes(app, context);
-      rawRequestRoutes(app, context, {
-        directory: directoryOfDevices,
-        requests,
-        publish: channels.publish,
-      });
-      resourceRoutes(app, { directory: directoryOfDevices, requests });
-      subscriptionRoutes(app, directoryOfDevices, subscriptions);
-      notificationRoutes(app, { channels, connected: (channel) => webSockets.isConnected(channel) });
-    },
-  });
-  await app.ready();
-  webSockets.attach(app.server);
-  starting.defer(() => app.close());
-  // Long polls end at once, so that closing the server does not wait for them.
-  starting.defer(() => channels[Symbol.dispose]());
-  const est = createEstServer(context, {
-    identity,
-    serviceCa: serviceCa.certificate,
-    register,
-    codes,
-    denials,
-    events,
-  });
-  starting.defer(() => closed(est));
 
   await edge.start();
   const ports = {
@@ -276,11 +160,4 @@ function isCertifiable(host: string): boolean {
 
 function local(host: string): string {
   return isCertifiable(host) ? host : '127.0.0.1';
-}
-
-async function closed(server: Server & { closeAllConnections?: () => void }): Promise<void> {
-  await new Promise<void>((done) => {
-    server.close(() => done());
-    server.closeAllConnections?.();
-  });
 }

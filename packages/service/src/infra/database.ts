@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { MblError } from '@mbl/trust';
 import type { Log } from './log.ts';
+
+/** PostgreSQL may take a moment to notice that a killed service has gone. */
+const claimPatienceMs = 2000;
 
 /** A connection string, or the parts that `pg` wants. */
 export type DatabaseTarget = string | pg.PoolConfig;
@@ -35,32 +39,59 @@ export interface DatabaseClaim extends AsyncDisposable {
 
 /**
  * Claims the database for one service until disposed or until the process ends, however it ends. Throws
- * `service/already-running`.
+ * `service/already-running` or `service/database-unreachable`.
  */
 export async function claimDatabase(pool: pg.Pool): Promise<DatabaseClaim> {
-  const client = await pool.connect();
   const lost = Promise.withResolvers<Error>();
   let broken: Error | undefined;
+  const client = await pool.connect().catch((cause: unknown) => {
+    throw unreachable(cause);
+  });
   client.on('error', (error) => {
     broken = error;
     lost.resolve(error);
   });
-  const result = await client.query<{ got: boolean }>('select pg_try_advisory_lock($1) as got', [
-    serviceLock,
-  ]);
-  if (result.rows[0]?.got !== true) {
-    client.release();
-    throw new MblError('service/already-running', 'Another service is running on this database', {
-      remedy: 'Stop it first (`./mbl down`), or give this one another directory or database',
-    });
+  try {
+    await takeLock(client);
+  } catch (error) {
+    client.release(true);
+    throw error instanceof MblError ? error : unreachable(error);
   }
   return {
     lost: lost.promise,
     async [Symbol.asyncDispose]() {
-      // Closing the session gives the lock back, whatever state it is in.
+      await client.query('select pg_advisory_unlock($1)', [serviceLock]).catch(() => {});
       client.release(broken ?? true);
     },
   };
+}
+
+async function takeLock(client: pg.PoolClient): Promise<void> {
+  const deadline = Date.now() + claimPatienceMs;
+  for (;;) {
+    const result = await client.query<{ got: boolean }>('select pg_try_advisory_lock($1) as got', [
+      serviceLock,
+    ]);
+    if (result.rows[0]?.got === true) return;
+    if (Date.now() > deadline) {
+      throw new MblError('service/already-running', 'Another service is running on this database', {
+        remedy: 'Stop it first (`./mbl down`), or give this one another directory or database',
+      });
+    }
+    await delay(50);
+  }
+}
+
+function unreachable(cause: unknown): MblError {
+  return new MblError(
+    'service/database-unreachable',
+    `The database cannot be used: ${(cause as Error).message}`,
+    {
+      remedy:
+        'Check --database-url, or DATABASE_URL, and that its server runs; without one the service starts its own',
+      cause,
+    },
+  );
 }
 
 /** True for PostgreSQL's unique_violation (SQLSTATE 23505). */

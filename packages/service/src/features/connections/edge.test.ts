@@ -149,6 +149,7 @@ describe('the LwM2M edge', () => {
     await using first = await TestDevice.register(service, identity);
     await service.call('POST', `${path}/suspend`, { category: 'maintenance' });
     assert.match(await first.ended(), /end the connection|closed/);
+    await eventually(async () => (await show(identity.deviceId)).state === 'deregistered', 'deregistered');
     await using second = await TestDevice.connect(service, identity);
     assert.match(await second.ended(), /suspended/);
     await service.call('POST', `${path}/resume`, { category: 'maintenance' });

@@ -21,8 +21,6 @@ export interface EdgeParts {
   /** Everything that concerns one device's presence happens in order. */
   readonly queue: KeyedQueue;
   readonly keepAlive: KeepAliveOptions;
-  /** How long a device's connection has to answer when a second one shows the same identity. */
-  readonly rivalPingMs: number;
 }
 
 const housekeepingMs = 15_000;
@@ -102,7 +100,7 @@ export class Edge implements AsyncDisposable {
   /** Whether a connection is alive: the same device comes back after its network was gone, a copy comes while it is there. */
   async #answers(connection: Connection): Promise<boolean> {
     try {
-      await connection.peer.ping({ timeoutMs: this.#parts.rivalPingMs });
+      await connection.peer.ping({ timeoutMs: this.#parts.keepAlive.timeoutMs });
       return true;
     } catch {
       return false;

@@ -17,6 +17,15 @@ export interface RegistrationFacts {
   readonly resources: RegisteredResource[];
 }
 
+/** Why a registration is over: `removed` is the service's doing. */
+export type RegistrationEnd = 'deregistered' | 'expired' | 'removed';
+
+const endings: Readonly<Record<RegistrationEnd, string>> = {
+  deregistered: 'The device ended its registration',
+  expired: 'The registration was not updated in time',
+  removed: 'The device lost its right to be registered',
+};
+
 type Who = Pick<DeviceIdentity, 'deviceId' | 'endpointName'>;
 
 /** Writes down who is connected and who is registered, and tells the channels. */
@@ -102,7 +111,7 @@ export class Presence {
   }
 
   /** The registration ended; nothing happens when it had ended before. */
-  async deregistered({ deviceId, endpointName }: Who, expired: boolean): Promise<void> {
+  async deregistered({ deviceId, endpointName }: Who, how: RegistrationEnd): Promise<void> {
     const event = await this.#context.db.transaction().execute(async (db) => {
       const changed = await db
         .updateTable('devices')
@@ -113,19 +122,19 @@ export class Presence {
         .execute();
       if (changed.length === 0) return undefined;
       const happening: Happening = {
-        type: expired ? 'device.registration-expired' : 'device.deregistered',
+        type: how === 'expired' ? 'device.registration-expired' : 'device.deregistered',
         deviceId,
         endpointName,
-        description: expired
-          ? 'The registration was not updated in time'
-          : 'The device ended its registration',
+        description: endings[how],
         changes: { state: 'deregistered' },
       };
       return this.#events.write(happening, db);
     });
     if (event === undefined) return;
     this.#events.announce(event);
-    this.#publish(expired ? { 'registrations-expired': [deviceId] } : { 'de-registrations': [deviceId] });
+    this.#publish(
+      how === 'expired' ? { 'registrations-expired': [deviceId] } : { 'de-registrations': [deviceId] },
+    );
   }
 
   /** Ends registrations that ran out while no service, or another one, was there to notice. */
@@ -138,7 +147,7 @@ export class Presence {
       .where('registration_expires_at', '<', this.#time())
       .execute();
     for (const row of overdue) {
-      await this.deregistered({ deviceId: row.id, endpointName: row.endpoint_name ?? '' }, true);
+      await this.deregistered({ deviceId: row.id, endpointName: row.endpoint_name ?? '' }, 'expired');
     }
   }
 

@@ -48,7 +48,7 @@ export function createRegistrations(context: Context, parts: RegistrationParts):
       if (reason === 'replaced') return;
       parts.onDeregistered(identity);
       queue
-        .run(identity.deviceId, () => presence.deregistered(identity, reason === 'expired'))
+        .run(identity.deviceId, () => presence.deregistered(identity, reason))
         .catch((error: unknown) => context.log.error('A deregistration could not be written', { error }));
     },
   };
