@@ -28,7 +28,7 @@ export function flashTask(recipe: FlashRecipe): Task {
     name: 'flash',
     title: 'Signed boot firmware',
     inputs: { size, fipOffset, publicKeys },
-    files: [deviceTree],
+    files: [deviceTree, import.meta.dirname],
     needs: ['u-boot', 'trusted-firmware', 'optee'],
     async run(context) {
       const part = (task: string, file: string): Promise<Buffer> => readFile(join(context.need(task), file));

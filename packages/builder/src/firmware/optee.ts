@@ -30,6 +30,7 @@ export function opteeTask(recipe: OpteeRecipe): Task {
     name: 'optee',
     title: `OP-TEE ${source.version}`,
     inputs: { source: sourceInputs(source), platform, options, taPublicKey },
+    files: [import.meta.filename],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       const output = join(context.work, 'out');

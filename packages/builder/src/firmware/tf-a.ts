@@ -26,6 +26,7 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
     name: 'trusted-firmware',
     title: `TF-A ${source.version}`,
     inputs: { source: sourceInputs(source), mbedtls: sourceInputs(mbedtls), platform, options, rootOfTrust },
+    files: [import.meta.filename],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       const crypto = await unpackInto(context, cache, mbedtls);

@@ -27,7 +27,7 @@ export function uBootTask(recipe: UBootRecipe): Task {
     name: 'u-boot',
     title: `U-Boot ${source.version}`,
     inputs: { source: sourceInputs(source), defconfig },
-    files: [...config, environment],
+    files: [...config, environment, import.meta.filename],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       await copyFile(environment, join(tree, 'mbl.env'));

@@ -29,7 +29,7 @@ export function fitTask(recipe: FitRecipe): Task {
     name: 'fit',
     title: 'Signed kernel and initramfs',
     inputs: { kernelArguments, publicKey },
-    files: [deviceTree, init],
+    files: [deviceTree, init, import.meta.dirname],
     needs: ['kernel', 'root'],
     async run(context) {
       const { work, out } = context;

@@ -42,6 +42,9 @@ export function rootTasks(recipe: RootRecipe): Task[] {
   return [packagesTask(recipe), kernelModulesTask(recipe), deviceServicesTask(recipe), rootTask(recipe)];
 }
 
+/** The code that makes the root: a new version of it must not read what an older one left, nor keep what it made. */
+const code = [import.meta.dirname, join(import.meta.dirname, '..', 'debian')];
+
 const digests = (packages: readonly Pick<LockedPackage, 'name' | 'version' | 'sha256'>[]): Json =>
   packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`);
 
@@ -77,7 +80,7 @@ function packagesTask(recipe: RootRecipe): Task {
     name: 'packages',
     title: `${packages.length} Debian packages`,
     inputs: { packages: digests(packages), local: digests(local) },
-    files: policiesOf(recipe),
+    files: [...policiesOf(recipe), ...code],
     async run(context) {
       const paths = await download(recipe, context, packages);
       const files = [...packages.map((each) => ({ ...each, file: pathOf(paths, each.name) })), ...local];
@@ -97,6 +100,7 @@ function kernelModulesTask(recipe: RootRecipe): Task {
     name: 'kernel-modules',
     title: `${modules.length} kernel modules and what they need`,
     inputs: { kernel: digests([kernel]), modules, tools: digests(tools) },
+    files: code,
     async run(context) {
       const deb = pathOf(await download(recipe, context, [kernel]), kernel.name);
       const depmod = await (await toolbox(recipe, context)).command('depmod');
@@ -114,7 +118,7 @@ function deviceServicesTask({ repository }: RootRecipe): Task {
     name: 'device-services',
     title: 'Device services',
     inputs: {},
-    files: [...sources, join(repository, 'package-lock.json')],
+    files: [...sources, join(repository, 'package-lock.json'), ...code],
     async run(context) {
       const bundles = await bundleServices(repository);
       await writeFiles(
@@ -144,7 +148,7 @@ function rootTask(recipe: RootRecipe): Task {
       tools: digests(tools),
       description,
     },
-    files: [...policiesOf(recipe), ...folders, ...image.files],
+    files: [...policiesOf(recipe), ...folders, ...image.files, ...code],
     needs: ['packages', 'kernel-modules', 'device-services', 'trusted-applications'],
     async run(context) {
       const { signal } = context;
