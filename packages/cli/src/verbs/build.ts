@@ -10,22 +10,25 @@ export interface BuildOptions extends ImageOptions {
 /** Builds an image and says where it is; with `explain`, why each task ran. */
 export async function build(cli: Cli, options: BuildOptions): Outcome {
   const { output } = cli;
-  const { directory, description, tasks, lockChanges, seconds } = await buildImage(cli, options);
+  const { directory, description, tasks, lockChanges, overrides, seconds } = await buildImage(cli, options);
   output.value({
     directory,
     machine: options.machine,
     image: options.image,
     buildId: description.buildId,
     seconds,
+    overrides,
     lockChanges,
-    tasks: tasks.map(({ task, title, seconds, cached, reasons }) => ({
+    tasks: tasks.map(({ task, title, seconds, cached, reasons, folder }) => ({
       task,
       title,
       seconds,
       cached,
       reasons,
+      folder,
     })),
   });
+  for (const override of overrides) output.line(override);
   if (options.explain === true) {
     output.table(
       ['TASK', 'TIME', 'WHY'],

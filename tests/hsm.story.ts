@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Production keys in a PKCS#11 token: a board boots what only the token could sign.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { findWorkspace } from '@mbl/cli';
+import { createBoard } from '@mbl/lab';
+import { assertError, mbl, mblJson, temporaryFolder } from './support/mbl.ts';
+import { bootTimeoutMs } from './support/world.ts';
+
+const run = promisify(execFile);
+const limit = 1_800_000;
+const module = '/usr/lib/softhsm/libsofthsm2.so';
+const token = 'factory';
+const pin = '594372';
+
+describe('keys in a token', { timeout: limit }, () => {
+  let folder: AsyncDisposable & { readonly path: string };
+  let keys: string;
+  let environment: Record<string, string | undefined>;
+  let directory: string;
+
+  before(async () => {
+    folder = await temporaryFolder();
+    keys = join(folder.path, 'keys');
+    await mkdir(join(folder.path, 'tokens'));
+    const configuration = join(folder.path, 'softhsm2.conf');
+    await writeFile(configuration, `directories.tokendir = ${folder.path}/tokens\nlog.level = ERROR\n`);
+    const own = findWorkspace();
+    environment = {
+      SOFTHSM2_CONF: configuration,
+      MBL_STATE: join(folder.path, 'state'),
+      MBL_CACHE: own.cache,
+      MBL_PKCS11_PIN: pin,
+    };
+    const init = ['--init-token', '--free', '--label', token, '--so-pin', '0000', '--pin', pin];
+    await run('softhsm2-util', init, { env: { ...process.env, SOFTHSM2_CONF: configuration } });
+    // The versions of the working copy, so that what no key signs comes from its cache.
+    await cp(join(own.state, 'locks'), join(folder.path, 'state', 'locks'), { recursive: true }).catch(
+      () => undefined,
+    );
+  });
+  after(async () => await folder[Symbol.asyncDispose]());
+
+  test('are made there, and no file holds one', async () => {
+    const made = await mbl(
+      ['keys', 'init', '--production', '--pkcs11-module', module, '--token', token, '--keys', keys],
+      { environment },
+    );
+    assert.equal(made.code, 0, made.stderr);
+    assert.doesNotMatch(made.stdout + made.stderr, /plain files/);
+    await assertNoPrivateKey(keys);
+  });
+
+  test('are asked for at once: without the PIN, or with a wrong one, nothing is compiled', async () => {
+    const build = async (value: string | undefined) =>
+      await mbl(['build', '--keys', keys], {
+        environment: { ...environment, MBL_PKCS11_PIN: value },
+        timeout: limit,
+      });
+    assertError(await build('111111'), 'keys/wrong-pin', /the PIN of token "factory" is wrong/);
+    assertError(await build(undefined), 'keys/no-pin', /MBL_PKCS11_PIN/);
+  });
+
+  test('sign an image, and still no file holds one', async () => {
+    ({ directory } = await mblJson<{ directory: string }>(['build', '--keys', keys], {
+      environment,
+      timeout: limit,
+    }));
+    await assertNoPrivateKey(folder.path);
+  });
+
+  test('are the ones that every certificate of the firmware is signed with', async () => {
+    const publicKeys = new Map<string, KeyObject>();
+    for (const name of ['root-of-trust', 'trusted-world', 'non-trusted-world', 'bl31', 'bl32', 'bl33'])
+      publicKeys.set(name, await readPublicKey(name, environment));
+    const signers = certificatesOf(await readFile(join(directory, 'flash.bin'))).map((certificate) => {
+      const [signer] = [...publicKeys].find(([, key]) => certificate.verify(key)) ?? [];
+      assert.ok(signer !== undefined, `a key of the token signed ${certificate.subject}`);
+      return signer;
+    });
+    assert.deepEqual([...new Set(signers)].toSorted(), [...publicKeys.keys()].toSorted());
+  });
+
+  test('start a board: firmware, kernel and root are accepted', async () => {
+    await using board = await createBoard({
+      directory: join(folder.path, 'board'),
+      name: 'hsm',
+      imageDirectory: directory,
+    });
+    await board.start();
+    await board.serial.waitFor(/sha256,rsa3072:fit\+ OK/, { timeoutMs: bootTimeoutMs });
+    await board.serial.waitFor(/mbl-init: root file system root_a opened by dm-verity/, {
+      timeoutMs: bootTimeoutMs,
+    });
+  });
+
+  async function assertNoPrivateKey(path: string): Promise<void> {
+    for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
+      const file = join(entry.parentPath, entry.name);
+      if (!entry.isFile() || /\.(bin|img)$/.test(file)) continue;
+      assert.doesNotMatch(await readFile(file, 'latin1'), /BEGIN [A-Z ]*PRIVATE KEY/, file);
+    }
+  }
+});
+
+/** What the token itself says its public key is. */
+async function readPublicKey(
+  name: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<KeyObject> {
+  const select = ['--token-label', token, '--read-object', '--type', 'pubkey', '--label', `mbl-${name}`];
+  const { stdout } = await run('pkcs11-tool', ['--module', module, ...select], {
+    encoding: 'buffer',
+    env: { ...process.env, ...environment },
+  });
+  return createPublicKey({ key: stdout, format: 'der', type: 'spki' });
+}
+
+/** The certificates in the FIP of a flash (TF-A, "Firmware Image Package": header of 16 bytes, entries of 40). */
+function certificatesOf(flash: Buffer): X509Certificate[] {
+  const fip = flash.subarray(flash.indexOf(Buffer.from('010064aa', 'hex')));
+  const found: X509Certificate[] = [];
+  for (let at = 16; ; at += 40) {
+    const [offset, size] = [Number(fip.readBigUInt64LE(at + 16)), Number(fip.readBigUInt64LE(at + 24))];
+    if (size === 0) return found;
+    const payload = fip.subarray(offset, offset + size);
+    // A DER sequence with a length of two bytes: nothing else in a FIP starts so.
+    if (payload.readUInt16BE(0) === 0x3082) found.push(new X509Certificate(payload));
+  }
+}

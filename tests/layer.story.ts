@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A product in a folder of its own, outside the repository: examples/product-layer, as a person would copy and build it.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cp, lstat, open, readFile, readlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import type { ImageDescription } from '@mbl/builder';
+import { findWorkspace } from '@mbl/cli';
+import { assertError, mbl, mblJson, root, temporaryFolder } from './support/mbl.ts';
+
+const run = promisify(execFile);
+const limit = 1_800_000;
+
+interface Build {
+  readonly directory: string;
+  readonly overrides: readonly string[];
+  readonly tasks: readonly { readonly task: string; readonly cached: boolean }[];
+}
+
+describe('a product layer', { timeout: limit }, () => {
+  let folder: AsyncDisposable & { readonly path: string };
+  let layer: string;
+  let environment: Record<string, string>;
+  let built: Build;
+  let image: ImageDescription;
+  let extracted: string;
+
+  const build = ['build', '--image', 'product', '--layer'];
+
+  before(async () => {
+    // Makes keys, lock and firmware, unless they are there.
+    await mblJson(['build', '--image', 'production'], { timeout: limit });
+    folder = await temporaryFolder();
+    layer = join(folder.path, 'acme', 'product-layer');
+    await cp(join(root, 'examples/product-layer'), layer, { recursive: true });
+    const own = findWorkspace();
+    const state = join(folder.path, 'state');
+    for (const name of ['keys', 'locks'])
+      await cp(join(own.state, name), join(state, name), { recursive: true });
+    environment = { MBL_STATE: state, MBL_CACHE: own.cache };
+    built = await mblJson<Build>([...build, layer], { environment, timeout: limit });
+    image = JSON.parse(await readFile(join(built.directory, 'image.json'), 'utf8')) as ImageDescription;
+    extracted = join(folder.path, 'root');
+    await extractRoot(built.directory, image, extracted);
+  });
+  after(async () => await folder[Symbol.asyncDispose]());
+
+  test('is built without compiling the firmware again', () => {
+    const cached = built.tasks.filter((task) => task.cached).map(({ task }) => task);
+    for (const task of ['u-boot', 'optee', 'trusted-firmware', 'flash', 'kernel'])
+      assert.ok(cached.includes(task), `${task} comes from the cache`);
+  });
+
+  test('adds its packages, and the manifest lists them', async () => {
+    const manifest = JSON.parse(await readFile(join(built.directory, 'packages.cdx.json'), 'utf8')) as {
+      components: { name: string; version: string; licenses?: unknown[] }[];
+    };
+    const component = manifest.components.find(({ name }) => name === 'tzdata');
+    assert.ok(component !== undefined, 'tzdata is listed');
+    assert.match(component.version, /^20\d\d/);
+    assert.ok((await lstat(join(extracted, 'usr/share/zoneinfo/Europe/Lisbon'))).isFile());
+  });
+
+  test('adds its files, its user and its service, which starts by itself', async () => {
+    const program = join(extracted, 'usr/libexec/acme-thermostat');
+    const source = await readFile(join(layer, 'files/usr/libexec/acme-thermostat'), 'utf8');
+    assert.equal(await readFile(program, 'utf8'), source);
+    assert.equal((await lstat(program)).mode & 0o777, 0o755);
+    assert.match(await readFile(join(extracted, 'etc/acme/thermostat.conf'), 'utf8'), /^target=21$/m);
+    assert.match(await readFile(join(extracted, 'etc/passwd'), 'utf8'), /^acme-thermostat:[^:]*:2000:2000:/m);
+    const link = join(extracted, 'etc/systemd/system/multi-user.target.wants/acme-thermostat.service');
+    assert.match(await readlink(link), /usr\/lib\/systemd\/system\/acme-thermostat\.service$/);
+  });
+
+  test('keeps what the image that it extends has', async () => {
+    const identity = await readFile(join(extracted, 'etc/mbl/image.json'), 'utf8');
+    assert.equal((JSON.parse(identity) as { image: string }).image, 'product');
+    assert.ok((await lstat(join(extracted, 'usr/lib/mbl/cloud-client.mjs'))).isFile());
+    const wants = 'etc/systemd/system/multi-user.target.wants';
+    assert.ok((await lstat(join(extracted, wants, 'mbl-cloud-client.service'))).isSymbolicLink());
+  });
+
+  test('changes the host name and a partition, and the build says where', async () => {
+    assert.equal((await readFile(join(extracted, 'etc/hostname'), 'utf8')).trim(), 'thermostat');
+    assert.equal(image.disk.partitions.find(({ name }) => name === 'data')?.size, 2 * 1024 ** 3);
+    const [line] = built.overrides.filter((text) => text.includes('partitions.data.size'));
+    assert.match(
+      line ?? '',
+      /^layer acme-thermostat: machine qemu-arm64: .* 1 GiB -> 2 GiB \(.*layer\.yaml:\d+:\d+\)$/,
+    );
+    const { code, stdout, stderr } = await mbl([...build, layer], { environment, timeout: limit });
+    assert.equal(code, 0, stderr);
+    assert.ok(stdout.includes(line ?? '?'), 'a person sees it too');
+  });
+
+  test('that has a mistake is told file and line', async () => {
+    const attempt = async (file: string, from: string, to: string) => {
+      const path = join(layer, file);
+      const text = await readFile(path, 'utf8');
+      assert.ok(text.includes(from));
+      await writeFile(path, text.replace(from, to));
+      const result = await mbl([...build, layer], { environment, timeout: limit });
+      await writeFile(path, text);
+      return result;
+    };
+    const lineOf = async (file: string, text: string) =>
+      (await readFile(join(layer, file), 'utf8')).split('\n').findIndex((line) => line.includes(text)) + 1;
+    const product = 'images/product.yaml';
+    assertError(
+      await attempt(product, '[acme-thermostat.service]', '[acme-thermostatt.service]'),
+      'builder/unknown-unit',
+      new RegExp(`product\\.yaml:${await lineOf(product, 'acme-thermostat.service')}:`),
+    );
+    assertError(
+      await attempt('layer.yaml', 'size: 2 GiB', 'size: plenty'),
+      'builder/recipe-invalid',
+      new RegExp(`layer\\.yaml:${await lineOf('layer.yaml', 'size: 2 GiB')}:`),
+    );
+    assertError(
+      await attempt(product, 'extends: production', 'extends: produktion'),
+      'builder/unknown-image',
+      new RegExp(`product\\.yaml:${await lineOf(product, 'extends:')}:[\\s\\S]*production`),
+    );
+  });
+});
+
+/** Unpacks the root file system of a built image, as the partition holds it. */
+async function extractRoot(directory: string, image: ImageDescription, target: string): Promise<void> {
+  const partition = image.disk.partitions.find(({ name }) => name === 'root_a');
+  assert.ok(partition !== undefined);
+  const bytes = Buffer.alloc(image.root.dataSize);
+  await using disk = await open(join(directory, image.disk.file));
+  await disk.read(bytes, 0, bytes.length, partition.offset);
+  const file = `${target}.erofs`;
+  await writeFile(file, bytes);
+  await run('fsck.erofs', [`--extract=${target}`, '--no-preserve-owner', '--preserve-perms', file]);
+}

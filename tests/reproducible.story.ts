@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The same inputs give the same bytes: everything is built a second time, in another folder, with an empty cache, for another user's
+// umask, time zone and language, and compared with the working copy's own build.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { findWorkspace } from '@mbl/cli';
+import { finish, mblJson, temporaryFolder } from './support/mbl.ts';
+import { cacheWithDownloads, copyWorkingCopy, fileDigest } from './support/working-copy.ts';
+
+interface Build {
+  readonly directory: string;
+  readonly buildId: string;
+  readonly tasks: readonly { readonly task: string; readonly cached: boolean }[];
+}
+
+const limit = 1_800_000;
+
+test('two builds in two folders give the same bytes', { timeout: 2 * limit }, async () => {
+  const first = await mblJson<Build>(['build'], { timeout: limit });
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  const copy = join(path, 'somewhere', 'quite-another-folder');
+  const cache = join(path, 'cache');
+  await copyWorkingCopy(copy);
+  const own = findWorkspace();
+  for (const name of ['keys', 'locks'])
+    await cp(join(own.state, name), join(copy, '.mbl', name), { recursive: true });
+  await cacheWithDownloads(cache, own.cache);
+
+  const environment: NodeJS.ProcessEnv = {
+    ...process.env,
+    MBL_CACHE: cache,
+    TZ: 'Asia/Kathmandu',
+    LC_ALL: 'tr_TR.UTF-8',
+    LANG: 'tr_TR.UTF-8',
+    HOME: path,
+    USER: 'somebody-else',
+    SOURCE_DATE_EPOCH: '1',
+  };
+  delete environment['MBL_STATE'];
+  const command = ['node_modules/.bin/node', 'packages/cli/src/main.ts', 'build', '--json'];
+  const result = await finish(
+    spawn('sh', ['-c', 'umask 077; exec "$@"', 'sh', ...command], { cwd: copy, env: environment }),
+    limit,
+  );
+  assert.equal(result.code, 0, result.stderr);
+  const second = JSON.parse(result.stdout) as Build;
+  assert.deepEqual(
+    second.tasks.filter(({ cached }) => cached),
+    [],
+    'everything was built again',
+  );
+  assert.ok(second.directory.startsWith(copy));
+  assert.equal(second.buildId, first.buildId);
+  for (const file of ['image.json', 'packages.cdx.json', 'flash.bin', 'disk.img']) {
+    const [one, two] = [join(first.directory, file), join(second.directory, file)];
+    assert.equal(await fileDigest(two), await fileDigest(one), `${file}: compare ${one} and ${two}`);
+  }
+});

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { access, cp, mkdir, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import { root } from './mbl.ts';
+
+const run = promisify(execFile);
+
+/** Copies what git knows and what it would add, and the installed dependencies: what a clone and `./mbl` would give. */
+export async function copyWorkingCopy(target: string): Promise<void> {
+  const { stdout } = await run('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], {
+    cwd: root,
+    maxBuffer: 1 << 26,
+  });
+  for (const file of stdout.split('\0').filter((name) => name !== '')) {
+    // A file that was removed and not yet committed is still listed.
+    if (!(await exists(join(root, file)))) continue;
+    await mkdir(dirname(join(target, file)), { recursive: true });
+    await cp(join(root, file), join(target, file), { verbatimSymlinks: true });
+  }
+  await cp(join(root, 'node_modules'), join(target, 'node_modules'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
+}
+
+/** A cache that has the downloads of another one and none of its outputs. */
+export async function cacheWithDownloads(target: string, source: string): Promise<void> {
+  await mkdir(target, { recursive: true });
+  for (const name of ['apt', 'downloads', 'npm', 'toolbox'])
+    await symlink(join(source, name), join(target, name));
+}
+
+/** SHA-256 of a file, hex. */
+export async function fileDigest(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
