@@ -49,6 +49,8 @@ export interface Doors {
   readonly edge: Edge;
 }
 
+const pruneMs = 3_600_000;
+
 /** Puts the features together: who is handed what, and in which order they end (the reverse of `stack`). */
 export async function compose(context: Context, means: Means, stack: AsyncDisposableStack): Promise<Doors> {
   const { log, now, newId } = context;
@@ -56,6 +58,10 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
 
   const channels = stack.use(new Channels(now));
   const events = new EventRecorder(context, channels.publish);
+  const pruner = setInterval(() => {
+    events.prune().catch((error: unknown) => log.error('Old events could not be removed', { error }));
+  }, pruneMs).unref();
+  stack.defer(() => clearInterval(pruner));
   const connections = new Connections();
   // A device that loses its right loses everything that goes with it.
   const disconnect: Disconnect = (deviceId, reason) => {

@@ -26,9 +26,20 @@ export function openDatabase<Schema>(target: DatabaseTarget, log: Log): Database
   // A plain date stays text: as a Date it would be midnight in somebody's time zone.
   types.setTypeParser(pg.types.builtins.DATE, (value) => value);
   const pool = new pg.Pool({ max: 10, connectionTimeoutMillis: 10_000, types, ...config });
-  pool.on('error', (error) => log.warn('A database connection broke', { error }));
+  let closing = false;
+  pool.on('error', (error) => {
+    // Connections that are being closed may still see the server go.
+    if (!closing) log.warn('A database connection broke', { error });
+  });
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
-  return { db, pool, [Symbol.asyncDispose]: () => db.destroy() };
+  return {
+    db,
+    pool,
+    async [Symbol.asyncDispose]() {
+      closing = true;
+      await db.destroy();
+    },
+  };
 }
 
 /** One service's claim on its database. */

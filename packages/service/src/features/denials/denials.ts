@@ -35,6 +35,9 @@ export interface Denial {
 /** Most rows that are kept; the oldest go first. */
 const keep = 10_000;
 
+/** Most that are written down in a minute; the log has the rest. A flood must fill neither the disk nor a device's history. */
+const floodLimit = 600;
+
 /** These mean that somebody else holds, or pretends to hold, the identity of a device that we know. */
 const cloneReasons: readonly DenialReason[] = ['already-connected', 'used-code', 'superseded-certificate'];
 
@@ -43,6 +46,8 @@ export class Denials {
   readonly #context: Context;
   readonly #events: EventRecorder;
   #written = 0;
+  #minute = 0;
+  #inMinute = 0;
 
   constructor(context: Context, events: EventRecorder) {
     this.#context = context;
@@ -68,6 +73,7 @@ export class Denials {
       fingerprint: denial.fingerprint,
       remoteAddress,
     });
+    if (this.#flooded(at)) return;
     const known =
       endpointName === ''
         ? undefined
@@ -121,6 +127,13 @@ export class Denials {
       });
     }
     if (++this.#written % 100 === 0) await this.#prune();
+  }
+
+  #flooded(at: Date): boolean {
+    const minute = Math.floor(at.getTime() / 60_000);
+    if (minute !== this.#minute) this.#inMinute = 0;
+    this.#minute = minute;
+    return ++this.#inMinute > floodLimit;
   }
 
   async #prune(): Promise<void> {

@@ -14,6 +14,9 @@ export interface Happening {
   data?: Record<string, string>;
 }
 
+/** How long events are kept, as Pelion does. */
+const keepMs = 30 * 86_400_000;
+
 /** Writes device events down and tells the channels. */
 export class EventRecorder {
   readonly #context: Context;
@@ -57,5 +60,16 @@ export class EventRecorder {
       .values({ ...row, changes: JSON.stringify(row.changes), data: JSON.stringify(row.data) })
       .execute();
     return toDeviceEvent(row);
+  }
+  /** Removes events that are older than is promised. */
+  async prune(): Promise<void> {
+    const { db, accountId, now } = this.#context;
+    // Ids begin with the time, and there is an index on them.
+    const oldest = (now() - keepMs).toString(16).padStart(12, '0');
+    await db
+      .deleteFrom('device_events')
+      .where('account_id', '=', accountId)
+      .where('id', '<', oldest)
+      .execute();
   }
 }
