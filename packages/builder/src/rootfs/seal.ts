@@ -39,8 +39,9 @@ export interface SealOptions {
 }
 
 /**
- * Measured on the development image: lz4hc level 9 with 64 KiB clusters is 8% smaller on the disk than zstd level 3 needs twice the time
- * for, and its download (zstd over it) is the smallest of all.
+ * Measured on a root of 214 MB with mkfs.erofs 1.8.6, two cores: time, size on the disk, size as a download (zstd -19 over it).
+ * lz4hc,9: 1.8 s, 111 MB, 71 MB; with clusters of 64 KiB: 3.0 s, 92 MB, 69 MB; zstd,3 with 64 KiB: 6.6 s, 80 MB, 78 MB; zstd,9: 36 s,
+ * 75 MB, 74 MB; fragments and tail packing save 1 MB for two seconds. The size of the clusters made no difference to the boot.
  */
 const COMPRESSION = ['-zlz4hc,level=9', '-C65536'];
 
