@@ -57,7 +57,7 @@ function row(
 ): string {
   const facts = [
     ...(choices === undefined ? [] : [`one of ${choices.map((choice) => `\`${choice}\``).join(', ')}`]),
-    ...(fallback === undefined || Array.isArray(fallback) ? [] : [`default \`${String(fallback)}\``]),
+    ...(typeof fallback === 'string' || typeof fallback === 'number' ? [`default \`${fallback}\``] : []),
   ];
   const text = [description, ...facts].join('; ').replaceAll('|', '\\|').replaceAll('<', '&lt;');
   return `| \`${name.replaceAll('|', '\\|')}\` | ${text} |`;
