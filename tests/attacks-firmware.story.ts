@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Somebody changes what a board boots from. Each link of the chain of trust is broken on its own; the link before it must say so and
+// Linux must not start. One board, made whole again after each attack.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Board, createBoard } from '@mbl/lab';
+import { initKeys } from '@mbl/trust';
+import {
+  assertNever,
+  attack,
+  type Change,
+  environmentImage,
+  flipped,
+  linuxStarts,
+  readFit,
+  repackFit,
+  withFile,
+} from './support/attacks.ts';
+import { temporaryFolder } from './support/mbl.ts';
+import { bootTimeoutMs, imageOf } from './support/world.ts';
+
+const stack = new AsyncDisposableStack();
+let folder = '';
+let board: Board;
+
+before(async () => {
+  ({ path: folder } = stack.use(await temporaryFolder()));
+  const options = { directory: join(folder, 'board'), name: 'attacked', factory: { version: 1 } };
+  board = stack.use(await createBoard({ ...options, imageDirectory: await imageOf('development') }));
+});
+after(async () => await stack.disposeAsync());
+
+const patience = { timeoutMs: bootTimeoutMs };
+
+/** The board says `refusal` on its console, and stays there: a loader of TF-A that refuses an image halts the CPU. */
+async function halts(changes: readonly Change[], refusal: RegExp, next: RegExp): Promise<void> {
+  await attack(board, changes, async () => {
+    await board.serial.waitFor(refusal, patience);
+    await sleep(3000);
+    await assertNever(board.serial, next);
+    await assertNever(board.serial, linuxStarts);
+  });
+}
+
+/** U-Boot says `refusal`, tries the other slot, which is empty, and resets the board. */
+async function refused(changes: readonly Change[], refusal: RegExp): Promise<void> {
+  await attack(board, changes, async () => {
+    await board.serial.waitFor('MBL: trying boot_a', patience);
+    await board.serial.waitFor(refusal, patience);
+    await board.serial.waitFor('MBL: refused boot_a', patience);
+    await board.serial.waitFor('MBL: refused boot_b', patience);
+    await board.serial.waitFor('Booting Trusted Firmware', patience);
+    await assertNever(board.serial, linuxStarts);
+  });
+}
+
+test('a board that nobody touched starts Linux: what the attacks are measured against', async () => {
+  await attack(board, [], async () => {
+    await board.serial.waitFor(linuxStarts, patience);
+    await assertNever(board.serial, /ERROR|Bad hash|Failed|refused/);
+  });
+});
+
+test('one flipped byte in BL2', async () => {
+  await halts([await flipped(board, 'bl2')], /ERROR:\s+Failed to load BL2 firmware/, /BL2:|U-Boot/);
+});
+
+test('one flipped byte in BL31', async () => {
+  await halts(
+    [await flipped(board, 'bl31')],
+    /ERROR:\s+BL2: Failed to load image id 3 \(-80\)/,
+    /BL31:|U-Boot/,
+  );
+});
+
+test('one flipped byte in OP-TEE', async () => {
+  await halts(
+    [await flipped(board, 'optee')],
+    /ERROR:\s+BL2: Failed to load image id (?:4|21|22) \(-80\)/,
+    /BL31:|U-Boot/,
+  );
+});
+
+test('one flipped byte in U-Boot', async () => {
+  await halts(
+    [await flipped(board, 'u-boot')],
+    /ERROR:\s+BL2: Failed to load image id 5 \(-80\)/,
+    /BL31:|U-Boot/,
+  );
+});
+
+const badHash = /sha256 error!/;
+for (const [part, title] of [
+  ['kernel', 'the kernel'],
+  ['initramfs', 'the initramfs'],
+  ['fdt', 'the device tree'],
+] as const) {
+  test(`one flipped byte in ${title} of the FIT`, async () => {
+    await refused([await flipped(board, part)], badHash);
+  });
+}
+
+test('the kernel command line changed on the disk', async () => {
+  // It is in the signed device tree; the change keeps the length, so that the device tree stays valid.
+  const wanted = Buffer.from('console=ttyAMA0');
+  const at = (await board.readPart('fdt')).indexOf(wanted);
+  assert.notEqual(at, -1, 'the device tree holds the command line');
+  const bytes = Buffer.from('rdinit=/bin/sh '.padEnd(wanted.length));
+  await refused([{ part: 'fdt', offset: at, bytes }], badHash);
+});
+
+test('a FIT that another key signed', async () => {
+  const keys = await initKeys(join(folder, 'foreign-keys'), { profile: 'development' });
+  const fit = await repackFit(board, folder, keys.keys.fit);
+  await refused([{ part: 'fit', bytes: fit }], /Failed to verify required signature 'key-fit'/);
+});
+
+test('a FIT that nobody signed', async () => {
+  const fit = await repackFit(board, folder, undefined);
+  await refused([{ part: 'fit', bytes: fit }], /Failed to verify required signature 'key-fit'/);
+});
+
+test('the other slot takes no foreign FIT either', async () => {
+  const fit = await repackFit(board, folder, undefined);
+  const genuine = await readFit(board);
+  const erased = { part: 'boot_a', bytes: Buffer.alloc(genuine.length) };
+  await attack(board, [erased, { part: 'boot_b', bytes: fit }], async () => {
+    await board.serial.waitFor('MBL: trying boot_b', patience);
+    await board.serial.waitFor(/Failed to verify required signature 'key-fit'/, patience);
+    await board.serial.waitFor('MBL: refused boot_b', patience);
+    await assertNever(board.serial, linuxStarts);
+  });
+});
+
+test('a U-Boot environment on the disk and in the flash has no effect', async () => {
+  const size = 0x2000;
+  const environment = await environmentImage(
+    folder,
+    {
+      bootcmd: 'echo MBL: foreign environment',
+      preboot: 'echo MBL: foreign environment',
+      bootargs: 'init=/bin/sh foreign',
+      bootdelay: '10',
+      stdin: 'serial',
+    },
+    size,
+  );
+  // Where U-Boot's storages put it: a file `uboot.env` (ENV_IS_IN_EXT4), before the first partition (ENV_IS_IN_MMC), at the start of a
+  // partition, at the end of the flash (ENV_IS_IN_FLASH).
+  const files = await withFile(await board.readPart('config'), folder, 'uboot.env', environment);
+  const flash = board.image.flash.size;
+  const gap = (offset: number): Change => ({ part: 'disk', offset, bytes: environment });
+  const changes: Change[] = [
+    { part: 'config', bytes: files },
+    ...[0x8000, 0x40000, 0x80000, 0xc0000].map(gap),
+    { part: 'boot_b', bytes: environment },
+    ...[0x40000, size].map((end) => ({ part: 'flash', offset: flash - end, bytes: environment })),
+  ];
+  await attack(board, changes, async () => {
+    await board.serial.waitFor('Loading Environment from <NULL>', patience);
+    await board.serial.waitFor(/In:\s+nulldev/, patience);
+    await board.serial.waitFor('MBL: trying boot_a', patience);
+    await board.serial.waitFor('Starting kernel', patience);
+    await board.serial.waitFor(/root@mbl.*# /, patience);
+    await board.serial.write('cat /proc/cmdline\n');
+    const { line } = await board.serial.waitFor(/console=ttyAMA0 .*panic=1/, patience);
+    assert.doesNotMatch(line.text, /foreign|init=/);
+    await assertNever(board.serial, /MBL: foreign environment|MBL: refused/);
+  });
+});

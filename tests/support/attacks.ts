@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { buildFit } from '@mbl/builder';
+import type { Board, SerialConsole } from '@mbl/lab';
+import type { KeyRef } from '@mbl/trust';
+
+export const run = promisify(execFile);
+
+/** A line that only a board prints which went on to Linux. */
+export const linuxStarts = /Starting kernel|Booting Linux|mbl-init:|systemd\[/;
+
+export interface Change {
+  /** As `Board.writePart` names it. */
+  readonly part: string;
+  readonly offset?: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Flips the lowest bit of a part's middle, or of the byte at `offset`. */
+export async function flipped(board: Board, part: string, offset?: number): Promise<Change> {
+  const whole = await board.readPart(part);
+  const at = offset ?? Math.floor(whole.length / 2);
+  return { part, offset: at, bytes: Uint8Array.of((whole[at] ?? 0) ^ 1) };
+}
+
+/** Changes parts of a board that is off, switches it on, lets `check` look, cuts the power, and makes the board whole again. */
+export async function attack(
+  board: Board,
+  changes: readonly Change[],
+  check: () => Promise<void>,
+): Promise<void> {
+  const undo: Change[] = [];
+  try {
+    for (const { part, offset = 0, bytes } of changes) {
+      undo.unshift({ part, offset, bytes: await board.readPart(part, { offset, length: bytes.length }) });
+      await board.writePart(part, bytes, { offset });
+    }
+    await board.start();
+    await check();
+  } finally {
+    await board.powerOff();
+    for (const { part, offset = 0, bytes } of undo) await board.writePart(part, bytes, { offset });
+  }
+}
+
+/** Asserts that nothing on the console so far matches. */
+export async function assertNever(console: SerialConsole, unwanted: RegExp): Promise<void> {
+  const lines = (await console.lines()).map(({ text }) => text);
+  assert.deepEqual(
+    lines.filter((line) => unwanted.test(line)),
+    [],
+    `the console must not show ${unwanted}`,
+  );
+}
+
+/** The FIT of a board's slot, without what lies behind it in the partition. */
+export async function readFit(board: Board): Promise<Buffer> {
+  // The FIT is a flattened device tree: magic, then its size, big-endian (Devicetree Specification §5.2).
+  const head = await board.readPart('fit', { length: 8 });
+  assert.equal(head.readUInt32BE(0), 0xd00dfeed, 'the slot holds a FIT');
+  return await board.readPart('fit', { length: head.readUInt32BE(4) });
+}
+
+/** The kernel, initramfs and device tree of the board's own FIT in a new FIT, signed by `key` or not at all. */
+export async function repackFit(board: Board, folder: string, key: KeyRef | undefined): Promise<Buffer> {
+  const part = async (name: string): Promise<string> => {
+    const path = join(folder, name);
+    await writeFile(path, await board.readPart(name));
+    return path;
+  };
+  const images = { kernel: await part('kernel'), initramfs: await part('initramfs'), fdt: await part('fdt') };
+  const fit = join(folder, 'foreign.itb');
+  await buildFit(folder, images, key, fit);
+  return await readFile(fit);
+}
+
+/** A U-Boot environment as it is stored: CRC-32, then `name=value` strings (U-Boot `tools/mkenvimage.c`). */
+export async function environmentImage(
+  folder: string,
+  variables: Readonly<Record<string, string>>,
+  size: number,
+): Promise<Buffer> {
+  const source = join(folder, 'environment.txt');
+  const image = join(folder, 'environment.bin');
+  const text = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
+  await writeFile(source, text.join(''));
+  await run('mkenvimage', ['-s', String(size), '-o', image, source]);
+  return await readFile(image);
+}
+
+/** The content of an ext4 partition with one more file in its top folder. */
+export async function withFile(
+  content: Uint8Array,
+  folder: string,
+  name: string,
+  bytes: Uint8Array,
+): Promise<Buffer> {
+  const image = join(folder, 'partition.ext4');
+  const file = join(folder, 'file');
+  await writeFile(image, content);
+  await writeFile(file, bytes);
+  await run('debugfs', ['-w', '-R', `write ${file} ${name}`, image], {
+    env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
+  });
+  const listing = await run('debugfs', ['-R', 'ls -p', image], {
+    env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
+  });
+  assert.match(listing.stdout, new RegExp(`/${name}/`), 'the file is in the partition');
+  return await readFile(image);
+}
