@@ -122,9 +122,9 @@ export class Board {
 
   /** The reset button. */
   async reset(): Promise<void> {
-    const target = this.#sshTarget();
+    // First: the emulator spins on a connection that the host closed and the new guest does not know.
+    await closeSsh(this.#sshTarget());
     await this.#qmp([{ execute: 'system_reset' }]);
-    await closeSsh(target);
   }
 
   /** Waits until the board is off; `lab/deadline` when it stays on. */
