@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeProgram } from '../program.ts';
 import { checkArrows, type Manifest, readArrows } from './arrows.ts';
@@ -9,7 +9,8 @@ import { checkCliPage, cliPagePath } from './cli-page.ts';
 import { checkDependencies, decisionPath } from './dependencies.ts';
 import { cataloguePath, checkErrorCatalogue } from './error-catalogue.ts';
 import { checkFiles } from './files.ts';
-import { readSources } from './sources.ts';
+import { checkLinks } from './links.ts';
+import { readPages, readSources } from './sources.ts';
 
 /** A check of the repository: it passes when it finds nothing to say. */
 export interface RepositoryCheck {
@@ -61,6 +62,20 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
       run: () =>
         findings(async (files) =>
           checkErrorCatalogue(files, await readFile(join(root, cataloguePath), 'utf8')),
+        ),
+    },
+    {
+      title: 'links of pages',
+      run: () =>
+        findings(async () =>
+          checkLinks(
+            await readPages(root),
+            async (path) =>
+              await access(join(root, path)).then(
+                () => true,
+                () => false,
+              ),
+          ),
         ),
     },
     {

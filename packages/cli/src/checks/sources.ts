@@ -24,3 +24,20 @@ export async function readSources(root: string): Promise<SourceFile[]> {
     paths.toSorted().map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })),
   );
 }
+
+/** Every page of documentation, sorted by path. */
+export async function readPages(root: string): Promise<SourceFile[]> {
+  const paths = (await readdir(root)).filter((name) => name.endsWith('.md'));
+  for (const folder of ['docs', 'examples', 'packages', 'os']) {
+    const entries = await readdir(join(root, folder), { withFileTypes: true, recursive: true }).catch(
+      () => [],
+    );
+    for (const entry of entries) {
+      const path = relative(root, join(entry.parentPath, entry.name)).split(sep).join('/');
+      if (entry.isFile() && path.endsWith('.md') && !path.includes('node_modules/')) paths.push(path);
+    }
+  }
+  return await Promise.all(
+    paths.toSorted().map(async (path) => ({ path, text: await readFile(join(root, path), 'utf8') })),
+  );
+}

@@ -5,7 +5,7 @@ import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 /** Test files that run in one process. */
 export interface Suite {
-  /** `packages/coap`, or `tests/boot.story.ts`: also what to give to `mbl test` to run it alone. */
+  /** `packages/coap`, or `tests/device.story.ts`: also what to give to `mbl test` to run it alone. */
   readonly name: string;
   readonly files: readonly string[];
 }
@@ -64,7 +64,7 @@ function find(root: string, all: readonly string[], word: string, cwd: string): 
   }
   throw new MblError('cli/unknown-test', `'${word}' is no test file, package or story`, {
     remedy:
-      'Name a file as in: ./mbl test tests/boot.story.ts; or a part: ./mbl test unit, ./mbl test system.',
+      'Name a file as in: ./mbl test tests/device.story.ts; or a part: ./mbl test unit, ./mbl test system.',
     details: { word },
   });
 }
