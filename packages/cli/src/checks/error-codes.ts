@@ -19,7 +19,7 @@ const literal = /(?<quote>['"])(?<code>(?<area>[a-z0-9]+)\/[a-z0-9]+(?:-[a-z0-9]
  */
 export function findErrorCodes(sources: readonly SourceFile[]): ErrorCode[] {
   const product = sources
-    .filter(({ path }) => /^packages\/.*\.ts$/.test(path) && !path.endsWith('.test.ts'))
+    .filter(({ path }) => /^packages\/.*\.ts$/.test(path) && !/\.test\.ts$|\/testing\//.test(path))
     .map(({ path, text: code }) => ({ path, code: withoutComments(code) }));
   const areas = new Set<string | undefined>(product.map(({ path }) => path.split('/')[1]));
   for (const { code } of product) {

@@ -4,9 +4,9 @@ import { delimiter, join } from 'node:path';
 import { repositoryChecks } from '../checks/run-checks.ts';
 import type { Cli, Outcome } from '../cli.ts';
 import { formatDuration } from '../table.ts';
-import { prepareStories } from '../testing/prepare.ts';
-import { runTests, type TestResult } from '../testing/run-tests.ts';
-import { type Selection, selectTests, type Suite } from '../testing/select.ts';
+import { prepareStories } from '../test-run/prepare.ts';
+import { runTests, type TestResult } from '../test-run/run-tests.ts';
+import { type Selection, selectTests, type Suite } from '../test-run/select.ts';
 
 export interface TestOptions {
   verbose?: boolean;
