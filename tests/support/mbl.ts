@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -71,5 +71,7 @@ export function assertError({ code, stdout, stderr }: MblResult, expected: strin
 /** A folder that is removed when it is disposed, for a state of the workbench apart from the person's own (MBL_STATE). */
 export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'mbl-story-'));
+  // The database server is another user, who has to pass through.
+  await chmod(path, 0o711);
   return { path, [Symbol.asyncDispose]: async () => await rm(path, { recursive: true, force: true }) };
 }
