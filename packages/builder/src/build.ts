@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type KeyName, type KeyRef, type KeySet, MblError } from '@mbl/trust';
 import { digestJson } from './engine/canonical.ts';
 import type { TaskEvent, TaskReport } from './engine/events.ts';
+import { lockFile } from './engine/file-lock.ts';
 import { runTasks } from './engine/run-tasks.ts';
 import { listTree, treeDigest } from './engine/tree.ts';
 import { applicationsTask } from './firmware/applications.ts';
@@ -126,7 +127,10 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     return folder;
   };
   options.onPhase?.('putting the disk together');
-  const directory = join(output, `${machine.name}-${image.name}`);
+  const name = `${machine.name}-${image.name}`;
+  const directory = join(output, name);
+  // One at a time: another process may build the same image.
+  await using _lock = await lockFile(join(options.privateCache, 'locks', `image-${name}.lock`), { signal });
   const description = await assembleImage({
     machine,
     imageName: image.name,
