@@ -31,12 +31,13 @@ export class Progress {
 
   /**
    * Runs a phase. A phase that turns out to have nothing to do returns `{ quiet: true }` and leaves no line; one with something to
-   * add returns `{ note }`.
+   * add returns `{ note }`. A failure leaves a line too, unless `quietFailure`.
    */
   async phase<T>(
     title: string,
     work: (report: Report) => Promise<T>,
     outcome: (result: T) => { quiet?: boolean; note?: string } = () => ({}),
+    quietFailure = false,
   ): Promise<T> {
     const { sink, live, style } = this.#options;
     const start = this.#now();
@@ -71,12 +72,17 @@ export class Progress {
       return result;
     } catch (error) {
       this.#clear();
-      end(style('red', '✘'));
+      if (!quietFailure) end(style('red', '✘'));
       throw error;
     } finally {
       clearInterval(timer);
       this.#redraw = undefined;
     }
+  }
+
+  /** Runs something whose end says enough: a live line while it runs, nothing afterwards. */
+  async wait<T>(title: string, work: (report: Report) => Promise<T>): Promise<T> {
+    return await this.phase(title, work, () => ({ quiet: true }), true);
   }
 
   /** Lets something else be printed while a phase runs. */

@@ -23,7 +23,7 @@ export function deviceCommand(define: Define): Command {
       .action(action(define, async (_options, id, path) => (await verbs()).readResource(cli, id, path))),
     verb('write', 'write a resource of a device')
       .argument('<device>', 'its id or its endpoint name')
-      .argument('<path>', 'the resource, for example /3/0/14')
+      .argument('<path>', 'the resource, for example /1/0/1')
       .argument('<value>', 'the value, as text')
       .action(
         action(define, async (_options, id, path, value) =>
@@ -32,7 +32,7 @@ export function deviceCommand(define: Define): Command {
       ),
     verb('watch', 'print a resource each time it changes, until Ctrl-C')
       .argument('<device>', 'its id or its endpoint name')
-      .argument('<path>', 'the resource, for example /3/0/13')
+      .argument('<path>', 'the resource, for example /3/0/10')
       .action(action(define, async (_options, id, path) => (await verbs()).watchResource(cli, id, path))),
     verb('events', 'what happened to the devices: registered, lost, refused')
       .option('-f, --follow', 'go on until Ctrl-C')

@@ -88,10 +88,9 @@ export async function readResource(cli: Cli, idOrName: string, path: string): Ou
   checkPath(path);
   const client = await connectService(workspace);
   const device = await client.findDevice(idOrName, { signal });
-  const values = await output.progress.phase(
+  const values = await output.progress.wait(
     `ask ${device.endpoint_name}`,
     async () => await client.read(device.id, path, { signal }),
-    () => ({ quiet: true }),
   );
   output.value(values);
   // One value alone, so that a script can take it; more in a table.
@@ -114,16 +113,15 @@ export async function writeResource(cli: Cli, idOrName: string, path: string, va
   checkPath(path);
   const client = await connectService(workspace);
   const device = await client.findDevice(idOrName, { signal });
-  await output.progress.phase(
+  await output.progress.wait(
     `write ${path} of ${device.endpoint_name}`,
     async () => await client.write(device.id, path, value, { signal }),
-    () => ({ quiet: true }),
   );
   output.value({ device: device.id, path, value });
   output.line(`${device.endpoint_name} ${path} is now ${value}`);
 }
 
-/** Prints a resource each time that it changes. */
+/** Prints a resource now, and each time that it changes. */
 export async function watchResource(cli: Cli, idOrName: string, path: string): Outcome {
   const { output, workspace, signal } = cli;
   checkPath(path);
@@ -131,13 +129,18 @@ export async function watchResource(cli: Cli, idOrName: string, path: string): O
   const device = await client.findDevice(idOrName, { signal });
   await using watch = await client.watch({ signal, resources: [{ deviceId: device.id, path }] });
   output.remark(`Watching ${path} of ${device.endpoint_name}; Ctrl-C ends it.`);
+  const show = (changed: string, value: string, time: string) => {
+    output.event({ time, device: device.id, path: changed, value });
+    output.line(`${output.style('dim', time)}  ${changed}  ${value}`);
+  };
+  for (const { path: read, value } of await client.read(device.id, path, { signal })) {
+    show(read, String(value), new Date().toISOString());
+  }
   for await (const message of watch) {
     for (const { ep, path: changed, payload, timestamp } of message.notifications ?? []) {
-      if (ep !== device.id) continue;
-      const value = Buffer.from(payload, 'base64').toString('utf8');
-      const time = new Date(timestamp).toISOString();
-      output.event({ time, device: ep, path: changed, value });
-      output.line(`${output.style('dim', time)}  ${changed}  ${value}`);
+      // Other watches of the same account are heard too.
+      if (ep !== device.id || (changed !== path && !changed.startsWith(`${path}/`))) continue;
+      show(changed, Buffer.from(payload, 'base64').toString('utf8'), new Date(timestamp).toISOString());
     }
   }
   return exitCodes.interrupted;

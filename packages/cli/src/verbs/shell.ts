@@ -5,7 +5,8 @@ import type { Cli, Outcome } from '../cli.ts';
 import { boardFolder } from '../workbench/boards.ts';
 
 /** Puts the terminal on a shell of the board, or runs one command there. Returns what the shell or the command returned. */
-export async function shell(cli: Cli, name: string, command: readonly string[]): Outcome {
+export async function shell(cli: Cli, name: string, given: readonly string[]): Outcome {
+  const command = given[0] === '--' ? given.slice(1) : given;
   const board = await openBoard(boardFolder(cli.workspace, name));
   const words = command.length === 0 ? [] : ['--', ...(command.length === 1 ? command : command.map(quote))];
   const child = spawn('ssh', [...board.sshArguments(), ...words], { stdio: 'inherit' });

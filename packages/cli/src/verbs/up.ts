@@ -63,7 +63,7 @@ export async function up(cli: Cli, options: UpOptions): Outcome {
     [
       [`  ./mbl device show ${name}`, 'all that the directory knows of it'],
       [`  ./mbl device read ${name} /3/0/3`, 'ask it for its firmware version'],
-      [`  ./mbl device watch ${name} /3/0/13`, 'its clock, each time it changes'],
+      [`  ./mbl device watch ${name} /3/0/10`, 'its free memory, each time it changes'],
       ...(board.image.image === 'development' ? [[`  ./mbl shell ${name}`, 'a shell on it']] : []),
       [`  ./mbl logs serial ${name}`, 'its boot, from the first line'],
       ['  ./mbl up --name mbl-board-2', 'another one beside it'],
