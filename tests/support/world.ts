@@ -116,7 +116,9 @@ export async function online(client: ServiceClient, name: string, timeoutMs: num
   return await until(
     `${name} online`,
     async () =>
-      (await client.listDevices({ filter: { endpoint_name__eq: name } })).find((device) => device.online),
+      (await client.listDevices({ filter: { endpoint_name__eq: name } })).find(
+        ({ online: here, state }) => here && state === 'registered',
+      ),
     timeoutMs,
   );
 }
