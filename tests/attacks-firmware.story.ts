@@ -15,6 +15,7 @@ import {
   environmentImage,
   flipped,
   linuxStarts,
+  lonelyFactory,
   readFit,
   repackFit,
   withFile,
@@ -28,7 +29,11 @@ let board: Board;
 
 before(async () => {
   ({ path: folder } = stack.use(await temporaryFolder()));
-  const options = { directory: join(folder, 'board'), name: 'attacked', factory: { version: 1 } };
+  const options = {
+    directory: join(folder, 'board'),
+    name: 'attacked',
+    factory: await lonelyFactory(folder),
+  };
   board = stack.use(await createBoard({ ...options, imageDirectory: await imageOf('development') }));
 });
 after(async () => await stack.disposeAsync());

@@ -7,7 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Board, createBoard } from '@mbl/lab';
-import { assertNever, attack, type Change, flipped, readFit, run } from './support/attacks.ts';
+import { assertNever, attack, type Change, flipped, lonelyFactory, readFit, run } from './support/attacks.ts';
 import { answersOn } from './support/ports.ts';
 import { mblJson, temporaryFolder } from './support/mbl.ts';
 import { bootTimeoutMs, imageOf } from './support/world.ts';
@@ -28,7 +28,9 @@ after(async () => await stack.disposeAsync());
 /** A board with a way in (its own SSH key), and no service. */
 async function makeBoard(name: string, imageDirectory: string): Promise<Board> {
   const directory = join(folder, name);
-  return stack.use(await createBoard({ directory, name, imageDirectory, factory: { version: 1 } }));
+  return stack.use(
+    await createBoard({ directory, name, imageDirectory, factory: await lonelyFactory(folder) }),
+  );
 }
 
 /** systemd and everything behind it comes from the root file system. */
@@ -194,6 +196,7 @@ test('a root changed while the board was off, and one changed by root on the run
     'the middle of the root, changed on the disk, restarts the board when it is read',
     async () => {
       await board.start();
+      assert.equal((await shell('true')).code, 0, 'the board runs');
       await readingRestarts('/usr/bin/strace');
       await board.writePart('root', pristine.subarray(middle, middle + 1), { offset: middle });
       assert.ok((await board.readPart('root')).equals(pristine));

@@ -57,6 +57,39 @@ export async function assertNever(console: SerialConsole, unwanted: RegExp): Pro
   );
 }
 
+/**
+ * A factory configuration of a service that is not there: the device tries again and again, and the lab's SSH key is beside it. With an
+ * invalid one its client would be started again and again, which costs an emulated CPU much more.
+ */
+export async function lonelyFactory(folder: string): Promise<Record<string, unknown>> {
+  const [key, certificate] = [join(folder, 'nobody.key'), join(folder, 'nobody.crt')];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+  await run('openssl', [
+    'req',
+    '-x509',
+    '-nodes',
+    ...curve,
+    '-keyout',
+    key,
+    '-out',
+    certificate,
+    '-subj',
+    '/CN=nobody',
+  ]);
+  return {
+    version: 1,
+    endpointName: 'attacked',
+    serialNumber: 'attacked',
+    enrolmentCode: 'of-no-use',
+    service: {
+      est: 'https://10.0.2.2:1',
+      lwm2m: 'coaps+tcp://10.0.2.2:1',
+      serverName: 'service.mbl.internal',
+    },
+    trust: await readFile(certificate, 'utf8'),
+  };
+}
+
 /** The FIT of a board's slot, without what lies behind it in the partition. */
 export async function readFit(board: Board): Promise<Buffer> {
   // The FIT is a flattened device tree: magic, then its size, big-endian (Devicetree Specification §5.2).
