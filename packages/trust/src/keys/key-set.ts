@@ -8,7 +8,7 @@ import { algorithmOf, memorySigner, type Signer } from '../signer.ts';
 import { type KeyName, keyNames } from './catalogue.ts';
 import { indexFileName, type KeyEntry, type KeyPlace, type KeyProfile, parseKeyIndex } from './index-file.ts';
 import { parseTokenUri } from './pkcs11-uri.ts';
-import { tokenSigner } from './token.ts';
+import { oneAtATime, type TokenAccess, tokenSigner } from './token.ts';
 
 /** One key of a set: what signs, and where tools that sign by themselves find it. */
 export interface KeyRef extends Signer {
@@ -41,9 +41,9 @@ export interface LoadKeysOptions {
 export async function loadKeys(dir: string, options: LoadKeysOptions = {}): Promise<KeySet> {
   const path = join(dir, indexFileName);
   const index = parseKeyIndex(await readIndex(dir, path), path);
-  const environment = options.environment ?? process.env;
+  const access = { environment: options.environment ?? process.env, inTurn: oneAtATime() };
   const refs: Partial<Record<KeyName, KeyRef>> = {};
-  for (const name of keyNames) refs[name] = await loadKey(dir, name, index.keys[name], environment);
+  for (const name of keyNames) refs[name] = await loadKey(dir, name, index.keys[name], access);
   return { dir, profile: index.profile, keys: refs as Record<KeyName, KeyRef> };
 }
 
@@ -63,13 +63,13 @@ async function loadKey(
   dir: string,
   name: KeyName,
   entry: KeyEntry,
-  environment: NodeJS.ProcessEnv,
+  access: Omit<TokenAccess, 'module'>,
 ): Promise<KeyRef> {
   const certificateFile = entry.certificate === undefined ? undefined : join(dir, entry.certificate);
   if (certificateFile !== undefined) parseCertificate(await readKeyFile(certificateFile));
   if ('pkcs11' in entry) {
     const signer = tokenSigner(
-      { module: entry.module, environment },
+      { ...access, module: entry.module },
       parseTokenUri(entry.pkcs11),
       entry.algorithm,
     );

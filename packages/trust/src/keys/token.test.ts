@@ -58,6 +58,15 @@ test('a production key set lives in the token: no private key in the folder, eve
   assert.throws(() => privateKeyFile(keys.keys.fit), { code: 'keys/needs-file' });
 });
 
+test('many signatures at once: each is made', async () => {
+  const key = keys.keys.bl31;
+  const publicKey = createPublicKey(await key.publicKey());
+  const all = Array.from({ length: 16 }, (_, i) => Buffer.from(`number ${i}`));
+  const signatures = await Promise.all(all.map((data) => key.sign(data)));
+  for (const [i, signature] of signatures.entries())
+    assert.ok(verify('sha256', all[i] ?? Buffer.alloc(0), publicKey, signature), `number ${i}`);
+});
+
 test('the device CA issues from the token', async () => {
   const ca = await deviceCa(keys);
   const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -12,6 +12,20 @@ export interface TokenAccess {
   readonly module: string;
   /** `MBL_PKCS11_PIN` or `MBL_PKCS11_PIN_FILE` holds the user PIN. */
   readonly environment: NodeJS.ProcessEnv;
+  /** Runs the operations of a key set one after another: not every module bears two processes at once. Default: at once. */
+  readonly inTurn?: InTurn;
+}
+
+export type InTurn = <T>(operation: () => Promise<T>) => Promise<T>;
+
+/** Each operation starts when the one before has ended, well or not. */
+export function oneAtATime(): InTurn {
+  let last: Promise<unknown> = Promise.resolve();
+  return async (operation) => {
+    const next = last.then(operation, operation);
+    last = next.catch(() => undefined);
+    return await next;
+  };
 }
 
 const timeoutMs = 60_000;
@@ -151,8 +165,18 @@ function readPin(environment: NodeJS.ProcessEnv): string {
   });
 }
 
-/** Runs `pkcs11-tool`; what it writes to its output. The PIN travels in the child's environment, not in its arguments. */
+/** Runs `pkcs11-tool` when it is its turn; what it writes to its output. */
 async function runTool(access: TokenAccess, args: readonly string[], input?: Uint8Array): Promise<Buffer> {
+  const { inTurn = (operation) => operation() } = access;
+  return inTurn(() => runToolNow(access, args, input));
+}
+
+/** The PIN travels in the child's environment, not in its arguments. */
+async function runToolNow(
+  access: TokenAccess,
+  args: readonly string[],
+  input: Uint8Array | undefined,
+): Promise<Buffer> {
   const login = args.includes('--login');
   const env = {
     ...access.environment,
