@@ -128,9 +128,10 @@ function certificatesOf(flash: Buffer): X509Certificate[] {
   const found: X509Certificate[] = [];
   for (let at = 16; ; at += 40) {
     const [offset, size] = [Number(fip.readBigUInt64LE(at + 16)), Number(fip.readBigUInt64LE(at + 24))];
-    if (size === 0) return found;
+    // The UUID of nothing ends the table; OP-TEE's last part may have a size of nothing.
+    if (fip.subarray(at, at + 16).every((byte) => byte === 0)) return found;
     const payload = fip.subarray(offset, offset + size);
     // A DER sequence with a length of two bytes: nothing else in a FIP starts so.
-    if (payload.readUInt16BE(0) === 0x3082) found.push(new X509Certificate(payload));
+    if (size > 2 && payload.readUInt16BE(0) === 0x3082) found.push(new X509Certificate(payload));
   }
 }
