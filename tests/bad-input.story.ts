@@ -155,7 +155,9 @@ test('damaged state', async () => {
   await rm(service, { recursive: true });
 });
 
-test('Ctrl-C during a build: exit code 130, and the next build finishes it; a damaged cache is mended', async (t) => {
+test('Ctrl-C during a build: exit code 130, and the next build finishes it; a damaged cache is mended', {
+  timeout: 40 * minute,
+}, async (t) => {
   await t.test('interrupted', async () => {
     const child = startMbl(['build'], { environment });
     const ended = finish(child, 5 * minute);

@@ -53,7 +53,7 @@ export function checkArrows(sources: readonly SourceFile[], context: Context): F
       if (message !== undefined) findings.push({ file: source.path, line: found.line, message });
       const target = /^@mbl\/([^/]+)/.exec(found.specifier)?.[1];
       if (owner !== undefined && target !== undefined) add(packages, owner, target);
-      if (found.specifier.startsWith('.') && !found.typeOnly) {
+      if (found.specifier.startsWith('.') && !found.typeOnly && !found.lazy) {
         add(modules, source.path, join(dirname(source.path), found.specifier));
       }
     }
@@ -117,7 +117,8 @@ function named(
   const own = manifests.get(owner);
   const holders = [own?.dependencies, own?.optionalDependencies];
   // Tests also use what the whole working copy has for development.
-  if (path.endsWith('.test.ts')) holders.push(own?.devDependencies, root.devDependencies);
+  if (path.endsWith('.test.ts') || path.includes('/testing/'))
+    holders.push(own?.devDependencies, root.devDependencies);
   return holders.some((holder) => holder !== undefined && dependency in holder);
 }
 

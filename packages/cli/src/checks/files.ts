@@ -2,7 +2,7 @@
 import type { Finding, SourceFile } from './check.ts';
 
 const mostLines = 400;
-const name = /^(?:[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.(?:test|story|bench))?\.ts$/;
+const name = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+)*\.ts$/;
 
 /** Every file of code opens with its licence, holds one concept in at most 400 lines, and is named in kebab-case. */
 export function checkFiles(sources: readonly SourceFile[]): Finding[] {

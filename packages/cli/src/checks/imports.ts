@@ -7,6 +7,8 @@ export interface Import {
   readonly line: number;
   /** `import type` and `export type`: gone before the program runs. */
   readonly typeOnly: boolean;
+  /** `import()`: only when that line runs. */
+  readonly lazy: boolean;
 }
 
 const statement =
@@ -16,10 +18,12 @@ const dynamic = /\bimport\(\s*(?<quote>['"])(?<specifier>[^'"\n]+)\k<quote>/g;
 
 /** The imports of a module, by pattern: TypeScript 7 has no parser to call, and every module here is formatted by one tool. */
 export function findImports(text: string): Import[] {
-  // Comments go first, line by line so that line numbers stay.
+  // Comments and text in backticks go first, line by line so that line numbers stay.
+  const blank = (part: string): string => part.replaceAll(/[^\n]/g, ' ');
   const code = text
-    .replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, ' '))
-    .replaceAll(/^[ \t]*\/\/.*$/gm, '');
+    .replaceAll(/\/\*[\s\S]*?\*\//g, blank)
+    .replaceAll(/^[ \t]*\/\/.*$/gm, '')
+    .replaceAll(/`(?:[^`\\]|\\[\s\S])*`/g, blank);
   const found: Import[] = [];
   for (const pattern of [statement, sideEffect, dynamic]) {
     for (const match of code.matchAll(pattern)) {
@@ -28,6 +32,7 @@ export function findImports(text: string): Import[] {
         specifier,
         line: lineAt(code, match.index + match[0].lastIndexOf(specifier)),
         typeOnly: /^\s+type\s/.test(head),
+        lazy: pattern === dynamic,
       });
     }
   }

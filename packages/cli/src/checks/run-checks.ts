@@ -31,7 +31,13 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
     },
     {
       title: 'format (biome)',
-      run: (signal) => tool(root, 'biome', ['format', '--max-diagnostics=20'], signal),
+      run: (signal) =>
+        tool(
+          root,
+          'biome',
+          ['format', '--max-diagnostics=20', 'packages', 'tests', 'bench', 'package.json', 'tsconfig.json'],
+          signal,
+        ),
     },
     { title: 'lint (oxlint)', run: (signal) => tool(root, 'oxlint', ['packages', 'tests', 'bench'], signal) },
     {

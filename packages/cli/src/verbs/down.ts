@@ -9,7 +9,7 @@ export interface DownOptions {
 }
 
 /** How long a board may take to shut down by itself before its power is cut. */
-const shutdown = 20_000;
+const shutdown = 45_000;
 
 /** Stops one board, or all boards and the service. What they are stays: the next `up` continues from here. */
 export async function down(cli: Cli, { name }: DownOptions): Outcome {
