@@ -217,11 +217,22 @@ describe('with a service', () => {
     assert.equal(code, 0);
     assert.match(stdout, /Nothing was running/);
   });
+
+  test('down takes the database along that a killed service left running', async () => {
+    const { file } = await startDaemon(findWorkspace(environment), { signal: AbortSignal.timeout(90_000) });
+    process.kill(file.pid, 'SIGKILL');
+    await until(
+      async () => !(await processesOf(folder.path)).some((line) => line.includes('main.ts')),
+      'the end',
+    );
+    assert.deepEqual(await mblJson(['down'], { environment }), { boards: [], service: true });
+    assert.deepEqual(await processesOf(folder.path), []);
+  });
 });
 
-async function until(condition: () => boolean, what: string): Promise<void> {
+async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = Date.now() + 30_000;
-  while (!condition()) {
+  while (!(await condition())) {
     assert.ok(Date.now() < deadline, `${what} did not come in time`);
     await sleep(50);
   }

@@ -112,7 +112,7 @@ export async function startDaemon(
 /** Stops the service; resolves when its process is gone. Returns whether there was one. Errors: `cli/service-stuck`. */
 export async function stopDaemon(workspace: Workspace, signal: AbortSignal): Promise<boolean> {
   const file = await findService(workspace);
-  if (file === undefined) return false;
+  if (file === undefined) return await stopOrphan(serviceFolder(workspace), signal);
   process.kill(file.pid, 'SIGTERM');
   const deadline = Date.now() + stopDeadline;
   while (await isService(file.pid, serviceFolder(workspace))) {
@@ -123,6 +123,20 @@ export async function stopDaemon(workspace: Workspace, signal: AbortSignal): Pro
     }
     await sleep(50, undefined, { signal });
   }
+  return true;
+}
+
+/** Stops the PostgreSQL cluster that a killed service left running. */
+async function stopOrphan(folder: string, signal: AbortSignal): Promise<boolean> {
+  // The first two lines: process id, data folder (PostgreSQL documentation, "postmaster.pid").
+  const text = await readFile(join(folder, 'postgres/data/postmaster.pid'), 'utf8').catch(() => '');
+  const [first = '', data = ''] = text.split('\n');
+  const pid = Number(first);
+  if (!Number.isInteger(pid) || pid < 1 || data === '' || !(await isService(pid, data))) return false;
+  // SIGINT is PostgreSQL's fast shutdown.
+  process.kill(pid, 'SIGINT');
+  const deadline = Date.now() + stopDeadline;
+  while ((await isService(pid, data)) && Date.now() < deadline) await sleep(50, undefined, { signal });
   return true;
 }
 
