@@ -72,7 +72,8 @@ export async function resolveInputs(
     changes.push(...diffLock(before, after));
     await mkdir(dirname(path), { recursive: true });
     await writeLock(path, after);
-    return after;
+    // As the next build will read it: the same order, so the same keys of tasks.
+    return await readLock(path);
   };
   const debian = async (architecture: Architecture, packages: readonly string[]): Promise<LockedPackage[]> =>
     resolvePackages({ suite, architecture, packages }, { cache, signal });
