@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { BLOCK_SIZE, VerityHasher } from '@mbl/blocks';
 import { MblError } from '@mbl/trust';
 import { type TarOutput, writeTar } from '../debian/tar.ts';
+import { cleanEnvironment } from '../engine/run-command.ts';
 
 /**
  * An image with its hash tree: erofs data, padded to blocks of 4096 bytes, and behind it the tree (dm-verity hash format 1, SHA-256, no
@@ -78,7 +79,9 @@ const makeErofs = async (entries: Iterable<TarOutput>, path: string, options: Se
     '--workers=2',
     path,
   ];
-  const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'], signal: options.signal });
+  // mkfs.erofs takes SOURCE_DATE_EPOCH over its arguments.
+  const env = cleanEnvironment({ SOURCE_DATE_EPOCH: undefined });
+  const child = spawn(program, args, { env, stdio: ['pipe', 'ignore', 'pipe'], signal: options.signal });
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => {
     errors = (errors + chunk.toString()).slice(-4000);
