@@ -112,7 +112,7 @@ const fromStanza = (stanza: Stanza, suite: string): LockedPackage | undefined =>
 
 const unknownPackage = (name: string, suite: string): MblError =>
   new MblError('builder/unknown-package', `Debian ${suite} has no package "${name}".`, {
-    remedy: `Correct the name in the image or the layer; https://packages.debian.org/${suite}/ lists what there is.`,
+    remedy: `Correct the name in the image or the layer; apt-cache search lists names on a machine with that suite.`,
     details: { package: name },
   });
 

@@ -10,7 +10,7 @@ export async function checkMirror(
   signal: AbortSignal,
 ): Promise<Diagnosis> {
   const what = 'Debian mirror';
-  const remedy = 'Check the network, or name another mirror: MBL_DEBIAN_MIRROR=http://deb.debian.org/debian';
+  const remedy = 'Check the network, or name another mirror: MBL_DEBIAN_MIRROR=http://mirror.example/debian';
   let main: string;
   try {
     ({ main } = await findMirrors({ ...environment }));
