@@ -22,7 +22,7 @@ await using work = await scratch();
 const clone = join(work.path, 'clone');
 await run('git', ['clone', '-q', root, clone]);
 await symlink(join(root, 'node_modules'), join(clone, 'node_modules'));
-await cp(join(root, 'os/locks'), join(clone, 'os/locks'), { recursive: true });
+await cp(join(root, '.mbl/locks'), join(clone, '.mbl/locks'), { recursive: true });
 const build = async (
   env: Readonly<Record<string, string>>,
 ): Promise<Build & { readonly seconds: number }> => {
@@ -52,7 +52,7 @@ const { tasks } = await build({ MBL_CACHE: cold });
 const spent = (...names: string[]): number =>
   tasks.filter(({ task }) => names.includes(task)).reduce((sum, { seconds }) => sum + seconds, 0);
 
-const lock = JSON.parse(await readFile(join(root, 'os/locks/root-production.json'), 'utf8')) as {
+const lock = JSON.parse(await readFile(join(root, '.mbl/locks/root-production.json'), 'utf8')) as {
   packages: { name: string }[];
 };
 const { main } = await findMirrors();

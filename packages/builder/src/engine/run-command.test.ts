@@ -19,7 +19,7 @@ void test('a command runs with a clean environment', async () => {
     .trim()
     .split('\n')
     .map((line) => line.slice(0, line.indexOf('=')));
-  assert.deepEqual(names.toSorted(), ['HOME', 'LC_ALL', 'OWN', 'PATH', 'SOURCE_DATE_EPOCH']);
+  assert.deepEqual(names.toSorted(), ['GIT_DIR', 'HOME', 'LC_ALL', 'OWN', 'PATH', 'SOURCE_DATE_EPOCH']);
   assert.match(output.toString(), /LC_ALL=C.UTF-8\n/);
   assert.match(output.toString(), /HOME=\/nonexistent\n/);
   assert.match(output.toString(), /PATH=.*:\/usr\/sbin/);

@@ -40,6 +40,8 @@ export function cleanEnvironment(
     LC_ALL: 'C.UTF-8',
     TZ: 'UTC',
     HOME: '/nonexistent',
+    // A repository around the cache is not the history of the source that is compiled there: OP-TEE would compile in its commit.
+    GIT_DIR: '/nonexistent',
     SOURCE_DATE_EPOCH: String(sourceDateEpoch),
     MBL_TASK: mark,
     ...extra,

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Not part of `./mbl test` yet: of two cold runs one gave the same bytes, one another image.json. Run it: node --test tests/known-gaps/reproducible.ts
 //
-// The same inputs give the same bytes: everything is built a second time, in another folder, with an empty cache, for another user's
-// umask, time zone and language, and compared with the working copy's own build.
+// The same inputs give the same bytes: everything is built a second time, in another folder inside another repository, with an empty
+// cache, for another user's umask, time zone and language, and compared with the working copy's own build.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { findWorkspace } from '@mbl/cli';
-import { finish, mblJson, temporaryFolder } from '../support/mbl.ts';
-import { cacheWithDownloads, copyWorkingCopy, fileDigest } from '../support/working-copy.ts';
+import { finish, mblJson, temporaryFolder } from './support/mbl.ts';
+import { cacheWithDownloads, copyWorkingCopy, fileDigest } from './support/working-copy.ts';
 
 interface Build {
   readonly directory: string;
@@ -18,12 +18,17 @@ interface Build {
   readonly tasks: readonly { readonly task: string; readonly cached: boolean }[];
 }
 
+const run = promisify(execFile);
 const limit = 1_800_000;
 
 test('two builds in two folders give the same bytes', { timeout: 2 * limit }, async () => {
   const first = await mblJson<Build>(['build'], { timeout: limit });
   await using folder = await temporaryFolder();
   const { path } = folder;
+  // A source's build that asks git for its revision would find this one's.
+  await run('git', ['init', '-q', path]);
+  const author = ['-c', 'user.name=Somebody', '-c', 'user.email=somebody@example.org'];
+  await run('git', ['-C', path, ...author, 'commit', '-q', '--allow-empty', '-m', 'Another history']);
   const copy = join(path, 'somewhere', 'quite-another-folder');
   const cache = join(path, 'cache');
   await copyWorkingCopy(copy);
