@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { ImageDescription } from '@mbl/builder';
 import { type Board, cloneBoard } from '@mbl/lab';
+import { attackAsRoot, attackFromInside } from './support/sandbox.ts';
 import { bootTimeoutMs, offline, online, openWorld, until, type World } from './support/world.ts';
 
 /** A device's life from its first power-on, on the real image; each test goes on where the one before left off. */
@@ -58,6 +59,26 @@ describe('a device', { timeout: 1_800_000 }, () => {
     await assert.rejects(world.client.read(id, '/0'), 'object 0 is not readable (LwM2M Core 1.1 §6.3.1)');
     const { stdout: leaked } = await board.ssh('journalctl -b -o cat | grep -c "PRIVATE KEY" || true');
     assert.equal(leaked.trim(), '0');
+  });
+
+  test('holds whoever takes over one of its services inside that service', async () => {
+    await attackAsRoot(board);
+    const connect = `bash -c 'echo >/dev/tcp/10.0.2.2/${world.file.ports.est}'`;
+    assert.equal((await board.ssh(connect)).code, 0, 'there is somebody to talk to');
+    await attackFromInside(board, {
+      unit: 'mbl-cloud-client',
+      script: 'cloud-client.mjs',
+      attempts: { 'see the processes of others': 'ls /proc/1' },
+    });
+    await attackFromInside(board, {
+      unit: 'mbl-platformd',
+      script: 'platformd.mjs',
+      attempts: {
+        'read the key of the device': 'cat /config/identity/key.pem',
+        'open a connection': connect,
+      },
+    });
+    await online(world.client, 'first', 90_000);
   });
 
   test('is back after the service was restarted', async () => {
