@@ -140,6 +140,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     fit: outputOf('fit'),
     root: outputOf('root'),
     target: directory,
+    stampFile: join(options.privateCache, 'images', `${name}.json`),
   });
   return {
     directory,

@@ -2,6 +2,7 @@
 export { downloadSize } from './rootfs/seal.ts';
 export { type BuildOptions, type BuildResult, build } from './build.ts';
 export { findMirrors } from './debian/mirror.ts';
+export { openToolbox } from './debian/toolbox.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
 export { type PruneReport, pruneCache } from './engine/prune.ts';
 export { formatTiming, type Timing, timingOf } from './engine/timing.ts';

@@ -2,14 +2,18 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { digestJson } from '../engine/canonical.ts';
+import { listTree, treeDigest } from '../engine/tree.ts';
 import type { FlashParts } from '../firmware/flash.ts';
 import type { FitParts } from '../kernel/fit-task.ts';
 import type { RootReference } from '../kernel/root-reference.ts';
 import type { Machine } from '../recipes/machine.ts';
+import type { Json } from '../task.ts';
 import type { ImageComponents, ImageDescription } from './description.ts';
 import { emptyExt4 } from './filesystem.ts';
 import { createDisk, partitionNamed } from './partitions.ts';
 import { copyInto } from './sparse.ts';
+import { isCurrent, stamp } from './stamp.ts';
 
 export interface AssembleOptions {
   readonly machine: Machine;
@@ -22,11 +26,19 @@ export interface AssembleOptions {
   readonly root: string;
   /** The folder to make; an older one is replaced when the new one is whole. */
   readonly target: string;
+  /** A file that remembers what the folder was made of. */
+  readonly stampFile: string;
 }
 
-/** Puts firmware and disk together as a board would get them, with `image.json` beside them. Returns the description. */
+/**
+ * Puts firmware and disk together as a board would get them, with `image.json` beside them. A folder that holds this image already stays.
+ * Returns the description.
+ */
 export async function assembleImage(options: AssembleOptions): Promise<ImageDescription> {
-  const { target } = options;
+  const { target, stampFile } = options;
+  const code = treeDigest(await listTree(import.meta.dirname));
+  const key = digestJson({ code, ...options } as unknown as Json);
+  if (await isCurrent(stampFile, key, target)) return await readJson(join(target, 'image.json'));
   await mkdir(dirname(target), { recursive: true });
   const fresh = `${target}.${process.pid}.tmp`;
   await rm(fresh, { recursive: true, force: true });
@@ -36,6 +48,7 @@ export async function assembleImage(options: AssembleOptions): Promise<ImageDesc
     // A rename cannot replace a folder that is not empty; whoever is cut off in between finds no image, never half of one.
     await rm(target, { recursive: true, force: true });
     await rename(fresh, target);
+    await stamp(stampFile, key, target);
     return description;
   } finally {
     await rm(fresh, { recursive: true, force: true });
