@@ -27,6 +27,7 @@ const inShell: Attempts = {
   'write to the data partition': 'echo x >/var/lib/new',
   'write where others run things': 'echo x >/run/new',
   'read an account file': 'cat /etc/shadow',
+  'read the enrolment code': 'cat /factory/factory.json',
   'see a disk': 'ls /dev/vda',
   'see the TEE': 'ls /dev/tee0',
   'mount a file system': 'mount -t tmpfs none /tmp',

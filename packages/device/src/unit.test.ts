@@ -14,7 +14,7 @@ const repository = fileURLToPath(new URL('../../..', import.meta.url));
 /** The flags of Node in a unit's ExecStart, with the folders of the device moved below `root`; the sources stand for the bundle. */
 function nodeFlags(unit: string, root: string): string[] {
   const file = join(repository, 'os/rootfs/device/usr/lib/systemd/system', unit);
-  const text = readFileSync(file, 'utf8').replaceAll('\\\n', ' ');
+  const text = readFileSync(file, 'utf8').replaceAll('\\\n', ' ').replaceAll('%d/', '/factory/');
   const command = /^ExecStart=\/usr\/bin\/node (.*)$/m.exec(text)?.[1]?.split(/\s+/) ?? [];
   const flags = command.filter((word) => word.startsWith('--'));
   assert.ok(flags.includes('--permission'), unit);

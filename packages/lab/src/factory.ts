@@ -56,7 +56,8 @@ export async function writeFactory(
           remedy: 'Use letters, digits, dot, hyphen and underscore, 64 at most.',
         });
       }
-      await writeFile(join(folder, name), content, { mode: 0o644 });
+      // Root's alone: the enrolment code is a secret until it was used.
+      await writeFile(join(folder, name), content, { mode: 0o600 });
     }
     const packed = join(work, 'factory.erofs');
     await pack(folder, packed, signal);

@@ -23,11 +23,9 @@ export function parseSize(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-/** A size as people write it, exact: the largest unit that divides it. */
+/** A size as people write it, exact: in the unit that makes the number the smallest. */
 export function formatSize(bytes: number): string {
-  for (const unit of ['TiB', 'GiB', 'MiB', 'KiB', 'TB', 'GB', 'MB', 'kB']) {
-    const size = units[unit] ?? 1;
-    if (bytes >= size && bytes % size === 0) return `${bytes / size} ${unit}`;
-  }
-  return `${bytes} B`;
+  const whole = Object.entries(units).filter(([, size]) => bytes >= size && bytes % size === 0);
+  const [unit, size] = whole.reduce((best, each) => (each[1] > best[1] ? each : best), ['B', 1]);
+  return `${bytes / size} ${unit}`;
 }

@@ -107,9 +107,9 @@ const makeErofs = async (entries: Iterable<TarOutput>, path: string, options: Se
   }
 };
 
-/** Bytes of an image as it is downloaded: zstd level 19 over it. Takes half a minute of two cores. */
-export const downloadSize = async (path: string, signal?: AbortSignal): Promise<number> => {
-  const child = spawn('zstd', ['-19', '-T0', '-q', '-c', path], {
+/** Bytes of an image as it is downloaded: zstd over it. Level 19 takes half a minute of two cores; level 3 an instant, for 10 % more bytes. */
+export const downloadSize = async (path: string, level = 19, signal?: AbortSignal): Promise<number> => {
+  const child = spawn('zstd', [`-${level}`, '-T0', '-q', '-c', path], {
     stdio: ['ignore', 'pipe', 'inherit'],
     signal,
   });

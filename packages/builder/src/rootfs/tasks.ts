@@ -15,6 +15,7 @@ import { moduleFiles } from './modules.ts';
 import { fetchNode } from './node.ts';
 import { policyFiles, readPolicy } from './policy.ts';
 import { buildRoot } from './root.ts';
+import { downloadSize } from './seal.ts';
 import { loadUnpacked, storeUnpacked, unpackPackages } from './unpack.ts';
 
 export interface RootRecipe {
@@ -36,6 +37,8 @@ export interface RootRecipe {
   readonly description: Json;
   readonly version: string;
 }
+
+const places = { disk: 'on the disk', download: 'as a download' } as const;
 
 /** The tasks `packages`, `kernel-modules`, `device-services` and `root` (`root.img`, `root.json`, `packages.cdx.json`). */
 export function rootTasks(recipe: RootRecipe): Task[] {
@@ -178,15 +181,22 @@ function rootTask(recipe: RootRecipe): Task {
         progress,
         signal,
       });
-      if (sealed.size > limits.disk)
+      const check = (limit: 'disk' | 'download', size: number): void => {
+        if (size <= limits[limit]) return;
         throw new MblError(
           'builder/root-too-large',
-          `the root file system takes ${sealed.size} bytes, and the image allows ${limits.disk}`,
+          `the root file system takes ${size} bytes ${places[limit]}, and the image allows ${limits[limit]}`,
           {
-            remedy: 'Take packages out of the image, or raise limits: disk.',
-            details: { size: sealed.size },
+            remedy: `Take packages out of the image, or raise limits: ${limit}.`,
+            details: { size },
           },
         );
+      };
+      check('disk', sealed.size);
+      // What fits at a quick level fits at the level of a download.
+      const path = join(context.out, 'root.img');
+      if ((await downloadSize(path, 3, signal)) > limits.download)
+        check('download', await downloadSize(path, 19, signal));
     },
   };
 }

@@ -19,7 +19,8 @@ export async function runCloudClient(
   const { values } = parseArgs({
     args: [...args],
     options: {
-      factory: { type: 'string', default: '/factory' },
+      // Where systemd puts what LoadCredential= names.
+      factory: { type: 'string', default: process.env['CREDENTIALS_DIRECTORY'] ?? '/factory' },
       image: { type: 'string', default: '/etc/mbl/image.json' },
       identity: { type: 'string', default: '/config/identity' },
       bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
