@@ -96,6 +96,22 @@ describe('a product layer', { timeout: limit }, () => {
     assert.ok(stdout.includes(line ?? '?'), 'a person sees it too');
   });
 
+  test('that needs more room than its image allows is refused, on the disk and as a download', async () => {
+    const path = join(layer, 'images/product.yaml');
+    const text = await readFile(path, 'utf8');
+    const before = await readFile(join(built.directory, 'image.json'), 'utf8');
+    for (const [limits, what] of [
+      ['{ disk: 50 MB }', /\d+ bytes on the disk, and the image allows 50000000/],
+      ['{ download: 50 MB }', /\d+ bytes as a download, and the image allows 50000000/],
+    ] as const) {
+      await writeFile(path, `${text}limits: ${limits}\n`);
+      const result = await mbl([...build, layer], { environment, timeout: limit });
+      await writeFile(path, text);
+      assertError(result, 'builder/root-too-large', what);
+      assert.equal(await readFile(join(built.directory, 'image.json'), 'utf8'), before, 'the image stays');
+    }
+  });
+
   test('that has a mistake is told file and line', async () => {
     const attempt = async (file: string, from: string, to: string) => {
       const path = join(layer, file);
