@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import type { Cli } from './cli.ts';
 import { exitCodes } from './exit-codes.ts';
 import { printFailure } from './failure.ts';
@@ -53,6 +53,13 @@ function configure(command: Command, cli: Cli): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => cli.output.raw(text),
     writeErr: (text) => cli.output.error(text.trimEnd()),
+  });
+  command.configureHelp({
+    // An option that may be repeated starts from an empty list, which says nothing to a reader.
+    optionDescription: (option) =>
+      Array.isArray(option.defaultValue)
+        ? option.description
+        : Help.prototype.optionDescription.call(command.createHelp(), option),
   });
   for (const child of command.commands) {
     child

@@ -107,7 +107,16 @@ const makeErofs = async (entries: Iterable<TarOutput>, path: string, options: Se
   }
 };
 
-/** Bytes of an image as it is downloaded: zstd over it. Level 19 takes half a minute of two cores; level 3 an instant, for 10 % more bytes. */
+/** Bytes of an image as it is downloaded, or more when that is within `limit` already: what fits at a quick level fits at the level of a download. */
+export const downloadWithin = async (path: string, limit: number, signal?: AbortSignal): Promise<number> => {
+  for (const level of [3, 9]) {
+    const size = await downloadSize(path, level, signal);
+    if (size <= limit) return size;
+  }
+  return await downloadSize(path, 19, signal);
+};
+
+/** Bytes of an image under zstd. Two cores, 100 MB: level 3 takes 0.3 s, 9 (6 % fewer bytes) 1.2 s, 19 (12 % fewer, a download's) 25 s. */
 export const downloadSize = async (path: string, level = 19, signal?: AbortSignal): Promise<number> => {
   const child = spawn('zstd', [`-${level}`, '-T0', '-q', '-c', path], {
     stdio: ['ignore', 'pipe', 'inherit'],

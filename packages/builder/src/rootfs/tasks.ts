@@ -15,7 +15,7 @@ import { moduleFiles } from './modules.ts';
 import { fetchNode } from './node.ts';
 import { policyFiles, readPolicy } from './policy.ts';
 import { buildRoot } from './root.ts';
-import { downloadSize } from './seal.ts';
+import { downloadWithin } from './seal.ts';
 import { loadUnpacked, storeUnpacked, unpackPackages } from './unpack.ts';
 
 export interface RootRecipe {
@@ -193,10 +193,7 @@ function rootTask(recipe: RootRecipe): Task {
         );
       };
       check('disk', sealed.size);
-      // What fits at a quick level fits at the level of a download.
-      const path = join(context.out, 'root.img');
-      if ((await downloadSize(path, 3, signal)) > limits.download)
-        check('download', await downloadSize(path, 19, signal));
+      check('download', await downloadWithin(join(context.out, 'root.img'), limits.download, signal));
     },
   };
 }

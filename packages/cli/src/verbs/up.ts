@@ -66,8 +66,14 @@ export async function up(cli: Cli, options: UpOptions): Outcome {
       [`  ./mbl device watch ${name} /3/0/10`, 'its free memory, each time it changes'],
       ...(board.image.image === 'development' ? [[`  ./mbl shell ${name}`, 'a shell on it']] : []),
       [`  ./mbl logs serial ${name}`, 'its boot, from the first line'],
-      ['  ./mbl up --name mbl-board-2', 'another one beside it'],
+      [`  ./mbl up --name ${nextName(name)}`, 'another one beside it'],
       ['  ./mbl down', 'stop everything'],
     ],
   );
+}
+
+/** `mbl-board-1` gives `mbl-board-2`, a name without a number at its end gets one. */
+function nextName(name: string): string {
+  const [, stem = name, number = '1'] = /^(.*?)-?(\d{1,9})?$/.exec(name) ?? [];
+  return `${stem}-${Number(number) + 1}`;
 }
