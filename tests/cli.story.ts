@@ -3,13 +3,14 @@
 // The command line as scripts and people meet it: exit codes, JSON, plain text, completion, Ctrl-C.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { findWorkspace, startDaemon, stopDaemon } from '@mbl/cli';
 import { assertError, finish, mbl, mblJson, root, startMbl, temporaryFolder } from './support/mbl.ts';
+import { processesOf } from './support/processes.ts';
 
 const run = promisify(execFile);
 
@@ -236,13 +237,4 @@ async function until(condition: () => boolean | Promise<boolean>, what: string):
     assert.ok(Date.now() < deadline, `${what} did not come in time`);
     await sleep(50);
   }
-}
-
-/** Command lines of processes that name a folder. */
-async function processesOf(folder: string): Promise<string[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const lines = await Promise.all(
-    pids.map(async (pid) => await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
-  );
-  return lines.filter((line) => line.includes(folder));
 }

@@ -22,12 +22,15 @@ export interface MblOptions {
   readonly timeout?: number;
 }
 
-/** Starts `./mbl` as a person would; without a terminal. */
-export function startMbl(args: readonly string[], options: MblOptions = {}): ChildProcess {
+/** Starts `./mbl` as a person would; without a terminal, and with nothing to read unless `stdin` is a pipe. */
+export function startMbl(
+  args: readonly string[],
+  options: MblOptions & { readonly stdin?: 'ignore' | 'pipe' } = {},
+): ChildProcess {
   return spawn(join(root, 'mbl'), args, {
     cwd: options.cwd ?? root,
     env: { ...process.env, ...options.environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
   });
 }
 

@@ -7,7 +7,11 @@ import type { Board } from './board.ts';
 export const consoleEscape = 0x1d;
 
 export interface ConsoleStreams {
-  readonly input: NodeJS.ReadableStream & { isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+  readonly input: NodeJS.ReadableStream & {
+    isTTY?: boolean;
+    setRawMode?(raw: boolean): unknown;
+    unref?(): unknown;
+  };
   readonly output: NodeJS.WritableStream;
   readonly signal?: AbortSignal;
 }
@@ -34,6 +38,8 @@ export async function attachConsole(
     const finish = (outcome: 'escaped' | 'stopped' | 'aborted'): void => {
       input.removeListener('data', onInput);
       input.pause();
+      // A pipe that is paused would still keep the process.
+      input.unref?.();
       if (raw) input.setRawMode?.(false);
       signal?.removeEventListener('abort', onAbort);
       socket.destroy();

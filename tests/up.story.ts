@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The first ten minutes of a person with MBL: one command to a device online, everything that its last lines suggest, and one command
+// that leaves nothing running.
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { cp } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { findWorkspace } from '@mbl/cli';
+import { finish, mbl, mblJson, startMbl, temporaryFolder } from './support/mbl.ts';
+import { processesOf } from './support/processes.ts';
+import { bootTimeoutMs, until } from './support/world.ts';
+
+const building = { timeout: 1_800_000 };
+const booting = { timeout: 2 * bootTimeoutMs };
+
+interface Up {
+  readonly board: { readonly name: string; readonly directory: string };
+  readonly device: { readonly id: string; readonly online: boolean };
+}
+
+interface Value {
+  readonly path: string;
+  readonly value: unknown;
+}
+
+describe('./mbl up', { timeout: 1_800_000 }, () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let environment: Record<string, string>;
+  let service: string;
+
+  before(async () => {
+    folder = await temporaryFolder();
+    environment = { MBL_STATE: join(folder.path, 'state') };
+    // The image of the working copy, so that nothing is compiled here.
+    await mblJson(['build'], building);
+    for (const name of ['keys', 'locks'])
+      await cp(join(findWorkspace().state, name), join(folder.path, 'state', name), { recursive: true });
+  });
+  after(async () => {
+    await mbl(['down'], { environment, ...booting });
+    await folder[Symbol.asyncDispose]();
+  });
+
+  const said = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await mbl(args, { environment, ...booting });
+    assert.equal(code, 0, `mbl ${args.join(' ')}: ${stderr}`);
+    return stdout;
+  };
+  /** Starts a command, does `act` once it printed `pattern`, and gives its exit code and all that it printed. */
+  const once = async (
+    args: string[],
+    pattern: RegExp,
+    act: (child: ChildProcess) => void,
+  ): Promise<{ code: number | null; text: string }> => {
+    const child = startMbl(args, { environment, stdin: 'pipe' });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+    const ended = finish(child, booting.timeout);
+    await until(`mbl ${args.join(' ')} prints ${pattern}`, async () => pattern.test(text), bootTimeoutMs);
+    act(child);
+    return { code: (await ended).code, text };
+  };
+
+  test('is interrupted while the board boots, and continues to a device online', async () => {
+    const { code } = await once(['up', '--name', 'first'], /power on first/, (child) => child.kill('SIGINT'));
+    assert.equal(code, 130);
+    const { stdout, stderr, code: end } = await mbl(['up', '--name', 'first'], { environment, ...booting });
+    assert.equal(end, 0, stderr);
+    assert.match(stderr, /✔ build qemu-arm64 development .*nothing changed/);
+    assert.match(stderr, /✔ wait until the device is online/);
+    assert.match(stdout, /^[0-9a-f]{32} +first +online +development +[0-9a-f]{16}$/m);
+    assert.match(stdout, /What to try next:\n +\.\/mbl device show first /);
+  });
+
+  test('again changes nothing, and says the same to programs', async () => {
+    const { device, board } = await mblJson<Up>(['up', '--name', 'first'], { environment, ...booting });
+    assert.ok(device.online);
+    assert.ok(board.directory.startsWith(folder.path));
+    const status = await mblJson<{ service: { http: string } }>(['status'], { environment });
+    service = status.service.http;
+  });
+
+  test('the device is listed, shown, read, written and watched', async () => {
+    assert.match(await said('device', 'list'), /^[0-9a-f]{32} +first +online/m);
+    assert.match(await said('device', 'show', 'first'), /^state +registered$/m);
+    assert.match(await said('device', 'read', 'first', '/14/1/2'), /^6\.\d+\.\d+-\d+\n$/);
+    assert.match(await said('device', 'read', 'first', '/14'), /^\/14\/1\/2 +Component Version +6\.\d/m);
+    await said('device', 'write', 'first', '/1/0/1', '7200');
+    const values = await mblJson<Value[]>(['device', 'read', 'first', '/1/0/1'], { environment });
+    assert.deepEqual(
+      values.map(({ path, value }) => [path, value]),
+      [['/1/0/1', 7200]],
+    );
+    const watched = await once(['device', 'watch', 'first', '/3/0/10'], /\d{4,}/, (child) =>
+      child.kill('SIGINT'),
+    );
+    assert.equal(watched.code, 130, watched.text);
+    assert.match(await said('device', 'events', '--device', 'first'), /registered/);
+  });
+
+  test('the shell is the board’s, and its exit code is the command’s', async () => {
+    assert.equal((await said('shell', 'first', '--', 'uname', '-m')).trim(), 'aarch64');
+    assert.equal((await mbl(['shell', 'first', '--', 'exit 7'], { environment, ...booting })).code, 7);
+  });
+
+  test('the logs are the service’s, the serial console’s and the board’s', async () => {
+    assert.match(await said('logs', 'service'), /"message":"Ready"/);
+    const serial = await said('logs', 'serial', 'first', '--lines', '5000');
+    for (const line of ['Booting Trusted Firmware', 'Starting kernel', 'opened by dm-verity'])
+      assert.ok(serial.includes(line), line);
+    assert.match(await said('logs', 'board', 'first', '--lines', '500'), /mbl-cloud-client/);
+  });
+
+  test('another board stands beside it; a third has its console here until Ctrl-]', async () => {
+    assert.match(await said('up', '--name', 'second'), /^[0-9a-f]{32} +second +online/m);
+    assert.match(await said('device', 'list'), / first +online[\s\S]* second +online/);
+    await said('down', '--name', 'second');
+    const { code, text } = await once(
+      ['run', '--name', 'third', '--no-service'],
+      /Starting kernel/,
+      (child) => child.stdin?.write('\x1d'),
+    );
+    assert.equal(code, 0, text);
+    assert.match(text, /Left the console\.\n$/);
+    const { boards } = await mblJson<{ boards: { name: string; running: boolean }[] }>(['status'], {
+      environment,
+    });
+    assert.deepEqual(
+      boards.filter(({ running }) => running).map(({ name }) => name),
+      ['first'],
+    );
+    assert.equal(boards.length, 3);
+  });
+
+  test('./mbl down leaves nothing running, and keeps everything', async () => {
+    assert.ok((await processesOf(folder.path)).length > 0, 'the check sees what runs');
+    assert.deepEqual(await mblJson(['down'], { environment, ...booting }), {
+      boards: [{ name: 'first', clean: true }],
+      service: true,
+    });
+    assert.deepEqual(await processesOf(folder.path), []);
+    const { hostname, port } = new URL(service);
+    const refused = await new Promise((done) => {
+      connect(Number(port), hostname)
+        .once('connect', () => done(false))
+        .once('error', () => done(true));
+    });
+    assert.ok(refused, 'the port of the service is free');
+    assert.match(await said('status'), /^service +stopped$/m);
+  });
+});
