@@ -121,6 +121,26 @@ describe('without a service', () => {
     assert.ok((await complete('test', 'tests/cl')).includes('tests/cli.story.ts'));
   });
 
+  test('zsh completes the same, with what each is', async () => {
+    const script = join(folder.path, 'completion.zsh');
+    await writeFile(script, (await mbl(['completion', 'zsh'])).stdout);
+    const complete = async (...words: string[]) => {
+      // What zsh's completion system would be given.
+      const program = `compdef() { : }; _describe() { print -l -- "\${(@P)4}" }; source "$0"
+        words=(./mbl "$@"); CURRENT=$#words; _mbl`;
+      const { stdout } = await run('zsh', ['-f', '-c', program, script, ...words], {
+        env: { ...process.env, ...environment },
+      });
+      return stdout.split('\n').filter((line) => line !== '');
+    };
+    assert.deepEqual(
+      (await complete('d')).map((line) => line.replace(/:.*/, '')),
+      ['down', 'doctor', 'device'],
+    );
+    assert.match((await complete('d')).join('\n'), /^down:stop the boards and the service$/m);
+    assert.ok((await complete('build', '--machine', 'q')).some((line) => line.startsWith('qemu-arm64:')));
+  });
+
   test('the words after -- reach no option parser', async () => {
     assertError(
       await mbl(['shell', 'nobody', '--', 'ls', '--json'], { environment }),
