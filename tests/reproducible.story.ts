@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The same inputs give the same bytes: everything is built a second time, in another folder inside another repository, with an empty
-// cache, for another user's umask, time zone and language, and compared with the working copy's own build.
+// cache, for another user's umask, time zone and language, and compared with the working copy's own build. On the way it is interrupted
+// while a compiler runs, and continues.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
-import { cp } from 'node:fs/promises';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { findWorkspace } from '@mbl/cli';
 import { finish, mblJson, temporaryFolder } from './support/mbl.ts';
+import { processesOf } from './support/processes.ts';
 import { cacheWithDownloads, copyWorkingCopy, fileDigest } from './support/working-copy.ts';
+import { until } from './support/world.ts';
 
 interface Build {
   readonly directory: string;
@@ -49,17 +52,25 @@ test('two builds in two folders give the same bytes', { timeout: 2 * limit }, as
   };
   delete environment['MBL_STATE'];
   const command = ['node_modules/.bin/node', 'packages/cli/src/main.ts', 'build', '--json'];
-  const result = await finish(
-    spawn('sh', ['-c', 'umask 077; exec "$@"', 'sh', ...command], { cwd: copy, env: environment }),
-    limit,
-  );
+  const build = (): ChildProcess =>
+    spawn('sh', ['-c', 'umask 077; exec "$@"', 'sh', ...command], { cwd: copy, env: environment });
+
+  const child = build();
+  let said = '';
+  child.stderr?.on('data', (piece: Buffer) => (said += piece.toString()));
+  const interrupted = finish(child, limit);
+  await until('a compiler runs', async () => /: compiling/.test(said), limit);
+  child.kill('SIGINT');
+  const { code, stderr } = await interrupted;
+  assert.equal(code, 130, stderr);
+  assert.deepEqual(await readdir(join(copy, 'build')).catch(() => []), []);
+  assert.deepEqual(await processesOf(cache), [], 'the compilers ended too');
+
+  const result = await finish(build(), limit);
   assert.equal(result.code, 0, result.stderr);
   const second = JSON.parse(result.stdout) as Build;
-  assert.deepEqual(
-    second.tasks.filter(({ cached }) => cached),
-    [],
-    'everything was built again',
-  );
+  for (const task of ['u-boot', 'optee', 'flash', 'root', 'fit'])
+    assert.ok(!second.tasks.find((each) => each.task === task)?.cached, `${task} was built again`);
   assert.ok(second.directory.startsWith(copy));
   assert.equal(second.buildId, first.buildId);
   for (const file of ['image.json', 'packages.cdx.json', 'flash.bin', 'disk.img']) {
