@@ -18,6 +18,7 @@ import { kernelPackage, kernelTask } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
 import type { LockChange } from './recipes/lock.ts';
 import type { Machine } from './recipes/machine.ts';
+import { manifestTask } from './manifest/manifest-task.ts';
 import { recipeIdentity } from './recipes/identity.ts';
 import { locateImageError } from './recipes/locate-error.ts';
 import { formatOverride } from './recipes/override.ts';
@@ -115,7 +116,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     runTasks(tasks, {
       cacheDirectory: cache,
       privateDirectory: options.privateCache,
-      wanted: ['flash', 'fit', 'root'],
+      wanted: ['flash', 'fit', 'root', 'manifest'],
       ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
       signal,
       onEvent: options.onEvent,
@@ -139,6 +140,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     flash: outputOf('flash'),
     fit: outputOf('fit'),
     root: outputOf('root'),
+    manifest: outputOf('manifest'),
     target: directory,
     stampFile: join(options.privateCache, 'images', `${name}.json`),
   });
@@ -250,8 +252,8 @@ function allTasks(
       node,
       modules: machine.kernel.modules,
       description,
-      version,
     }),
+    manifestTask({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
     fitTask({
       deviceTree,
       kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, 'panic=1'],

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Architecture, resolvePackages } from './debian/packages.ts';
 import { resolveSource } from './debian/source.ts';
-import { type FirmwareSourceName, type FirmwareSources, firmwareSuites } from './firmware/sources.ts';
+import { type FirmwareSourceName, type FirmwareSources, firmwareOrigins } from './firmware/sources.ts';
 import { initramfsContents, kernelPackage } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
 import { type LocalPackage, readLocalPackages, splitPackages } from './recipes/local-packages.ts';
@@ -96,7 +96,7 @@ export async function resolveInputs(
   const tools = await locked('tools', [suite, ...toolPackages], async () => ({
     packages: await debian('amd64', toolPackages),
   }));
-  const wanted = Object.entries(firmwareSuites) as [FirmwareSourceName, string][];
+  const wanted = Object.entries(firmwareOrigins).map(([name, { suite: from }]) => [name, from] as const);
   const firmware = await locked(
     'firmware',
     wanted.map(([name, from]) => `${name}/${from}`),
