@@ -14,6 +14,7 @@ import { uBootTask } from './firmware/u-boot.ts';
 import { assembleImage } from './image/assemble.ts';
 import type { ImageDescription } from './image/description.ts';
 import { fitTask } from './kernel/fit-task.ts';
+import { readDeviceTree } from './kernel/device-tree.ts';
 import { kernelPackage, kernelTask } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
 import type { LockChange } from './recipes/lock.ts';
@@ -75,6 +76,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const workspace = await loadWorkspace({ osDirectory, layers: options.layers ?? [] });
   const machine = workspace.machine(options.machine);
   const image = workspace.image(options.image);
+  const deviceTree = await readDeviceTree(machine);
   const overrides = workspace.overrides(options.machine, options.image).map(formatOverride);
   const { inputs, changes } = await located(image, () =>
     resolveInputs({
@@ -101,7 +103,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     16,
   );
   const rootVersion = `${options.version}+${buildId.slice(0, 8)}`;
-  const tasks = allTasks(options, machine, image, inputs, publicKeys, {
+  const tasks = allTasks(options, machine, deviceTree, image, inputs, publicKeys, {
     version: 1,
     machine: machine.name,
     image: image.name,
@@ -214,6 +216,7 @@ function versionsOf(version: string, inputs: ResolvedInputs): { bootFirmware: st
 function allTasks(
   options: BuildOptions,
   machine: Machine,
+  deviceTree: string,
   image: Image,
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
@@ -225,7 +228,6 @@ function allTasks(
   const { suite } = image;
   const { trustedFirmware, optee, uBoot } = machine.firmware;
   const key = (name: string): string => publicKeys[name] ?? '';
-  const { deviceTree } = machine;
   return [
     uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
     opteeTask({ cache, source: sources['optee-os'], ...optee, taPublicKey: key('ta') }),
