@@ -58,6 +58,13 @@ describe('a product layer', { timeout: limit }, () => {
     const component = (await readManifest(built.directory)).find(({ name }) => name === 'tzdata');
     assert.ok(component !== undefined, 'tzdata is listed');
     assert.match(component.version, /^20\d\d/);
+    const { locks } = JSON.parse(await readFile(join(built.directory, 'lock.json'), 'utf8')) as {
+      locks: Record<string, { packages: { name: string; version: string; sha256: string }[] }>;
+    };
+    const locked = locks['root-product']?.packages.find(({ name }) => name === 'tzdata');
+    assert.equal(locked?.version, component.version, 'and the lock beside the image');
+    assert.deepEqual(component.hashes, [{ alg: 'SHA-256', content: locked?.sha256 }]);
+    assert.deepEqual(Object.keys(locks), ['boot-qemu-arm64', 'firmware', 'root-product', 'tools']);
     assert.ok((await lstat(join(extracted, 'usr/share/zoneinfo/Europe/Lisbon'))).isFile());
   });
 
@@ -165,6 +172,7 @@ interface Component {
   readonly version: string;
   readonly purl: string;
   readonly 'bom-ref': string;
+  readonly hashes: readonly { readonly alg: string; readonly content: string }[];
   readonly licenses?: readonly { readonly license: { readonly name: string } }[];
   readonly externalReferences?: readonly { readonly url: string }[];
 }

@@ -17,7 +17,7 @@ import { fitTask } from './kernel/fit-task.ts';
 import { readDeviceTree } from './kernel/device-tree.ts';
 import { kernelPackage, kernelTask } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
-import type { LockChange } from './recipes/lock.ts';
+import { formatImageLock, type LockChange } from './recipes/lock.ts';
 import type { Machine } from './recipes/machine.ts';
 import { manifestTask } from './manifest/manifest-task.ts';
 import { recipeIdentity } from './recipes/identity.ts';
@@ -78,7 +78,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const image = workspace.image(options.image);
   const deviceTree = await readDeviceTree(machine);
   const overrides = workspace.overrides(options.machine, options.image).map(formatOverride);
-  const { inputs, changes } = await located(image, () =>
+  const { inputs, locks, changes } = await located(image, () =>
     resolveInputs({
       machine,
       image,
@@ -143,6 +143,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     fit: outputOf('fit'),
     root: outputOf('root'),
     manifest: outputOf('manifest'),
+    lock: formatImageLock(locks, inputs.local),
     target: directory,
     stampFile: join(options.privateCache, 'images', `${name}.json`),
   });
