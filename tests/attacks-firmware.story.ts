@@ -171,7 +171,7 @@ test('a U-Boot environment on the disk and in the flash has no effect', async ()
     await board.serial.waitFor('Starting kernel', patience);
     await board.serial.waitFor(/root@mbl.*# /, patience);
     await board.serial.write('cat /proc/cmdline\n');
-    const { line } = await board.serial.waitFor(/console=ttyAMA0 .*panic=1/, patience);
+    const { line } = await board.serial.waitFor(/console=ttyAMA0,115200 .*panic=1/, patience);
     assert.doesNotMatch(line.text, /foreign|init=/);
     await assertNever(board.serial, /MBL: foreign environment|MBL: refused/);
   });

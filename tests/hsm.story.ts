@@ -100,6 +100,18 @@ describe('keys in a token', { timeout: limit }, () => {
     });
   });
 
+  test('leave the certificates of devices to a CA of the service, and `up` says so', async () => {
+    try {
+      // The board need not come online for that.
+      const { stderr } = await mbl(['up', '--keys', keys, '--timeout', '1'], { environment, timeout: limit });
+      const [, authority] = /device-ca is in a token, .* in (\/.*)\.$/m.exec(stderr) ?? [];
+      assert.ok(authority !== undefined, stderr);
+      assert.match(await readFile(join(authority, 'device-ca.pem'), 'utf8'), /BEGIN CERTIFICATE/);
+    } finally {
+      await mbl(['down'], { environment, timeout: limit });
+    }
+  });
+
   async function assertNoPrivateKey(path: string): Promise<void> {
     for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
       const file = join(entry.parentPath, entry.name);

@@ -55,13 +55,37 @@ describe('a product layer', { timeout: limit }, () => {
   });
 
   test('adds its packages, and the manifest lists them', async () => {
-    const manifest = JSON.parse(await readFile(join(built.directory, 'packages.cdx.json'), 'utf8')) as {
-      components: { name: string; version: string; licenses?: unknown[] }[];
-    };
-    const component = manifest.components.find(({ name }) => name === 'tzdata');
+    const component = (await readManifest(built.directory)).find(({ name }) => name === 'tzdata');
     assert.ok(component !== undefined, 'tzdata is listed');
     assert.match(component.version, /^20\d\d/);
+    const { locks } = JSON.parse(await readFile(join(built.directory, 'lock.json'), 'utf8')) as {
+      locks: Record<string, { packages: { name: string; version: string; sha256: string }[] }>;
+    };
+    const locked = locks['root-product']?.packages.find(({ name }) => name === 'tzdata');
+    assert.equal(locked?.version, component.version, 'and the lock beside the image');
+    assert.deepEqual(component.hashes, [{ alg: 'SHA-256', content: locked?.sha256 }]);
+    assert.deepEqual(Object.keys(locks), ['boot-qemu-arm64', 'firmware', 'root-product', 'tools']);
     assert.ok((await lstat(join(extracted, 'usr/share/zoneinfo/Europe/Lisbon'))).isFile());
+  });
+
+  test('has a manifest of all its parts, from the firmware on, each with version, licence and source', async () => {
+    const components = await readManifest(built.directory);
+    for (const { name, version, licenses, externalReferences } of components) {
+      assert.ok(name !== '' && version !== '', JSON.stringify({ name, version }));
+      assert.ok((licenses?.[0]?.license.name ?? '') !== '', `${name} has a licence`);
+      assert.match(externalReferences?.[0]?.url ?? '', /^(pkg|https):/, `${name} has a source`);
+    }
+    const names = components.map(({ name }) => name);
+    const firmware = ['arm-trusted-firmware', 'mbedtls', 'optee-os', 'u-boot'];
+    for (const name of [...firmware, 'busybox-static', 'dmsetup', 'systemd', 'nodejs', 'cborg'])
+      assert.ok(names.includes(name), `${name} is listed`);
+    const kernel = components.find(({ name }) => name.startsWith('linux-image-'));
+    assert.ok(kernel?.externalReferences?.some(({ url }) => url.startsWith('pkg:deb/debian/linux@')));
+    assert.deepEqual(
+      components.map((component) => component['bom-ref']),
+      [...new Set(components.map(({ purl }) => purl))],
+      'each is there once',
+    );
   });
 
   test('adds its files, its user and its service, which starts by itself', async () => {
@@ -142,6 +166,21 @@ describe('a product layer', { timeout: limit }, () => {
     );
   });
 });
+
+interface Component {
+  readonly name: string;
+  readonly version: string;
+  readonly purl: string;
+  readonly 'bom-ref': string;
+  readonly hashes: readonly { readonly alg: string; readonly content: string }[];
+  readonly licenses?: readonly { readonly license: { readonly name: string } }[];
+  readonly externalReferences?: readonly { readonly url: string }[];
+}
+
+async function readManifest(directory: string): Promise<readonly Component[]> {
+  const text = await readFile(join(directory, 'packages.cdx.json'), 'utf8');
+  return (JSON.parse(text) as { components: Component[] }).components;
+}
 
 /** Unpacks the root file system of a built image, as the partition holds it. */
 async function extractRoot(directory: string, image: ImageDescription, target: string): Promise<void> {

@@ -73,7 +73,7 @@ test('two builds in two folders give the same bytes', { timeout: 2 * limit }, as
     assert.ok(!second.tasks.find((each) => each.task === task)?.cached, `${task} was built again`);
   assert.ok(second.directory.startsWith(copy));
   assert.equal(second.buildId, first.buildId);
-  for (const file of ['image.json', 'packages.cdx.json', 'flash.bin', 'disk.img']) {
+  for (const file of ['image.json', 'lock.json', 'packages.cdx.json', 'flash.bin', 'disk.img']) {
     const [one, two] = [join(first.directory, file), join(second.directory, file)];
     assert.equal(await fileDigest(two), await fileDigest(one), `${file}: compare ${one} and ${two}`);
   }

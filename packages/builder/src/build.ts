@@ -14,10 +14,12 @@ import { uBootTask } from './firmware/u-boot.ts';
 import { assembleImage } from './image/assemble.ts';
 import type { ImageDescription } from './image/description.ts';
 import { fitTask } from './kernel/fit-task.ts';
+import { readDeviceTree } from './kernel/device-tree.ts';
 import { kernelPackage, kernelTask } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
-import type { LockChange } from './recipes/lock.ts';
+import { formatImageLock, type LockChange } from './recipes/lock.ts';
 import type { Machine } from './recipes/machine.ts';
+import { manifestTask } from './manifest/manifest-task.ts';
 import { recipeIdentity } from './recipes/identity.ts';
 import { locateImageError } from './recipes/locate-error.ts';
 import { formatOverride } from './recipes/override.ts';
@@ -74,8 +76,9 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const workspace = await loadWorkspace({ osDirectory, layers: options.layers ?? [] });
   const machine = workspace.machine(options.machine);
   const image = workspace.image(options.image);
+  const deviceTree = await readDeviceTree(machine);
   const overrides = workspace.overrides(options.machine, options.image).map(formatOverride);
-  const { inputs, changes } = await located(image, () =>
+  const { inputs, locks, changes } = await located(image, () =>
     resolveInputs({
       machine,
       image,
@@ -100,7 +103,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     16,
   );
   const rootVersion = `${options.version}+${buildId.slice(0, 8)}`;
-  const tasks = allTasks(options, machine, image, inputs, publicKeys, {
+  const tasks = allTasks(options, machine, deviceTree, image, inputs, publicKeys, {
     version: 1,
     machine: machine.name,
     image: image.name,
@@ -115,7 +118,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     runTasks(tasks, {
       cacheDirectory: cache,
       privateDirectory: options.privateCache,
-      wanted: ['flash', 'fit', 'root'],
+      wanted: ['flash', 'fit', 'root', 'manifest'],
       ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
       signal,
       onEvent: options.onEvent,
@@ -139,6 +142,8 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     flash: outputOf('flash'),
     fit: outputOf('fit'),
     root: outputOf('root'),
+    manifest: outputOf('manifest'),
+    lock: formatImageLock(locks, inputs.local),
     target: directory,
     stampFile: join(options.privateCache, 'images', `${name}.json`),
   });
@@ -212,6 +217,7 @@ function versionsOf(version: string, inputs: ResolvedInputs): { bootFirmware: st
 function allTasks(
   options: BuildOptions,
   machine: Machine,
+  deviceTree: string,
   image: Image,
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
@@ -223,7 +229,6 @@ function allTasks(
   const { suite } = image;
   const { trustedFirmware, optee, uBoot } = machine.firmware;
   const key = (name: string): string => publicKeys[name] ?? '';
-  const { deviceTree } = machine;
   return [
     uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
     opteeTask({ cache, source: sources['optee-os'], ...optee, taPublicKey: key('ta') }),
@@ -250,8 +255,8 @@ function allTasks(
       node,
       modules: machine.kernel.modules,
       description,
-      version,
     }),
+    manifestTask({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
     fitTask({
       deviceTree,
       kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, 'panic=1'],

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Architecture, resolvePackages } from './debian/packages.ts';
 import { resolveSource } from './debian/source.ts';
-import { type FirmwareSourceName, type FirmwareSources, firmwareSuites } from './firmware/sources.ts';
+import { type FirmwareSourceName, type FirmwareSources, firmwareOrigins } from './firmware/sources.ts';
 import { initramfsContents, kernelPackage } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
 import { type LocalPackage, readLocalPackages, splitPackages } from './recipes/local-packages.ts';
@@ -51,14 +51,17 @@ const toolPackages = ['erofs-utils', 'kmod'];
 
 /**
  * Reads the lock files, asks the mirror for what they do not answer, and writes them. A lock answers the request that it was made for:
- * when an image names another package, its lock is made anew. `changes` says what is different now.
+ * when an image names another package, its lock is made anew. `changes` says what is different now, `locks` are the locks by their files.
  */
-export async function resolveInputs(
-  options: ResolveOptions,
-): Promise<{ readonly inputs: ResolvedInputs; readonly changes: readonly LockChange[] }> {
+export async function resolveInputs(options: ResolveOptions): Promise<{
+  readonly inputs: ResolvedInputs;
+  readonly locks: Readonly<Record<string, Lock>>;
+  readonly changes: readonly LockChange[];
+}> {
   const { machine, image, cache, signal } = options;
   const { suite } = image;
   const changes: LockChange[] = [];
+  const locks: Record<string, Lock> = {};
   const locked = async (
     file: string,
     request: readonly string[],
@@ -66,14 +69,14 @@ export async function resolveInputs(
   ): Promise<Lock> => {
     const path = join(options.locks, `${file}.json`);
     const before = await readLock(path);
-    if (!options.update && same(before.request, request)) return before;
+    if (!options.update && same(before.request, request)) return (locks[file] = before);
     options.progress?.(`asking the mirror for the versions of ${file}`);
     const after: Lock = { ...emptyLock, ...(await resolve()), request };
     changes.push(...diffLock(before, after));
     await mkdir(dirname(path), { recursive: true });
     await writeLock(path, after);
     // As the next build will read it: the same order, so the same keys of tasks.
-    return await readLock(path);
+    return (locks[file] = await readLock(path));
   };
   const debian = async (architecture: Architecture, packages: readonly string[]): Promise<LockedPackage[]> =>
     resolvePackages({ suite, architecture, packages }, { cache, signal });
@@ -96,7 +99,7 @@ export async function resolveInputs(
   const tools = await locked('tools', [suite, ...toolPackages], async () => ({
     packages: await debian('amd64', toolPackages),
   }));
-  const wanted = Object.entries(firmwareSuites) as [FirmwareSourceName, string][];
+  const wanted = Object.entries(firmwareOrigins).map(([name, { suite: from }]) => [name, from] as const);
   const firmware = await locked(
     'firmware',
     wanted.map(([name, from]) => `${name}/${from}`),
@@ -115,6 +118,7 @@ export async function resolveInputs(
       sources: sources as Record<FirmwareSourceName, (typeof firmware.sources)[number]>,
       node: root.npm[0] ?? NODE,
     },
+    locks,
     changes,
   };
 }

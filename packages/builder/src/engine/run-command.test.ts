@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import { endOrphans } from './orphans.ts';
 import { runCommand } from './run-command.ts';
+import { toolPackages } from './tool-packages.ts';
 
 const isError =
   (code: string, message = /./) =>
@@ -46,6 +49,13 @@ void test('a failing, missing or endless command is an error of its own', async 
     runCommand('sleep', ['60'], { timeout: 100 }),
     isError('builder/command-failed', /did not end/),
   );
+});
+
+void test('the packages of all tools are among those that the launcher installs', async () => {
+  const list = await readFile(resolve(import.meta.dirname, '../../../../os/host-packages.txt'), 'utf8');
+  const installed = new Set([...list.matchAll(/^run\s+(\S+)/gm)].map(([, name]) => name));
+  const missing = Object.values(toolPackages).filter((name) => name !== 'apt' && !installed.has(name));
+  assert.deepEqual(missing, []);
 });
 
 void test('a missing tool names the package to install', async (t) => {

@@ -11,7 +11,7 @@ export interface FlashRecipe {
   /** Bytes of the flash, and where the FIP starts in it; BL1 starts at 0. */
   readonly size: number;
   readonly fipOffset: number;
-  /** Source of the board's device tree: U-Boot's control tree, with the required key added. */
+  /** The board's device tree, in source form: U-Boot's control tree, with the required key added. */
   readonly deviceTree: string;
   readonly keys: KeySet;
   /** Public keys (PEM) of the key set by name: what the task's result depends on. */
@@ -27,8 +27,8 @@ export function flashTask(recipe: FlashRecipe): Task {
   return {
     name: 'flash',
     title: 'Signed boot firmware',
-    inputs: { size, fipOffset, publicKeys },
-    files: [deviceTree, import.meta.dirname],
+    inputs: { size, fipOffset, deviceTree, publicKeys },
+    files: [import.meta.dirname],
     needs: ['u-boot', 'trusted-firmware', 'optee'],
     async run(context) {
       const part = (task: string, file: string): Promise<Buffer> => readFile(join(context.need(task), file));
@@ -96,7 +96,7 @@ export function flashTask(recipe: FlashRecipe): Task {
 async function controlTree(work: string, deviceTree: string, fitKey: string): Promise<Buffer> {
   const source = join(work, 'control.dts');
   const output = join(work, 'control.dtb');
-  await writeFile(source, (await readFile(deviceTree, 'utf8')) + requiredKeyNode(fitKey));
+  await writeFile(source, deviceTree + requiredKeyNode(fitKey));
   await runCommand('dtc', ['-q', '-I', 'dts', '-O', 'dtb', '-o', output, source]);
   return readFile(output);
 }

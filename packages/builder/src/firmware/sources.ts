@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { downloadSource, unpackSource } from '../debian/source.ts';
+import { type Component, debianUrl } from '../manifest/component.ts';
 import type { LockedSource } from '../recipes/lock.ts';
 import type { Json, TaskContext } from '../task.ts';
 
-/** The source packages of the firmware and the Debian suite that each comes from (the newest that the suite serves, then the lock). */
-export const firmwareSuites = {
-  'arm-trusted-firmware': 'trixie',
-  mbedtls: 'trixie',
-  'optee-os': 'sid',
-  'u-boot': 'sid',
+/**
+ * The source packages of the firmware: the Debian suite that each comes from (the newest that the suite serves, then the lock), and the
+ * licence of what becomes firmware (SPDX). The PKCS#11 application is OP-TEE's.
+ */
+export const firmwareOrigins = {
+  'arm-trusted-firmware': { suite: 'trixie', licence: 'BSD-3-Clause' },
+  mbedtls: { suite: 'trixie', licence: 'Apache-2.0 OR GPL-2.0-or-later' },
+  'optee-os': { suite: 'sid', licence: 'BSD-2-Clause' },
+  'u-boot': { suite: 'sid', licence: 'GPL-2.0-only' },
 } as const;
 
-export type FirmwareSourceName = keyof typeof firmwareSuites;
+export type FirmwareSourceName = keyof typeof firmwareOrigins;
 
 export type FirmwareSources = Readonly<Record<FirmwareSourceName, LockedSource>>;
 
@@ -23,6 +27,28 @@ export function sourceInputs(source: LockedSource): Json {
     version: source.version,
     files: source.files.map(({ path, sha256 }) => ({ path, sha256 })),
   };
+}
+
+/** The firmware for the bill of materials: what was compiled is the source. */
+export function describeFirmware(sources: FirmwareSources): Component[] {
+  const names = Object.keys(firmwareOrigins) as FirmwareSourceName[];
+  return names.map((name) => {
+    const { version, files } = sources[name];
+    const purl = debianUrl(name, version, 'source');
+    return {
+      type: 'firmware',
+      name,
+      version,
+      licences: [firmwareOrigins[name].licence],
+      purl,
+      hashes: {},
+      sources: files.map(({ path, sha256 }) => ({
+        type: 'source-distribution',
+        url: `${purl}&file_name=${encodeURIComponent(basename(path))}`,
+        sha256,
+      })),
+    };
+  });
 }
 
 /** A source with Debian's patches applied, unpacked into the task's scratch folder. Returns where. */

@@ -20,10 +20,13 @@ export interface AssembleOptions {
   readonly imageName: string;
   readonly buildId: string;
   readonly versions: { readonly bootFirmware: string; readonly kernel: string; readonly root: string };
-  /** Output folders of the tasks `flash`, `fit` and `root`. */
+  /** Output folders of the tasks `flash`, `fit`, `root` and `manifest`. */
   readonly flash: string;
   readonly fit: string;
   readonly root: string;
+  readonly manifest: string;
+  /** The text of `lock.json`. */
+  readonly lock: string;
   /** The folder to make; an older one is replaced when the new one is whole. */
   readonly target: string;
   /** A file that remembers what the folder was made of. */
@@ -31,7 +34,7 @@ export interface AssembleOptions {
 }
 
 /**
- * Puts firmware and disk together as a board would get them, with `image.json` beside them. A folder that holds this image already stays.
+ * Puts firmware and disk together as a board would get them, with `image.json`, bill of materials and lock beside them. A folder that holds this image already stays.
  * Returns the description.
  */
 export async function assembleImage(options: AssembleOptions): Promise<ImageDescription> {
@@ -56,7 +59,7 @@ export async function assembleImage(options: AssembleOptions): Promise<ImageDesc
 }
 
 async function fill(folder: string, options: AssembleOptions): Promise<ImageDescription> {
-  const { machine, imageName, buildId, versions, flash, fit, root } = options;
+  const { machine, imageName, buildId, versions, flash, fit, root, manifest, lock } = options;
   await copySparse(join(flash, 'flash.bin'), join(folder, 'flash.bin'));
   const disk = join(folder, 'disk.img');
   const partitions = await createDisk(disk, machine.name, machine.partitions);
@@ -75,7 +78,8 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
     await rm(empty);
   }
   await file.sync();
-  await copyFile(join(root, 'packages.cdx.json'), join(folder, 'packages.cdx.json'));
+  await copyFile(join(manifest, 'packages.cdx.json'), join(folder, 'packages.cdx.json'));
+  await writeFile(join(folder, 'lock.json'), lock);
   const reference = await readJson<RootReference>(join(root, 'root.json'));
   const { serialConsole, secureConsole, binary, args } = machine.emulator ?? noEmulator;
   const components: ImageComponents = {

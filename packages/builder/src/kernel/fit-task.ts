@@ -10,7 +10,7 @@ import { compress } from './kernel.ts';
 import { type RootReference, rootReferenceCpio } from './root-reference.ts';
 
 export interface FitRecipe {
-  /** Source of the board's device tree. */
+  /** The board's device tree, in source form. */
   readonly deviceTree: string;
   /** The kernel's command line, signed with the device tree that carries it. */
   readonly kernelArguments: readonly string[];
@@ -28,8 +28,8 @@ export function fitTask(recipe: FitRecipe): Task {
   return {
     name: 'fit',
     title: 'Signed kernel and initramfs',
-    inputs: { kernelArguments, publicKey },
-    files: [deviceTree, init, import.meta.dirname],
+    inputs: { deviceTree, kernelArguments, publicKey },
+    files: [init, import.meta.dirname],
     needs: ['kernel', 'root'],
     async run(context) {
       const { work, out } = context;
@@ -37,7 +37,7 @@ export function fitTask(recipe: FitRecipe): Task {
         await readFile(join(context.need('root'), 'root.json'), 'utf8'),
       ) as RootReference;
       const fdt = join(work, 'board.dtb');
-      const source = `${await readFile(deviceTree, 'utf8')}\n/ { chosen { bootargs = "${kernelArguments.join(' ')}"; }; };\n`;
+      const source = `${deviceTree}\n/ { chosen { bootargs = "${kernelArguments.join(' ')}"; }; };\n`;
       await writeFile(join(work, 'board.dts'), source);
       await runCommand('dtc', ['-q', '-I', 'dts', '-O', 'dtb', '-o', fdt, join(work, 'board.dts')]);
       // Two segments, one behind the other: the large one does not change with the root file system.

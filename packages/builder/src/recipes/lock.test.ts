@@ -10,9 +10,9 @@ import type { Lock, LockedPackage } from './lock.ts';
 import {
   diffLock,
   emptyLock,
+  formatImageLock,
   formatLock,
   formatLockChange,
-  mergeLock,
   parseLock,
   readLock,
   writeLock,
@@ -63,13 +63,16 @@ void test('a lock survives writing and reading, and equal locks give equal bytes
   assert.equal(formatLock(read), first);
 });
 
-void test('merging replaces what has the same name, architecture and suite, and keeps the rest', () => {
-  const merged = mergeLock(example, { packages: [locked('dbus', '1.17-1'), locked('dbus', '9', 'sid')] });
-  assert.deepEqual(
-    merged.packages.map(({ name, version }) => `${name} ${version}`),
-    ['udev 257-1', 'dbus 1.17-1', 'dbus 9'],
-  );
-  assert.deepEqual(merged.sources, example.sources);
+void test('the lock of an image holds the locks that it was made from, each as it was', () => {
+  const text = formatImageLock({ root: example, firmware: emptyLock }, [
+    { name: 'own', version: '1', sha256: 'ab' },
+  ]);
+  const { version, locks, local } = JSON.parse(text);
+  assert.equal(version, 1);
+  assert.deepEqual(Object.keys(locks), ['firmware', 'root']);
+  assert.equal(formatLock(parseLock(Buffer.from(JSON.stringify(locks.root)), 'x')), formatLock(example));
+  assert.deepEqual(local, [{ name: 'own', version: '1', sha256: 'ab' }]);
+  assert.equal(formatImageLock({ firmware: emptyLock, root: example }, local), text);
 });
 
 void test('a difference says what was added, removed, updated and replaced', () => {

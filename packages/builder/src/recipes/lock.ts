@@ -84,6 +84,19 @@ export function formatLock(lock: Lock): string {
   return `{\n  "version": 1,\n${section('request', lock.request)},\n${section('packages', packages)},\n${section('sources', sources)},\n${section('npm', npm)}\n}\n`;
 }
 
+/** The text of an image's `lock.json`: the locks that it was made from, by the names of their files, and the layers' own packages. */
+export function formatImageLock(
+  locks: Readonly<Record<string, Lock>>,
+  local: readonly { readonly name: string; readonly version: string; readonly sha256: string }[],
+): string {
+  const names = Object.keys(locks).toSorted();
+  const texts = names.map(
+    (name) => `${JSON.stringify(name)}: ${formatLock(locks[name] ?? emptyLock).trimEnd()}`,
+  );
+  const own = local.map(({ name, version, sha256 }) => ({ name, version, sha256 }));
+  return `{\n"version": 1,\n"locks": {\n${texts.join(',\n')}\n},\n${section('local', own).trimStart()}\n}\n`;
+}
+
 /** Reads a lock's text. `path` is for the message. Throws `builder/lock-invalid` and nothing else. */
 export function parseLock(bytes: Uint8Array, path: string): Lock {
   const wrong = (what: string, cause?: unknown): MblError =>
@@ -142,17 +155,6 @@ export function parseLock(bytes: Uint8Array, path: string): Lock {
   check.unique(sources.map(sourceKey));
   check.unique(npm.map(npmKey));
   return { version: 1, request, packages, sources, npm };
-}
-
-/** `lock` with `more` added; an entry of `more` replaces the entry of the same name, architecture and suite. */
-export function mergeLock(lock: Lock, more: Partial<Omit<Lock, 'version'>>): Lock {
-  return {
-    version: 1,
-    request: more.request ?? lock.request,
-    packages: merge(lock.packages, more.packages, packageKey),
-    sources: merge(lock.sources, more.sources, sourceKey),
-    npm: merge(lock.npm, more.npm, npmKey),
-  };
 }
 
 /** One difference between two locks. */
@@ -289,8 +291,4 @@ class Checker {
 function section(name: string, entries: readonly unknown[]): string {
   if (entries.length === 0) return `  "${name}": []`;
   return `  "${name}": [\n${entries.map((entry) => `    ${JSON.stringify(entry)}`).join(',\n')}\n  ]`;
-}
-
-function merge<T>(old: readonly T[], added: readonly T[] | undefined, key: (entry: T) => string): T[] {
-  return [...new Map([...old, ...(added ?? [])].map((entry) => [key(entry), entry])).values()];
 }

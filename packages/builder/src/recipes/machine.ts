@@ -17,6 +17,7 @@ import {
   type WholeOf,
 } from './shape.ts';
 
+const derived = '-cpu, -smp and -m, which come from "cpu", "cores" and "memory"';
 const word = text(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'a name (letters, digits, . _ + -)');
 const modules = names(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'the name of a kernel module', 'kernel module');
 
@@ -54,7 +55,7 @@ export const machineFields = {
   deviceTree: path(),
   kernel: object({
     package: word,
-    arguments: list(text(/^[\x21-\x7e]{1,200}$/, 'a kernel argument without spaces')),
+    arguments: names(/^[\x21-\x7e]{1,200}$/, 'a kernel argument without spaces', 'kernel argument'),
     initramfsModules: modules,
     modules,
   }),
@@ -62,7 +63,7 @@ export const machineFields = {
   emulator: optional(
     object({
       binary: word,
-      args: list(text()),
+      args: list(text(/^(?!-(cpu|smp|m)$)[\x20-\x7e]{1,200}$/, `an argument other than ${derived}`)),
       serialConsole: integer(0, 7),
       secureConsole: integer(0, 7),
     }),
@@ -84,12 +85,13 @@ export type Plain<T> = T extends { readonly value: infer V; readonly at: unknown
       ? { readonly [K in keyof T]: Plain<T[K]> }
       : T;
 
-/** A board. Sizes are bytes, paths absolute. */
+/** A board. Sizes are bytes, paths absolute; the arguments of kernel and emulator are whole, with what other keys say. */
 export type Machine = Plain<MachineWhole> & { readonly name: string };
 
 /** The machine that a complete recipe describes. */
 export function makeMachine(name: string, whole: MachineWhole): Machine {
-  const { firmware, kernel, deviceTree } = whole;
+  const { firmware, kernel, deviceTree, emulator, cpu, cores, memory, console } = whole;
+  const board = ['-cpu', cpu, '-smp', String(cores), '-m', `${memory / 2 ** 20}M`];
   return {
     ...whole,
     name,
@@ -97,9 +99,11 @@ export function makeMachine(name: string, whole: MachineWhole): Machine {
     firmware: { ...firmware, uBoot: { ...firmware.uBoot, config: values(firmware.uBoot.config) } },
     kernel: {
       ...kernel,
+      arguments: [`console=${console.device},${console.baud}`, ...values(kernel.arguments)],
       initramfsModules: values(kernel.initramfsModules),
       modules: values(kernel.modules),
     },
+    emulator: emulator && { ...emulator, args: [...emulator.args, ...board] },
   };
 }
 

@@ -24,7 +24,7 @@ firmware:
 device-tree: board.dts
 kernel:
   package: linux-image-arm64
-  arguments: [console=ttyAMA0]
+  arguments: [net.ifnames=0]
   initramfs-modules: [dm_mod, erofs]
 partitions:
   - { name: boot_a, size: 48 MiB, type: reserved }
@@ -87,6 +87,7 @@ void test('a machine and an image are read', async (t) => {
   assert.deepEqual(board.firmware.uBoot.config, []);
   assert.deepEqual(board.kernel.initramfsModules, ['dm_mod', 'erofs']);
   assert.deepEqual(board.kernel.modules, []);
+  assert.deepEqual(board.kernel.arguments, ['console=ttyAMA0,115200', 'net.ifnames=0']);
   assert.equal(board.emulator, undefined);
   assert.deepEqual(board.partitions[0], {
     name: 'boot_a',
@@ -148,7 +149,7 @@ change:
   machines:
     board:
       partitions: [{ name: data, size: 2 GiB }, { name: extra, size: 1 MiB, type: linux }]
-      kernel: { modules: [can], arguments: [console=ttyAMA0, quiet] }
+      kernel: { modules: [can], arguments: [quiet] }
   images:
     base:
       packages: { add: [one], remove: [crun] }
@@ -225,6 +226,12 @@ void test('a wrong recipe names file, line and column, and the nearest right wor
     [board, 'board.dts', 'board.dt', /board.yaml:\d+:14: .*board.dt does not exist/, /folder of the file/],
     [board, 'cores: 2', 'cores: 2\ncores: 3', /:5:1: .*unique/i],
     [board, 'cores: 2', 'cores: [2', /board.yaml:\d+:\d+: /],
+    [
+      board,
+      'partitions:',
+      'emulator: { binary: qemu-system-aarch64, args: [-smp, "2"], serial-console: 0, secure-console: 1 }\npartitions:',
+      /"args" must be an argument other than -cpu, -smp and -m.* not the text "-smp"/,
+    ],
     [board, 'cores: 2', 'cores: &x 2', /:4:\d+: anchors/],
     [
       image,

@@ -16,7 +16,10 @@ const write = (path: string, text: string): void => {
 };
 
 test('a service becomes one file that runs alone; what it is made of is listed', async () => {
-  write('node_modules/@a/b/package.json', '{"name":"@a/b","version":"1.2.3","license":"MIT","main":"i.cjs"}');
+  write(
+    'node_modules/@a/b/package.json',
+    '{"name":"@a/b","version":"1.2.3","license":"MIT","main":"i.cjs","repository":"a/b"}',
+  );
   write('node_modules/@a/b/i.cjs', "exports.os = () => require('node:os').EOL.length;");
   write('node_modules/unused/package.json', '{"name":"unused","version":"1.0.0","type":"module"}');
   write('node_modules/unused/index.js', 'export const nothing = 1;');
@@ -32,11 +35,13 @@ test('a service becomes one file that runs alone; what it is made of is listed',
   assert.equal(execFileSync(process.execPath, [join(folder, 'alone/x.mjs')]).toString(), 'hi 1\n');
   assert.deepEqual(JSON.parse(files.get(BUNDLED_COMPONENTS)?.toString() ?? ''), [
     {
+      type: 'library',
       name: '@a/b',
       version: '1.2.3',
       licences: ['MIT'],
       purl: 'pkg:npm/%40a/b@1.2.3',
       hashes: { 'SHA-512': '07'.repeat(64) },
+      sources: [{ type: 'vcs', url: 'https://github.com/a/b' }],
     },
   ]);
   assert.deepEqual([...(await bundleServices(folder)).values()].map(String), [...files.values()].map(String));

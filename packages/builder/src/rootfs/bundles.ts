@@ -3,7 +3,8 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { build, type Metafile } from 'esbuild';
-import type { Component } from './manifest.ts';
+import type { Component } from '../manifest/component.ts';
+import { describeNpm } from '../manifest/npm.ts';
 import { compare } from './tree.ts';
 
 /** The services of the device and where their source starts, below the repository. */
@@ -80,25 +81,11 @@ const packageFolders = ({ outputs }: Metafile): string[] =>
 
 const describe = async (repository: string, folder: string): Promise<Component> => {
   const manifest: unknown = JSON.parse(await readFile(join(repository, folder, 'package.json'), 'utf8'));
-  const lock: unknown = JSON.parse(await readFile(join(repository, 'package-lock.json'), 'utf8'));
-  const text = (value: unknown, ...keys: readonly string[]): string => {
-    let at = value;
-    for (const key of keys) at = typeof at === 'object' && at !== null ? Reflect.get(at, key) : undefined;
-    return typeof at === 'string' ? at : '';
-  };
-  const name = text(manifest, 'name');
-  const version = text(manifest, 'version');
-  const licence = text(manifest, 'license');
-  const integrity = text(lock, 'packages', folder, 'integrity');
-  return {
-    name,
-    version,
-    licences: licence === '' ? [] : [licence],
-    purl: `pkg:npm/${name.replace('@', '%40')}@${version}`,
-    hashes: integrity.startsWith('sha512-')
-      ? { 'SHA-512': Buffer.from(integrity.slice(7), 'base64').toString('hex') }
-      : {},
-  };
+  const lock: { packages?: Record<string, { integrity?: string }> } = JSON.parse(
+    await readFile(join(repository, 'package-lock.json'), 'utf8'),
+  );
+  const integrity = lock.packages?.[folder]?.integrity ?? '';
+  return describeNpm(typeof manifest === 'object' && manifest !== null ? manifest : {}, integrity);
 };
 
 const isThere = (path: string): Promise<boolean> =>

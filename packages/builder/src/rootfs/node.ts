@@ -10,7 +10,6 @@ import { runCommand as runTool } from '../engine/run-command.ts';
 import type { ObtainOptions } from '../debian/downloads.ts';
 import { readTar } from '../debian/tar.ts';
 import type { LockedNpm } from '../recipes/lock.ts';
-import type { Component } from './manifest.ts';
 
 /** Node's own builds for Linux, as npm has them. */
 export const NODE: LockedNpm = {
@@ -20,21 +19,15 @@ export const NODE: LockedNpm = {
     'sha512-idArV/cmqW9M9ODyGlbOIiyxFourDh1mJB0SdKCdMbSZjjef9CLEN3o1/eE4yf+B0+5BD+F74MpTTHiB3XXTBQ==',
 };
 
-export interface NodeProgram {
-  /** The `node` program, without symbols. */
-  readonly program: Buffer;
-  readonly component: Component;
-}
-
 /**
- * The `node` program of a pinned npm package: fetched by npm (its registry, proxy and mirror settings), checked against the integrity
+ * The `node` program of a pinned npm package, without symbols: fetched by npm (its registry, proxy and mirror settings), checked against the integrity
  * here, stripped. Both steps are kept in `<cache>/npm`. Throws `builder/download-corrupt`, `builder/no-network`.
  */
 export const fetchNode = async (
   cache: string,
   locked: LockedNpm = NODE,
   options: ObtainOptions = {},
-): Promise<NodeProgram> => {
+): Promise<Buffer> => {
   const folder = join(cache, 'npm');
   await mkdir(folder, { recursive: true });
   const name = `${locked.name}-${locked.version}`;
@@ -50,16 +43,7 @@ export const fetchNode = async (
     program = await strip(found.data, folder, options.signal);
     await writeChecked(stripped, program);
   }
-  return {
-    program,
-    component: {
-      name: 'nodejs',
-      version: locked.version,
-      licences: ['MIT'],
-      purl: `pkg:npm/${locked.name}@${locked.version}`,
-      hashes: { 'SHA-256': sha256 },
-    },
-  };
+  return program;
 };
 
 const obtain = async (

@@ -10,14 +10,12 @@
  * const result = await buildRoot({ unpacked, policy, … });                                                       // root.img, root.json, …
  * ```
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeAccounts, type ExtraUser } from './accounts.ts';
 import { checkLibraries } from './elf.ts';
 import { sourceDateEpoch } from '../engine/run-command.ts';
 import { BUNDLED_COMPONENTS } from './bundles.ts';
-import { type Component, formatManifest } from './manifest.ts';
-import type { NodeProgram } from './node.ts';
 import { layFolder } from './overlay.ts';
 import type { Policy } from './policy.ts';
 import { applyPresets, type UnitChoice } from './presets.ts';
@@ -26,11 +24,10 @@ import { Tree } from './tree.ts';
 import type { Unpacked } from './unpack.ts';
 
 export interface RootInput {
-  /** Folder for `root.img`, `root.json` and `packages.cdx.json`; made when missing. */
+  /** Folder for `root.img` and `root.json`; made when missing. */
   readonly out: string;
-  /** Image and version, for the bill of materials; the name also gives the salt and the UUID. */
+  /** The image's; it gives the salt and the UUID. */
   readonly name: string;
-  readonly version: string;
   readonly unpacked: Unpacked;
   readonly policy: Policy;
   /** Folders laid over the packages, later ones win: `os/rootfs/base`, `os/rootfs/device`, the image's, the layers'. */
@@ -41,7 +38,8 @@ export interface RootInput {
   readonly services: UnitChoice;
   readonly login: { readonly console: 'none' | 'getty'; readonly ssh: 'none' | 'key' };
   readonly users: readonly ExtraUser[];
-  readonly node?: NodeProgram;
+  /** The program `node`. */
+  readonly node?: Buffer;
   /** Words that start mkfs.erofs (`toolbox.command('mkfs.erofs')`). */
   readonly mkfs: readonly string[];
   /** Seconds since 1970 that every file carries. */
@@ -56,7 +54,7 @@ export interface RootInput {
  * throw: `builder/path-conflict`, `builder/unknown-id`, `builder/unknown-unit`, `builder/missing-library`, `builder/missing-file`.
  */
 export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
-  const { out, name, version, unpacked, policy, signal } = input;
+  const { out, name, unpacked, policy, signal } = input;
   await mkdir(out, { recursive: true });
   input.progress?.(0, 'laying files over the packages');
   // A copy: the packages' own tree serves other images too.
@@ -64,8 +62,9 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
   for (const path of FOLDERS) tree.directory(path, 'the build');
   for (const folder of input.folders) await layFolder(tree, folder);
   for (const [path, data] of input.files) tree.file(path, data, 'the build');
-  const bundled = takeComponents(tree);
-  if (input.node) tree.file('usr/bin/node', input.node.program, 'Node', 0o755);
+  // For the bill of materials; the device does not need it.
+  tree.remove(BUNDLED_COMPONENTS);
+  if (input.node) tree.file('usr/bin/node', input.node, 'Node', 0o755);
   for (const [path, target] of Object.entries(policy.links))
     if (!tree.get(path) && tree.resolve(linkTarget(path, target)))
       tree.symlink(path, target, 'os/rootfs/policy.yaml');
@@ -79,8 +78,6 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
     tree.own(path, Number.parseInt(mode, 8), user, group);
   }
   checkLibraries(tree, 'arm64');
-  const components = [...unpacked.components, ...(input.node ? [input.node.component] : []), ...bundled];
-  await writeFile(join(out, 'packages.cdx.json'), formatManifest({ name, version }, components));
   input.progress?.(0.3, 'writing the file system');
   const image = await sealImage(tree.output(owners), join(out, 'root.img'), {
     mkfs: input.mkfs,
@@ -93,14 +90,6 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
   await writeDescription(join(out, 'root.json'), image);
   input.progress?.(1);
   return image;
-};
-
-/** What the device bundles are made of is for the bill of materials; the device does not need it. */
-const takeComponents = (tree: Tree): Component[] => {
-  const list = tree.get(BUNDLED_COMPONENTS);
-  if (!list) return [];
-  tree.remove(BUNDLED_COMPONENTS);
-  return JSON.parse(list.data.toString());
 };
 
 /** Mount points, and places that the owner of a device expects. */

@@ -35,18 +35,20 @@ export interface RootRecipe {
   readonly modules: readonly string[];
   /** `/etc/mbl/image.json`: what the device knows of itself. */
   readonly description: Json;
-  readonly version: string;
 }
 
 const places = { disk: 'on the disk', download: 'as a download' } as const;
 
-/** The tasks `packages`, `kernel-modules`, `device-services` and `root` (`root.img`, `root.json`, `packages.cdx.json`). */
+/** The tasks `packages`, `kernel-modules`, `device-services` and `root` (`root.img`, `root.json`). */
 export function rootTasks(recipe: RootRecipe): Task[] {
   return [packagesTask(recipe), kernelModulesTask(recipe), deviceServicesTask(recipe), rootTask(recipe)];
 }
 
 /** The code that makes the root: a new version of it must not read what an older one left, nor keep what it made. */
-const code = [import.meta.dirname, join(import.meta.dirname, '..', 'debian')];
+const code = [
+  import.meta.dirname,
+  ...['debian', 'manifest'].map((name) => join(import.meta.dirname, '..', name)),
+];
 
 const digests = (packages: readonly Pick<LockedPackage, 'name' | 'version' | 'sha256'>[]): Json =>
   packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`);
@@ -133,7 +135,7 @@ function deviceServicesTask({ repository }: RootRecipe): Task {
 }
 
 function rootTask(recipe: RootRecipe): Task {
-  const { cache, osDirectory, image, node, tools, description, version } = recipe;
+  const { cache, osDirectory, image, node, tools, description } = recipe;
   const folders = ['base', 'device'].map((name) => join(osDirectory, 'rootfs', name));
   const { hostname, services, users, login, limits } = image;
   return {
@@ -141,7 +143,6 @@ function rootTask(recipe: RootRecipe): Task {
     title: 'Root file system',
     inputs: {
       image: image.name,
-      version,
       hostname,
       services,
       login,
@@ -161,7 +162,6 @@ function rootTask(recipe: RootRecipe): Task {
       const sealed = await buildRoot({
         out: context.out,
         name: image.name,
-        version,
         unpacked: await loadUnpacked(context.need('packages')),
         policy: await readPolicy(policiesOf(recipe)),
         folders: [

@@ -55,14 +55,40 @@ test('packages are trimmed, usr-merged, without setuid, with licences; scaffoldi
     assert.equal(tree.get(path), undefined);
   assert.deepEqual(components, [
     {
+      type: 'library',
       name: 'one',
       version: '1.0-1',
       licences: ['GPL-2+', 'MIT'],
       purl: 'pkg:deb/debian/one@1.0-1?arch=arm64',
       hashes: { 'SHA-256': one.sha256 },
-      source: { name: 'origin', version: '1.0' },
+      sources: [{ type: 'source-distribution', url: 'pkg:deb/debian/origin@1.0?arch=source' }],
     },
   ]);
+});
+
+test('a package that shares the documentation of another one has its licences, also when that one stays out', async () => {
+  const documented = makeDeb(folder, {
+    name: 'setup-tool',
+    files: { 'usr/share/doc/setup-tool/copyright': copyright },
+  });
+  const linked = makeDeb(folder, {
+    name: 'linked',
+    files: { 'usr/bin/linked': 'x', 'usr/share/doc/linked': '-> further' },
+  });
+  const further = makeDeb(folder, {
+    name: 'further',
+    files: { 'usr/share/doc/further/copyright': '-> ../setup-tool/copyright' },
+  });
+  const circle = makeDeb(folder, { name: 'circle', files: { 'usr/share/doc/circle': '-> circle' } });
+  const { components } = await unpackPackages([linked, further, documented, circle], policy);
+  assert.deepEqual(
+    components.map(({ name, licences }) => [name, licences]),
+    [
+      ['circle', []],
+      ['further', ['GPL-2+', 'MIT']],
+      ['linked', ['GPL-2+', 'MIT']],
+    ],
+  );
 });
 
 test('two packages with one file, and a script that nobody read, stop the build', async () => {

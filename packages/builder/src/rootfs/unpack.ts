@@ -7,18 +7,15 @@ import { pipeline } from 'node:stream/promises';
 import { MblError } from '@mbl/trust';
 import { type Deb, readDeb } from '../debian/deb.ts';
 import type { TarEntry } from '../debian/tar.ts';
-import { type Component, describePackage } from './manifest.ts';
+import type { Component } from '../manifest/component.ts';
+import { describePackage, type PackageIdentity } from '../manifest/debian.ts';
 import { matcher } from './globs.ts';
 import type { Policy } from './policy.ts';
 import { checkScripts } from './review.ts';
 import { compare, type Entry, Tree } from './tree.ts';
 
 /** A package to unpack. */
-export interface PackageFile {
-  readonly name: string;
-  readonly version: string;
-  readonly sha256: string;
-  readonly source?: string;
+export interface PackageFile extends PackageIdentity {
   /** The `.deb`. */
   readonly file: string;
 }
@@ -50,6 +47,11 @@ export const unpackPackages = async (
     }
   };
   await Promise.all([worker(), worker(), worker()]);
+  // A package of the image may share the documentation of one that stays out of it.
+  const open = async (name: string): Promise<Deb | undefined> => {
+    const other = packages.find((each) => each.name === name);
+    return debs.get(name) ?? (other && (await readDeb(other.file, name, options.signal)));
+  };
   const isTrimmed = matcher(policy.trim);
   const tree = new Tree();
   const components: Component[] = [];
@@ -57,7 +59,7 @@ export const unpackPackages = async (
     const deb = debs.get(item.name);
     if (!deb) continue;
     checkScripts(item.name, deb, policy);
-    components.push(describePackage(item, deb));
+    components.push(await describePackage(item, deb, open));
     for (const entry of deb.files) addEntry(tree, entry, `package ${item.name}`, isTrimmed);
   }
   return { tree, components };
@@ -92,7 +94,7 @@ const mergeUsr = (path: string, type: string): string =>
 
 type Stored = Omit<Entry, 'data'> & { readonly offset: number; readonly length: number };
 
-/** Keeps an unpacked set in a folder (`tree.json`, `data`), so that a change of an overlay does not unpack again. */
+/** Keeps an unpacked set in a folder (`tree.json`, `data`, `components.json`), so that a change of an overlay does not unpack again. */
 export const storeUnpacked = async (unpacked: Unpacked, folder: string): Promise<void> => {
   await mkdir(folder, { recursive: true });
   let offset = 0;
@@ -104,19 +106,24 @@ export const storeUnpacked = async (unpacked: Unpacked, folder: string): Promise
     offset += bytes.length;
   }
   await pipeline(Readable.from(data), createWriteStream(join(folder, 'data')));
-  await writeFile(join(folder, 'tree.json'), JSON.stringify({ entries, components: unpacked.components }));
+  await writeFile(join(folder, 'tree.json'), JSON.stringify(entries));
+  await writeFile(join(folder, 'components.json'), JSON.stringify(unpacked.components));
 };
 
 /** Reads what `storeUnpacked` wrote. */
 export const loadUnpacked = async (folder: string): Promise<Unpacked> => {
   const data = await readFile(join(folder, 'data'));
   const text = await readFile(join(folder, 'tree.json'), 'utf8');
-  const { entries, components }: { entries: Stored[]; components: Component[] } = JSON.parse(text);
+  const entries: Stored[] = JSON.parse(text);
   const tree = new Tree(
     entries.map(({ offset, length, ...entry }) => ({
       ...entry,
       data: data.subarray(offset, offset + length),
     })),
   );
-  return { tree, components };
+  return { tree, components: await loadComponents(folder) };
 };
+
+/** What the stored set is made of. */
+export const loadComponents = async (folder: string): Promise<Component[]> =>
+  JSON.parse(await readFile(join(folder, 'components.json'), 'utf8'));

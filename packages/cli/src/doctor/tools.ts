@@ -31,11 +31,9 @@ const tools: readonly Tool[] = [
   { command: 'dtc', package: 'device-tree-compiler' },
   { command: 'mke2fs', package: 'e2fsprogs' },
   { command: 'mkfs.erofs', package: 'erofs-utils' },
-  { command: 'openssl', package: 'openssl', version: { argument: 'version', least: [3, 0] } },
   { command: 'ssh', package: 'openssh-client' },
   { command: 'gpgv', package: 'gpgv' },
   { command: 'xz', package: 'xz-utils' },
-  { command: 'git', package: 'git' },
 ];
 
 /** Looks for every tool on the PATH, and for PostgreSQL where Debian keeps it. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { BuildResult } from '@mbl/builder';
 import { type Board, createBoard, openBoard, type PortForward, reflashBoard } from '@mbl/lab';
 import type { ServiceFile } from '@mbl/service';
@@ -9,7 +10,7 @@ import { boardFolder } from './boards.ts';
 import type { ImageOptions } from './image.ts';
 import { type KeysOptions, keysFolder } from './keys.ts';
 import { clientOf } from './service-client.ts';
-import { startDaemon } from './service-daemon.ts';
+import { serviceFolder, startDaemon } from './service-daemon.ts';
 
 /** How a guest of QEMU's user network calls this machine. */
 const hostOfGuests = '10.0.2.2';
@@ -21,19 +22,24 @@ export interface BoardOptions extends ImageOptions {
 /** Starts the service unless it runs, with the device CA of the key set. */
 export async function ensureService(cli: Cli, options: KeysOptions): Promise<ServiceFile> {
   const { output, workspace, signal } = cli;
-  const { file } = await output.progress.phase(
+  const ca = await deviceCa(keysFolder(cli, options));
+  const { file, started } = await output.progress.phase(
     'start the service',
-    async () => await startDaemon(workspace, { ...(await deviceCa(keysFolder(cli, options))), signal }),
+    async () => await startDaemon(workspace, { ...(ca && { deviceCa: ca }), signal }),
     ({ file: { http }, started }) => ({ note: started ? http : `${http}, was running` }),
   );
+  if (started && ca === undefined)
+    output.remark(
+      `The key set's device-ca is in a token, which the service does not use: its own signs device certificates, in ${join(serviceFolder(workspace), 'ca')}.`,
+    );
   return file;
 }
 
-/** The key set's device CA where it is in files; the service makes its own otherwise. */
-async function deviceCa(folder: string): Promise<{ deviceCa?: { certificate: string; key: string } }> {
+/** The key set's device CA where it is in files. */
+async function deviceCa(folder: string): Promise<{ certificate: string; key: string } | undefined> {
   const { place, certificateFile } = (await loadKeys(folder)).keys['device-ca'];
-  if (certificateFile === undefined || !('file' in place)) return {};
-  return { deviceCa: { certificate: certificateFile, key: place.file } };
+  if (certificateFile === undefined || !('file' in place)) return undefined;
+  return { certificate: certificateFile, key: place.file };
 }
 
 /**

@@ -91,8 +91,8 @@ export const keyCatalogue = {
     file: 'device-ca.key',
     certificate: 'device-ca.crt',
     authority: true,
-    signs: 'device certificates and the TLS certificates of the service',
-    loss: 'Lost: no new devices, and the present ones end with their certificates. Stolen: others can pose as any device or as the service.',
+    signs: 'device certificates, when a device enrols',
+    loss: 'Lost: no new devices, and the present ones end with their certificates. Stolen: others can pose as any device.',
   },
 } as const satisfies Readonly<Record<string, KeyDescription>>;
 

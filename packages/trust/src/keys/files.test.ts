@@ -53,6 +53,8 @@ test('every file is for the owner only, and nothing else is left behind', () => 
   for (const file of files.filter((name) => /\.(key|crt)$/.test(name)))
     assert.ok(readme.includes(file), file);
   assert.match(readme, /Never commit/);
+  assert.match(readme, /device-ca {2}.*\n {2}signs: device certificates[^\n]*\n.*pose as any device\.\n/);
+  assert.match(readme, /service-ca\.key/);
 });
 
 test('openssl reads key files and the certificates belong to their keys', async () => {

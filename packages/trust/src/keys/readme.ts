@@ -35,6 +35,10 @@ export function readme(index: KeyIndex): string {
     );
   }
   lines.push(
+    'Not here: service-ca, which signs the TLS certificates of the device management service. The service makes it at its first start, in',
+    'the folder ca of its own state (service-ca.key, service-ca.pem; in a working copy: .mbl/service/ca). Every device trusts the one in its',
+    'factory configuration: lost, no new service can take the devices over; stolen, others can pose as the service.',
+    '',
     'keys.json names each key: { "file": ... } beside it, or { "pkcs11": "pkcs11:token=...;object=...", "module": "/path.so" }',
     'for a key in a token, whose PIN is read from MBL_PKCS11_PIN or from the file named by MBL_PKCS11_PIN_FILE.',
     '',

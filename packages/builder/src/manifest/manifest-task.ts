@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readDeb } from '../debian/deb.ts';
+import { downloadPackages } from '../debian/packages.ts';
+import { describeFirmware, type FirmwareSources, sourceInputs } from '../firmware/sources.ts';
+import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
+import { BUNDLED_COMPONENTS } from '../rootfs/bundles.ts';
+import { loadComponents } from '../rootfs/unpack.ts';
+import type { Task } from '../task.ts';
+import { type Component, formatManifest } from './component.ts';
+import { describePackage } from './debian.ts';
+import { describeNode } from './npm.ts';
+
+export interface ManifestRecipe {
+  readonly cache: string;
+  readonly suite: string;
+  /** Name and version of the image. */
+  readonly image: { readonly name: string; readonly version: string };
+  readonly sources: FirmwareSources;
+  /** The kernel and what the initramfs is made of. */
+  readonly boot: readonly LockedPackage[];
+  readonly node: LockedNpm;
+}
+
+/** `packages.cdx.json`: everything that an image is made of, from the firmware to the packages inside the device's services. */
+export function manifestTask(recipe: ManifestRecipe): Task {
+  const { cache, suite, image, sources, boot, node } = recipe;
+  return {
+    name: 'manifest',
+    title: 'Bill of materials',
+    inputs: {
+      image,
+      sources: Object.values(sources).map(sourceInputs),
+      boot: boot.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`),
+      node: `${node.name} ${node.version} ${node.integrity}`,
+    },
+    files: [import.meta.dirname, join(import.meta.dirname, '..', 'firmware', 'sources.ts')],
+    needs: ['packages', 'device-services'],
+    async run(context) {
+      const { signal } = context;
+      const paths = await downloadPackages(
+        boot,
+        { suite, architecture: 'arm64' },
+        { cache, signal, log: (line) => context.log(line) },
+      );
+      const open = async (name: string) => {
+        const path = paths.get(name);
+        return path === undefined ? undefined : await readDeb(path, name, signal);
+      };
+      const components: Component[] = [...describeFirmware(sources), describeNode(node)];
+      for (const item of boot) {
+        const deb = await open(item.name);
+        if (deb) components.push(await describePackage(item, deb, open));
+      }
+      const bundled = await readFile(join(context.need('device-services'), BUNDLED_COMPONENTS), 'utf8');
+      components.push(...(await loadComponents(context.need('packages'))), ...JSON.parse(bundled));
+      await writeFile(join(context.out, 'packages.cdx.json'), formatManifest(image, components));
+    },
+  };
+}
