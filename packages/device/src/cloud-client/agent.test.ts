@@ -178,6 +178,24 @@ test('a lifetime that the server writes is kept across a restart', async () => {
   assert.equal(service.registrations[1]?.lifetime, 1234);
 });
 
+test('of many lifetimes that the server writes at once the last one is kept', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  const lifetimes = Array.from({ length: 20 }, (_, index) => 1000 + index);
+  {
+    await using device = new Running(service, folder.path);
+    await device.kept.until(/^registered /);
+    const [registration] = service.registrations;
+    assert.ok(registration);
+    await Promise.all(lifetimes.map((lifetime) => registration.write('/1/0/1', lifetime)));
+    assert.deepEqual(
+      device.kept.lines.filter((line) => line.startsWith('settings not saved')),
+      [],
+    );
+  }
+  assert.deepEqual(await loadSettings(folder.path), { lifetime: lifetimes.at(-1) });
+});
+
 test('a lifetime that would end the registration is refused, and the device stays online', async () => {
   await using service = await FakeService.start();
   using folder = new TemporaryFolder();

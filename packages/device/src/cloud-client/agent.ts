@@ -73,6 +73,8 @@ export class Agent {
   #lost = new AbortController();
   #renewalTriedAt: number | undefined;
   #offline = false;
+  /** Resolves when every setting is on the disk. */
+  #saved = Promise.resolve();
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -102,6 +104,7 @@ export class Agent {
       }
     }
     await this.#client[Symbol.asyncDispose]();
+    await this.#saved;
   }
 
   async #perform(step: Step, signal: AbortSignal): Promise<void> {
@@ -214,9 +217,12 @@ export class Agent {
         { status: Code.BAD_REQUEST },
       );
     const { settingsDir, log } = this.#options;
-    saveSettings(settingsDir, { lifetime: value }).catch((error: unknown) => {
-      log.error('settings not saved', { reason: classifyFailure(error).reason });
-    });
+    // One after the other: they share a file, and the last one written must be the one that stays.
+    this.#saved = this.#saved
+      .then(() => saveSettings(settingsDir, { lifetime: value }))
+      .catch((error: unknown) => {
+        log.error('settings not saved', { reason: classifyFailure(error).reason });
+      });
   }
 }
 
