@@ -21,6 +21,28 @@ describe('a device', { timeout: 1_800_000 }, () => {
   });
   after(async () => await world[Symbol.asyncDispose]());
 
+  /**
+   * A board whose hardware clock begins in 1970, with its cable in only when the client runs. systemd lifts the system's clock to the date
+   * that systemd was built: that is the time by which the client enrols and registers, before the certificate of the service was made.
+   */
+  async function startIn1970(on: Board, name: string) {
+    await on.start({ clock: '1970' });
+    await on.network.down();
+    await on.serial.waitFor(new RegExp(`mbl-cloud-client.*starting endpoint=${name}`), {
+      timeoutMs: bootTimeoutMs,
+    });
+    await on.network.up();
+    const device = await online(world.client, name);
+    const { stdout } = await on.ssh(
+      'journalctl -b -o cat --grep "setting system clock|System time advanced"',
+    );
+    assert.match(
+      stdout,
+      /^rtc-pl031 .* setting system clock to 1970-01-01T.*\nSystem time advanced to built-in epoch: /,
+    );
+    return device;
+  }
+
   test('boots the signed chain, enrols itself and is online', async () => {
     await board.start();
     await board.serial.waitFor(/Verifying Hash Integrity \.\.\. sha256,rsa\d+:fit\+ OK/, {
@@ -51,6 +73,14 @@ describe('a device', { timeout: 1_800_000 }, () => {
         ],
       );
     }
+    // What the device declares is what runs.
+    const { kernel, root } = description.components;
+    const measured = await board.ssh(
+      'uname -v; cat /sys/class/block/dm-0/dm/name /sys/class/block/dm-0/dm/uuid',
+    );
+    const [build = '', ...verity] = measured.stdout.trim().split('\n');
+    assert.ok(build.includes(` Debian ${kernel?.version} `), `${build} is ${kernel?.version}`);
+    assert.deepEqual(verity, ['root', `VERITY-${root?.rootHash}`]);
   });
 
   test('keeps its key to itself', async () => {
@@ -68,7 +98,6 @@ describe('a device', { timeout: 1_800_000 }, () => {
     await attackFromInside(board, {
       unit: 'mbl-cloud-client',
       script: 'cloud-client.mjs',
-      attempts: { 'see the processes of others': 'ls /proc/1' },
     });
     await attackFromInside(board, {
       unit: 'mbl-platformd',
@@ -97,21 +126,16 @@ describe('a device', { timeout: 1_800_000 }, () => {
   test('keeps identity, key and certificate over a power cut, with the clock in 1970 and the network late', async () => {
     await board.powerOff();
     await offline(world.client, 'first', 20_000);
-    await board.start({ clock: '1970' });
-    await board.network.down();
-    await board.serial.waitFor(/mbl-cloud-client.*starting endpoint=first/, { timeoutMs: bootTimeoutMs });
-    await board.network.up();
-    const device = await online(world.client, 'first');
+    const device = await startIn1970(board, 'first');
     assert.equal(device.id, id);
     assert.equal(device.device_key, certificate);
     const all = await world.client.listDevices({ filter: { endpoint_name__eq: 'first' } });
     assert.equal(all.length, 1);
   });
 
-  test('lives beside another one', async () => {
+  test('lives beside another one, which enrols with the clock in 1970 and the network late', async () => {
     const second = await world.board('second');
-    await second.start();
-    const device = await online(world.client, 'second');
+    const device = await startIn1970(second, 'second');
     assert.notEqual(device.id, id);
     assert.ok((await online(world.client, 'first', 1000)).online);
     await second.powerOff();

@@ -146,6 +146,17 @@ describe('the production image', { timeout: 1_800_000 }, () => {
     await assert.rejects(board.ssh('true', { timeoutMs: bootTimeoutMs / 8 }), { code: 'lab/deadline' });
     assert.ok((await online(world.client, 'shipped', 1000)).online, 'the board is still there');
   });
+
+  test('the service restarts the board, which answers first and is the same device afterwards', async () => {
+    const { id, device_key: key } = await online(world.client, 'shipped', 1000);
+    await world.client.execute(id, '/3/0/4');
+    // From behind the line of the first boot that was waited for last.
+    await board.serial.waitFor('Booting Trusted Firmware', { timeoutMs: bootTimeoutMs });
+    await board.serial.waitFor('Starting kernel', { timeoutMs: bootTimeoutMs });
+    const device = await online(world.client, 'shipped');
+    assert.deepEqual([device.id, device.device_key], [id, key]);
+    assert.match(key ?? '', /^[0-9a-f]{64}$/);
+  });
 });
 
 /** Every file below a folder, by its path from there; links are not followed. */

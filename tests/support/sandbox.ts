@@ -36,6 +36,7 @@ const inShell: Attempts = {
   'change the name of the host': 'echo stolen >/proc/sys/kernel/hostname',
   'read the log of the kernel': 'dmesg',
   'end another process': 'kill -9 1',
+  'see the processes of others': 'ls /proc/1',
   'have a capability': 'grep -v "^Cap[A-Z][a-z]*:.*0000000000000000" /proc/self/status | grep -q "^Cap"',
   'gain privileges from a program': 'grep -q "NoNewPrivs:.*0" /proc/self/status',
   'call what is filtered': 'grep -q "Seccomp:.*0" /proc/self/status',
@@ -91,8 +92,11 @@ export async function attackFromInside(
     );
     const programs = { ...inShell, ...attempts };
     await shell(board, 'cat >/run/attack.sh; chmod 644 /run/attack.sh', shellProgram(programs));
+    const inBash = 'ExecStart=\\nExecStart=-/bin/bash /run/attack.sh';
+    assert.deepEqual(await attack(inBash), new Map(), `${unit}: no shell starts`);
     assert.deepEqual(
-      await attack('ExecStart=\\nExecStart=/bin/bash /run/attack.sh'),
+      // The unit's ExecPaths= keeps every shell from starting; with this line more one does, to try what else stands in its way.
+      await attack(`${inBash}\\nExecPaths=/usr/bin`),
       each(programs, 'refused'),
       `${unit}: from a shell`,
     );

@@ -4,6 +4,7 @@ import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Code } from '@mbl/coap';
 import { keyFingerprint } from '@mbl/trust';
 import { code, deviceId, FakeService } from '../testing/fake-service.ts';
 import { StrictServer } from '../testing/strict-server.ts';
@@ -175,6 +176,45 @@ test('a lifetime that the server writes is kept across a restart', async () => {
   await using device = new Running(service, folder.path);
   await device.kept.until(/^registered /);
   assert.equal(service.registrations[1]?.lifetime, 1234);
+});
+
+test('of many lifetimes that the server writes at once the last one is kept', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  const lifetimes = Array.from({ length: 20 }, (_, index) => 1000 + index);
+  {
+    await using device = new Running(service, folder.path);
+    await device.kept.until(/^registered /);
+    const [registration] = service.registrations;
+    assert.ok(registration);
+    await Promise.all(lifetimes.map((lifetime) => registration.write('/1/0/1', lifetime)));
+    assert.deepEqual(
+      device.kept.lines.filter((line) => line.startsWith('settings not saved')),
+      [],
+    );
+  }
+  assert.deepEqual(await loadSettings(folder.path), { lifetime: lifetimes.at(-1) });
+});
+
+test('a lifetime that would end the registration is refused, and the device stays online', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^registered /);
+  const [registration] = service.registrations;
+  assert.ok(registration);
+  for (const lifetime of [0, -1, 59, 3e12]) {
+    const write = registration.write('/1/0/1', lifetime);
+    await assert.rejects(write, { status: Code.BAD_REQUEST }, `${lifetime}`);
+  }
+  // An update says the lifetime that the client believes in.
+  await registration.execute('/1/0/8');
+  assert.deepEqual(
+    (await registration.read('/1/0/1')).map(({ value }) => value),
+    [3600],
+  );
+  assert.equal(registration.lifetime, 3600);
+  assert.equal(existsSync(join(folder.path, 'server.json')), false);
 });
 
 test('a device is back after the service crashed and started again', async () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyObject } from 'node:crypto';
-import type { CoapPeer } from '@mbl/coap';
-import { type ClientState, Lwm2mClient, type Lwm2mValue } from '@mbl/lwm2m';
+import { Code, type CoapPeer } from '@mbl/coap';
+import { type ClientState, Lwm2mClient, Lwm2mError, type Lwm2mValue } from '@mbl/lwm2m';
 import type { Log } from '../common/log.ts';
 import { sleep } from '../common/wait.ts';
 import type { Platform } from '../platformd/interface.ts';
@@ -14,7 +14,13 @@ import type { Identity, IdentityStore } from './identity.ts';
 import type { ImageDescription } from './image.ts';
 import { type DeviceObjects, deviceObjects } from './objects.ts';
 import { planStep, type Step } from './planner.ts';
-import { isLifetime, saveSettings, type ServerSettings } from './settings.ts';
+import {
+  isLifetime,
+  longestLifetime,
+  saveSettings,
+  type ServerSettings,
+  shortestLifetime,
+} from './settings.ts';
 
 /** Milliseconds. */
 export interface AgentTiming {
@@ -67,6 +73,8 @@ export class Agent {
   #lost = new AbortController();
   #renewalTriedAt: number | undefined;
   #offline = false;
+  /** Resolves when every setting is on the disk. */
+  #saved = Promise.resolve();
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -96,6 +104,7 @@ export class Agent {
       }
     }
     await this.#client[Symbol.asyncDispose]();
+    await this.#saved;
   }
 
   async #perform(step: Step, signal: AbortSignal): Promise<void> {
@@ -197,13 +206,23 @@ export class Agent {
     if (state.state === 'lost') this.#lost.abort(state.cause);
   }
 
+  /** A lifetime that no registration can have would keep the device off line: refused. */
   #keep(resourceId: number, value: Lwm2mValue): void {
     const lifetimeResource = 1;
-    if (resourceId !== lifetimeResource || !isLifetime(value)) return;
+    if (resourceId !== lifetimeResource) return;
+    if (!isLifetime(value))
+      throw new Lwm2mError(
+        'device/bad-lifetime',
+        `the lifetime is a whole number of seconds from ${shortestLifetime} to ${longestLifetime}`,
+        { status: Code.BAD_REQUEST },
+      );
     const { settingsDir, log } = this.#options;
-    saveSettings(settingsDir, { lifetime: value }).catch((error: unknown) => {
-      log.error('settings not saved', { reason: classifyFailure(error).reason });
-    });
+    // One after the other: they share a file, and the last one written must be the one that stays.
+    this.#saved = this.#saved
+      .then(() => saveSettings(settingsDir, { lifetime: value }))
+      .catch((error: unknown) => {
+        log.error('settings not saved', { reason: classifyFailure(error).reason });
+      });
   }
 }
 

@@ -62,7 +62,14 @@ test('failures: no network, a refusal, anything else', () => {
     Object.assign(new Error(`message of ${code}`, { cause }), { code });
   const kind = (error: unknown) => classifyFailure(error).kind;
   assert.equal(kind(coded('device/connect-failed', coded('ENETUNREACH'))), 'offline');
-  assert.equal(kind(coded('x', new AggregateError([coded('EAI_AGAIN')]))), 'offline');
+  // As Node's `connect` makes it: the whole has the code of the first.
+  const several = (...codes: string[]) =>
+    coded('x', Object.assign(new AggregateError(codes.map((code) => coded(code))), { code: codes[0] }));
+  assert.equal(kind(several('ENETUNREACH', 'ENETUNREACH')), 'offline');
+  assert.equal(kind(several('ENETUNREACH', 'ECONNREFUSED')), 'failed');
+  assert.equal(kind(several('ECONNREFUSED', 'ENETUNREACH')), 'failed');
+  assert.equal(kind(several()), 'failed');
+  assert.equal(kind(coded('EAI_AGAIN')), 'failed');
   assert.equal(kind(coded('ECONNREFUSED')), 'failed');
   assert.equal(kind(coded('device/enrolment-refused')), 'refused');
   assert.equal(kind(Object.assign(new Error('4.03'), { status: 131 })), 'refused');

@@ -10,7 +10,8 @@ export interface Failure {
   readonly reason: string;
 }
 
-const offlineCodes: readonly unknown[] = ['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAI_AGAIN'];
+/** Not EAI_AGAIN: a name server that fails says it too, and a whole fleet may be asking it. */
+const offlineCodes: readonly unknown[] = ['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL'];
 
 /** Decides by the codes of an error and its causes. */
 export function classifyFailure(error: unknown): Failure {
@@ -18,7 +19,7 @@ export function classifyFailure(error: unknown): Failure {
   // The innermost error says what happened; the outer ones say what it was good for.
   const reason = chain.findLast(({ message }) => message !== '')?.message ?? String(error);
   const codes = chain.map((one) => (one as { code?: unknown }).code);
-  if (codes.some((code) => offlineCodes.includes(code))) return { kind: 'offline', reason };
+  if (isOffline(error)) return { kind: 'offline', reason };
   if (codes.includes('device/enrolment-refused')) return { kind: 'refused', reason };
   // The service's TLS alert (RFC 8446 §6.2) about our certificate; with TLS 1.3 it comes after the handshake.
   const alert = codes.find((code) => typeof code === 'string' && /^ERR_SSL_.*ALERT/.test(code));
@@ -28,6 +29,17 @@ export function classifyFailure(error: unknown): Failure {
     .find((code) => typeof code === 'number');
   if (typeof status === 'number' && isRefusal(status)) return { kind: 'refused', reason };
   return { kind: 'failed', reason };
+}
+
+/**
+ * Whether nothing left the device. Of several addresses every one must have been out of reach: with a name that has IPv6 and IPv4
+ * addresses, one error may say that there is no IPv6, the other that the service is down. (Node gives the whole the first one's code.)
+ */
+function isOffline(error: unknown, depth = 0): boolean {
+  if (!(error instanceof Error) || depth > 8) return false;
+  if (error instanceof AggregateError)
+    return error.errors.length > 0 && error.errors.every((one) => isOffline(one, depth + 1));
+  return offlineCodes.includes((error as { code?: unknown }).code) || isOffline(error.cause, depth + 1);
 }
 
 /** 4.01, 4.03 and other client errors of a Register (LwM2M Core 1.1 §6.2.1). Code: class << 5 | detail (RFC 7252 §3). */

@@ -19,7 +19,7 @@ export interface DeviceObjectsOptions {
   readonly image: ImageDescription;
   readonly platform: Platform;
   readonly settings: ServerSettings;
-  /** Keeps what the server wrote into object 1. */
+  /** Keeps what the server writes into object 1; throws `Lwm2mError` to refuse it. */
   readonly keep: (resourceId: number, value: Lwm2mValue) => void;
   readonly log: Log;
   /** Milliseconds since 1970. */

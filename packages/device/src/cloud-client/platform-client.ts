@@ -7,7 +7,6 @@ import {
   type Platform,
   parseMemory,
   parseNetwork,
-  parseStrings,
   platformName,
   platformPath,
 } from '../platformd/interface.ts';
@@ -34,10 +33,6 @@ export class PlatformClient implements Platform, AsyncDisposable {
 
   async network(): Promise<Network> {
     return parseNetwork(await this.#call('GetNetwork'));
-  }
-
-  async components(): Promise<Readonly<Record<string, string>>> {
-    return parseStrings(await this.#call('GetComponents'));
   }
 
   async #call(member: string): Promise<unknown> {

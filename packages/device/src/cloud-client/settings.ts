@@ -24,9 +24,13 @@ export async function loadSettings(dir: string): Promise<ServerSettings> {
   }
 }
 
-/** LwM2M Core 1.1 §6.2.1: seconds; a lifetime below a minute would be nothing but updates. */
+/** Seconds; below a minute would be nothing but updates. */
+export const shortestLifetime = 60;
+export const longestLifetime = 2 ** 31 - 1;
+
+/** LwM2M Core 1.1 §6.2.1. */
 export function isLifetime(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 60 && value <= 0x7fffffff;
+  return Number.isInteger(value) && Number(value) >= shortestLifetime && Number(value) <= longestLifetime;
 }
 
 export async function saveSettings(dir: string, settings: ServerSettings): Promise<void> {

@@ -29,8 +29,6 @@ export interface Platform {
   reboot(): Promise<void>;
   memory(): Promise<Memory>;
   network(): Promise<Network>;
-  /** What runs: `root` is the root hash of the root file system, `slot` the partition that holds it. */
-  components(): Promise<Readonly<Record<string, string>>>;
 }
 
 /** Signatures on the bus: `[in, out]`. */
@@ -38,7 +36,6 @@ export const platformMethods = {
   Reboot: ['', ''],
   GetMemory: ['', '(tt)'],
   GetNetwork: ['', '(a(ssas)as)'],
-  GetComponents: ['', 'a{ss}'],
 } as const;
 
 export function parseMemory(value: unknown): Memory {
@@ -67,12 +64,6 @@ export function parseNetwork(value: unknown): Network {
       return { name, kind: kind as NetworkInterface['kind'], addresses };
     }),
   };
-}
-
-export function parseStrings(value: unknown): Readonly<Record<string, string>> {
-  if (typeof value !== 'object' || value === null || !isStrings(Object.values(value)))
-    throw malformed('GetComponents');
-  return { ...(value as Record<string, string>) };
 }
 
 function isArray(value: unknown): value is unknown[] {

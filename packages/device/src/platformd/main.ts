@@ -20,7 +20,7 @@ export async function runPlatform(args: readonly string[], log: Log, signal: Abo
   try {
     await using service = new PlatformService(platform, values.bus, log);
     await service.start();
-    log.info('platform ready', { name: platformName, ...(await platform.components()) });
+    log.info('platform ready', { name: platformName });
     await aborted(signal, service.gone);
   } catch (error) {
     log.error('platform failed', { reason: error instanceof Error ? error.message : String(error) });

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import fc from 'fast-check';
-import { TemporaryFolder } from '../testing/support.ts';
-import { parseMemory, parseNetwork, parseStrings } from './interface.ts';
-import { parseMemoryInformation, parseRoutes, parseVerityUuid } from './parse.ts';
-import { readSystem } from './system.ts';
+import { parseMemory, parseNetwork } from './interface.ts';
+import { parseMemoryInformation, parseRoutes } from './parse.ts';
 
 test('meminfo in bytes', () => {
   const text = 'MemTotal:         996156 kB\nMemFree:          700000 kB\nMemAvailable:     801234 kB\n';
@@ -27,37 +23,11 @@ test('gateways of default routes only', () => {
   assert.deepEqual(parseRoutes(text), ['10.0.2.2']);
 });
 
-test('the root hash is in the uuid of the verity device', () => {
-  const hash = 'ab'.repeat(32);
-  assert.equal(parseVerityUuid(`VERITY-${hash}\n`), hash);
-  assert.equal(parseVerityUuid('CRYPT-VERITY-1234-root'), undefined);
-});
-
-test('the running root and its slot are found below /sys', async () => {
-  using folder = new TemporaryFolder();
-  const block = join(folder.path, 'sys/class/block');
-  for (const [device, name] of [
-    ['dm-0', 'other'],
-    ['dm-1', 'root'],
-  ] as const) {
-    mkdirSync(join(block, device, 'dm'), { recursive: true });
-    writeFileSync(join(block, device, 'dm/name'), `${name}\n`);
-    writeFileSync(join(block, device, 'dm/uuid'), `VERITY-${'cd'.repeat(32)}\n`);
-    mkdirSync(join(block, device, 'slaves'));
-  }
-  mkdirSync(join(block, 'vda3'));
-  writeFileSync(join(block, 'vda3/uevent'), 'DEVNAME=vda3\nPARTN=3\nPARTNAME=root_a\n');
-  symlinkSync(join(block, 'vda3'), join(block, 'dm-1/slaves/vda3'));
-  const system = readSystem({ root: folder.path, rebootFile: '/nowhere' });
-  assert.deepEqual(await system.components(), { root: 'cd'.repeat(32), slot: 'root_a' });
-  assert.deepEqual(await readSystem({ root: '/nowhere', rebootFile: '/nowhere' }).components(), {});
-});
-
 test('what comes over the bus is checked', () => {
   const anything = fc.anything({ withBigInt: true, withNullPrototype: true });
   fc.assert(
     fc.property(anything, (value) => {
-      for (const parse of [parseMemory, parseNetwork, parseStrings]) {
+      for (const parse of [parseMemory, parseNetwork]) {
         try {
           parse(value);
         } catch (error) {

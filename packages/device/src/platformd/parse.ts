@@ -18,8 +18,3 @@ export function parseRoutes(text: string): string[] {
   }
   return [...routers];
 }
-
-/** The root hash from the verity device's uuid (ARCHITECTURE.md, On the device). */
-export function parseVerityUuid(text: string): string | undefined {
-  return /^VERITY-([0-9a-f]{64})$/.exec(text.trim())?.[1];
-}

@@ -86,7 +86,6 @@ export class PlatformService implements AsyncDisposable {
           const { interfaces, routers } = await platform.network();
           return [interfaces.map(({ name, kind, addresses }) => [name, kind, addresses]), routers];
         }),
-        GetComponents: method('GetComponents', (platform) => platform.components()),
       },
     });
   }

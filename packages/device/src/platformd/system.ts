@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { open, readdir, readlink } from 'node:fs/promises';
+import { open, readlink } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { readBounded } from '../common/files.ts';
 import type { Memory, Network, NetworkInterface, Platform } from './interface.ts';
-import { parseMemoryInformation, parseRoutes, parseVerityUuid } from './parse.ts';
+import { parseMemoryInformation, parseRoutes } from './parse.ts';
 
 export interface SystemOptions {
   /** Where `/proc` and `/sys` are. */
@@ -38,7 +38,6 @@ export function readSystem(options: SystemOptions): Platform {
       ),
       routers: parseRoutes(await read('proc/net/route')),
     }),
-    components: () => readComponents(options.root, read),
   };
 }
 
@@ -54,23 +53,4 @@ async function interfaceKind(
   const ethernet = (await read(join('sys/class/net', name, 'type'))).trim() === '1';
   const hardware = await readlink(join(root, 'sys/class/net', name, 'device')).catch(() => undefined);
   return type === undefined && ethernet && hardware !== undefined ? 'ethernet' : 'other';
-}
-
-/** The verity device of the root: its uuid carries the root hash, its slave's partition name is the slot. */
-async function readComponents(
-  root: string,
-  read: (path: string) => Promise<string>,
-): Promise<Record<string, string>> {
-  const block = join(root, 'sys/class/block');
-  const devices = (await readdir(block).catch(() => []))
-    .filter((name) => /^dm-\d+$/.test(name))
-    .slice(0, maxEntries);
-  for (const device of devices) {
-    if ((await read(join('sys/class/block', device, 'dm/name'))).trim() !== 'root') continue;
-    const hash = parseVerityUuid(await read(join('sys/class/block', device, 'dm/uuid')));
-    const [slave = ''] = await readdir(join(block, device, 'slaves')).catch(() => []);
-    const slot = /^PARTNAME=([\w-]{1,36})$/m.exec(await read(join('sys/class/block', slave, 'uevent')))?.[1];
-    return { ...(hash === undefined ? {} : { root: hash }), ...(slot === undefined ? {} : { slot }) };
-  }
-  return {};
 }

@@ -78,10 +78,6 @@ export class FakePlatform implements Platform {
     const interfaces = [{ name: 'eth0', kind: 'ethernet', addresses: ['10.0.2.15', 'fe80::1'] } as const];
     return Promise.resolve({ interfaces, routers: ['10.0.2.2'] });
   }
-
-  components() {
-    return Promise.resolve({});
-  }
 }
 
 export const imageJson = JSON.stringify({

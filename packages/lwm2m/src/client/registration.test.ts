@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CoapRequest, RequestHandler } from '@mbl/coap';
 import { Code, contentFormat, locationPathOptions, uriPath, uriQuery } from '@mbl/coap';
+import { Lwm2mError } from '../errors.ts';
 import { text } from '../testing/bytes.ts';
 import { component, testDevice } from '../testing/objects.ts';
 import { Conversation } from '../testing/pair.ts';
@@ -96,6 +97,18 @@ test('a write of the lifetime 1/0/1 is answered and told by an update', async ()
   assert.deepEqual(kept, [[1, 7200]]);
   await talk.clock.advance(7_000_000);
   assert.equal(talk.events.length, 2);
+});
+
+test('a write that its keeper refuses changes nothing', async () => {
+  const onWrite = () => {
+    throw new Lwm2mError('test/refused', 'not that one', { status: Code.BAD_REQUEST });
+  };
+  const talk = new Conversation([], { objects: [serverObject({ lifetime: 300, onWrite })] });
+  const board = await talk.register();
+  await assert.rejects(talk.run(board.write('/1/0/1', 0)), { status: Code.BAD_REQUEST });
+  await talk.clock.advance(3_600_000);
+  assert.deepEqual(talk.stateNames().slice(0, 3), ['registering', 'registered', 'updated']);
+  assert.ok(talk.client.registered);
 });
 
 test('instances that come and go are told by an update', async () => {

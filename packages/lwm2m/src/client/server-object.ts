@@ -10,7 +10,7 @@ export interface ServerObjectOptions {
   /** Seconds; the server may write another. */
   lifetime: number;
   binding?: string;
-  /** Called with what the server wrote, to keep it: 1 lifetime, 2 pmin, 3 pmax, 6 storing, 7 binding. */
+  /** Called with what the server writes, to keep it: 1 lifetime, 2 pmin, 3 pmax, 6 storing, 7 binding. Throws `Lwm2mError` to refuse it. */
   onWrite?(resourceId: number, value: Lwm2mValue): void;
 }
 
@@ -25,8 +25,8 @@ export function serverObject(options: ServerObjectOptions): ReportingInstance {
       },
       write(written) {
         if (!isSingle(written)) return;
-        value = written;
         options.onWrite?.(resourceId, written);
+        value = written;
       },
     };
   };
