@@ -77,11 +77,10 @@ export class Presence {
     columns: UpdateObject<Schema, 'devices'>,
     happening: Happening,
   ): Promise<void> {
-    const event = await this.#context.db.transaction().execute(async (db) => {
+    await this.#events.transaction(async (db, happened) => {
       await db.updateTable('devices').set(columns).where('id', '=', deviceId).execute();
-      return this.#events.write(happening, db);
+      await happened(happening);
     });
-    this.#events.announce(event);
   }
 
   async registered(who: Who, facts: RegistrationFacts): Promise<void> {
@@ -112,7 +111,7 @@ export class Presence {
 
   /** The registration ended; nothing happens when it had ended before. */
   async deregistered({ deviceId, endpointName }: Who, how: RegistrationEnd): Promise<void> {
-    const event = await this.#context.db.transaction().execute(async (db) => {
+    const ended = await this.#events.transaction(async (db, happened) => {
       const changed = await db
         .updateTable('devices')
         .set({ state: 'deregistered', registration_expires_at: null })
@@ -120,18 +119,17 @@ export class Presence {
         .where('state', '=', 'registered')
         .returning('id')
         .execute();
-      if (changed.length === 0) return undefined;
-      const happening: Happening = {
+      if (changed.length === 0) return false;
+      await happened({
         type: how === 'expired' ? 'device.registration-expired' : 'device.deregistered',
         deviceId,
         endpointName,
         description: endings[how],
         changes: { state: 'deregistered' },
-      };
-      return this.#events.write(happening, db);
+      });
+      return true;
     });
-    if (event === undefined) return;
-    this.#events.announce(event);
+    if (!ended) return;
     this.#publish(
       how === 'expired' ? { 'registrations-expired': [deviceId] } : { 'de-registrations': [deviceId] },
     );

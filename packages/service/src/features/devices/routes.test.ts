@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
 import { TestService } from '../../testing/service.ts';
 
 describe('the device directory', () => {
@@ -146,6 +147,23 @@ describe('the device directory', () => {
       204,
     );
     assert.equal((await service.get(path)).body.lifecycle_status, 'enabled');
+  });
+
+  test('what cannot be written down does not happen', async () => {
+    const { body: made } = await service.call('POST', '/v3/devices', { endpoint_name: 'kept' });
+    const path = `/v3/devices/${made.id}`;
+    const database = new pg.Client(service.options.databaseUrl);
+    await database.connect();
+    await database.query('alter table device_events add constraint closed check (false) not valid');
+    assert.equal((await service.call('POST', '/v3/devices', { endpoint_name: 'unheard' })).status, 500);
+    assert.equal((await service.call('PUT', path, { name: 'other' })).status, 500);
+    assert.equal((await service.call('POST', `${path}/suspend`, { category: 'other' })).status, 500);
+    assert.equal((await service.call('DELETE', path)).status, 500);
+    await database.query('alter table device_events drop constraint closed');
+    await database.end();
+    const { body: kept } = await service.get(path);
+    assert.deepEqual([kept.lifecycle_status, kept.name], ['enabled', made.name]);
+    assert.deepEqual(await names('?endpoint_name__eq=unheard'), []);
   });
 
   test('two that ask for one name at once: one gets it', async () => {
