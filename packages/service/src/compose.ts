@@ -119,14 +119,14 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
   );
 
   const authenticate = async (token: string) => (await keys.verify(token))?.id;
-  const webSockets = stack.use(new WebSocketDoor({ channels, authenticate, log }));
+  const webSockets = new WebSocketDoor({ channels, authenticate, log });
   const app = await buildHttpServer({
     newId,
     log,
     authenticate,
     routes(app) {
       healthRoutes(app, context);
-      apiKeyRoutes(app, context, keys);
+      apiKeyRoutes(app, context, keys, channels.closeAll);
       deviceRoutes(app, context, {
         directory: directoryOfDevices,
         disconnect,
@@ -154,6 +154,8 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
     requests.cancelAll(notConnected());
     channels[Symbol.dispose]();
   });
+  // The server knows its upgraded connections no more, and yet waits for them.
+  stack.use(webSockets);
   const est = createEstServer(context, {
     identity,
     serviceCa: serviceCa.certificate,

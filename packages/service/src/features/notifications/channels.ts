@@ -32,14 +32,20 @@ export class Channels implements Disposable {
     return this.#channels.get(`${apiKeyId}/${name}`);
   }
 
-  /** Gives the channel, made if there is none. Throws `conflict` when there is one of another kind. */
-  open(apiKeyId: string, kind: Channel['kind'], name = '', chunk?: number): Channel {
+  /** Throws what `open` would throw: `conflict` when there is a channel of another kind, `too_many_requests`. */
+  check(apiKeyId: string, kind: Channel['kind'], name = ''): void {
     const existing = this.get(apiKeyId, name);
-    if (existing !== undefined && existing.kind !== kind) {
+    if (existing === undefined && this.#channels.size >= maximumChannels)
+      throw new HttpError('too_many_requests', 'TOO_MANY_CHANNELS');
+    if (existing !== undefined && existing.kind !== kind)
       throw new HttpError('conflict', 'CHANNEL_OF_ANOTHER_KIND_EXISTS');
-    }
+  }
+
+  /** Gives the channel, made if there is none. */
+  open(apiKeyId: string, kind: Channel['kind'], name = '', chunk?: number): Channel {
+    this.check(apiKeyId, kind, name);
+    const existing = this.get(apiKeyId, name);
     if (existing !== undefined) return existing;
-    if (this.#channels.size >= maximumChannels) throw new HttpError('too_many_requests', 'TOO_MANY_CHANNELS');
     const channel = new Channel(kind, this.#now(), chunk);
     this.#channels.set(`${apiKeyId}/${name}`, channel);
     return channel;
@@ -49,6 +55,15 @@ export class Channels implements Disposable {
     this.get(apiKeyId, name)?.end();
     return this.#channels.delete(`${apiKeyId}/${name}`);
   }
+
+  /** Ends every channel of an API key that lost its right. */
+  readonly closeAll = (apiKeyId: string): void => {
+    for (const [key, channel] of this.#channels) {
+      if (!key.startsWith(`${apiKeyId}/`)) continue;
+      channel.end();
+      this.#channels.delete(key);
+    }
+  };
 
   touch(channel: Channel): void {
     channel.usedAt = this.#now();
