@@ -19,6 +19,7 @@ import {
   newKey,
   requestBody,
   TestDevice,
+  type TestIdentity,
 } from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
 
@@ -220,6 +221,33 @@ describe('the LwM2M edge', () => {
     await device.ended();
     assert.deepEqual((await blocker.query('select online from devices')).rows, [{ online: false }]);
     await blocker.end();
+  });
+
+  test('a step of the clock ends no registration that is held, and does end others', async (t) => {
+    let step = 0;
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    await using other = await TestService.start({ now: () => Date.now() + step });
+    const [held, left] = [await enrol(other, 'board-held'), await enrol(other, 'board-left')];
+    await using device = await TestDevice.register(other, held);
+    const gone = await TestDevice.register(other, left);
+    await gone[Symbol.asyncDispose]();
+    await other.restart();
+    await using back = await TestDevice.register(other, held);
+    assert.ok(device && back);
+    step = 3_600_000;
+    t.mock.timers.tick(15_000);
+    const state = async ({ deviceId }: TestIdentity) =>
+      (await other.get(`/v3/devices/${deviceId}`)).body.state;
+    await eventually(async () => (await state(left)) === 'deregistered', 'expired');
+    assert.equal(await state(held), 'registered');
+  });
+
+  test('a lifetime may be as long as LwM2M has it', async () => {
+    const identity = await enrol(service, 'board-for-ever');
+    await using device = await TestDevice.register(service, identity, { lifetime: 4_294_967_295 });
+    assert.ok(device);
+    const shown = await show(identity.deviceId);
+    assert.deepEqual([shown.state, shown.lifetime], ['registered', 2_147_483_647]);
   });
 
   test('a restart puts everybody offline; devices come back by themselves', async () => {

@@ -64,7 +64,7 @@ export class Edge implements AsyncDisposable {
 
   async start(): Promise<void> {
     await this.#parts.presence.everybodyOffline();
-    await this.#parts.presence.expireRegistrations();
+    await this.#parts.presence.expireRegistrations(new Set());
     this.#housekeeper = setInterval(() => {
       this.#housekeep().catch((error: unknown) => this.#context.log.error('Housekeeping failed', { error }));
     }, housekeepingMs).unref();
@@ -172,7 +172,10 @@ export class Edge implements AsyncDisposable {
       seen.push({ deviceId: identity.deviceId, lastSeen });
     }
     await this.#parts.presence.saveLastSeen(seen);
-    await this.#parts.presence.expireRegistrations();
+    const { registrations } = this.#parts.registrations;
+    await this.#parts.presence.expireRegistrations(
+      new Set(registrations.map((one) => one.identity.deviceId)),
+    );
   }
 
   /** Releases every connection and writes everybody down as offline. */

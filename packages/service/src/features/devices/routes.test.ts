@@ -125,6 +125,38 @@ describe('the device directory', () => {
     );
   });
 
+  test('a day is that of Greenwich, wherever the service runs', async () => {
+    await service.call('POST', '/v3/devices', {
+      endpoint_name: 'expiring',
+      connector_expiration_date: '2031-05-06',
+    });
+    const zone = process.env.TZ;
+    process.env.TZ = 'America/New_York';
+    try {
+      const found = (query: string) => names(`?connector_expiration_date__${query}`);
+      assert.deepEqual(await found('in=2031-05-06'), ['expiring']);
+      assert.deepEqual(await found('lte=2031-05-05T23:59:59Z'), []);
+      assert.deepEqual(await found('gte=2031-05-06T00:00:00Z'), ['expiring']);
+    } finally {
+      if (zone === undefined) delete process.env.TZ;
+      else process.env.TZ = zone;
+    }
+  });
+
+  test('NUL, which no text in the database holds, is refused', async () => {
+    for (const [method, path, body] of [
+      ['GET', '/v3/devices/%00'],
+      ['GET', '/v2/endpoints/%00'],
+      ['GET', '/v3/devices?custom_attributes__a%00__eq=x'],
+      ['POST', '/v3/devices', { endpoint_name: 'nul', description: 'a\0b' }],
+      ['POST', '/v3/devices', { endpoint_name: 'nul', custom_attributes: { a: 'b\0' } }],
+      ['POST', '/v3/api-keys', { name: '\0' }],
+    ] as const) {
+      const { status, body: answer } = await service.call(method, path, body);
+      assert.equal(status, 400, `${method} ${path} ${JSON.stringify(body)}: ${JSON.stringify(answer)}`);
+    }
+  });
+
   test('suspends and resumes', async () => {
     const { body: made } = await service.call('POST', '/v3/devices', { endpoint_name: 'lost' });
     const path = `/v3/devices/${made.id}`;
