@@ -153,7 +153,7 @@ test('a client that answers nothing does not hold up the stop', async () => {
 });
 
 test('a channel is bounded in bytes, items a message and age, and loses the oldest first', () => {
-  const channel = new Channel('long-poll', 0, 3);
+  const channel = new Channel('test', 'long-poll', 0, 3);
   const message = (id: string) => ({ 'de-registrations': [id] });
   channel.push(message('old'), 10, 0);
   for (let n = 0; n < 5; n++) channel.push(message(String(n)), 10, eventLifeMs + 1);
@@ -171,7 +171,7 @@ test('whatever is pushed comes out once and in order', () => {
       fc.array(fc.array(fc.string(), { minLength: 1, maxLength: 5 })),
       fc.integer({ min: 1, max: 20 }),
       (pushed, chunk) => {
-        const channel = new Channel('websocket', 0, chunk);
+        const channel = new Channel('test', 'websocket', 0, chunk);
         for (const ids of pushed) channel.push({ 'de-registrations': ids }, 1, 0);
         const taken: string[] = [];
         for (let message = channel.take(); message !== undefined; message = channel.take()) {
