@@ -56,7 +56,14 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
   const { log, now, newId } = context;
   const { keys, serviceCa, deviceCa, identity, keepAlive } = means;
 
-  const channels = stack.use(new Channels(now));
+  const channels = stack.use(
+    new Channels(now, (channel) => {
+      // In the queue, which the stop waits for.
+      queue
+        .run(channel, () => subscriptions.release(channel))
+        .catch((error: unknown) => log.error('The subscriptions of a channel could not be ended', { error }));
+    }),
+  );
   const events = new EventRecorder(context, channels.publish);
   const pruner = setInterval(() => {
     events.prune().catch((error: unknown) => log.error('Old events could not be removed', { error }));
@@ -105,6 +112,7 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
   };
   const requests = new DeviceRequests({ reach, now });
   const subscriptions = new Subscriptions(context, requests, channels.publish);
+  await subscriptions.start();
   const edge = stack.use(
     new Edge(context, {
       identity,
@@ -119,14 +127,14 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
   );
 
   const authenticate = async (token: string) => (await keys.verify(token))?.id;
-  const webSockets = stack.use(new WebSocketDoor({ channels, authenticate, log }));
+  const webSockets = new WebSocketDoor({ channels, authenticate, log });
   const app = await buildHttpServer({
     newId,
     log,
     authenticate,
     routes(app) {
       healthRoutes(app, context);
-      apiKeyRoutes(app, context, keys);
+      apiKeyRoutes(app, context, keys, channels.closeAll);
       deviceRoutes(app, context, {
         directory: directoryOfDevices,
         disconnect,
@@ -142,7 +150,7 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
         publish: channels.publish,
       });
       resourceRoutes(app, { directory: directoryOfDevices, requests });
-      subscriptionRoutes(app, directoryOfDevices, subscriptions);
+      subscriptionRoutes(app, directoryOfDevices, subscriptions, channels);
       notificationRoutes(app, { channels, connected: (channel) => webSockets.isConnected(channel) });
     },
   });
@@ -154,6 +162,8 @@ export async function compose(context: Context, means: Means, stack: AsyncDispos
     requests.cancelAll(notConnected());
     channels[Symbol.dispose]();
   });
+  // The server knows its upgraded connections no more, and yet waits for them.
+  stack.use(webSockets);
   const est = createEstServer(context, {
     identity,
     serviceCa: serviceCa.certificate,

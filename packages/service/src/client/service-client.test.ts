@@ -202,8 +202,20 @@ describe('a program that uses the service', { timeout: 60_000 }, () => {
       assert.ok(watch);
       assert.equal(await listed(), '/3/0/0\n/3/0/16\n');
     }
-    assert.equal(await listed(), '/3/0/0\n');
+    await eventually(async () => (await listed()) === '/3/0/0\n', 'its own has ended');
     await client.unsubscribe(deviceId, '/3/0/0');
+
+    const resources = [{ deviceId, path: '/3/0/9' }];
+    const [one, other] = [await client.watch({ resources }), await client.watch({ resources })];
+    await one[Symbol.asyncDispose]();
+    await new Promise((done) => setTimeout(done, 200));
+    battery = 42;
+    deviceObject.changed(9);
+    const heard = () =>
+      next(other, (message) => message.notifications?.find((note) => atob(note.payload) === '42'));
+    assert.equal((await heard()).path, '/3/0/9');
+    await other[Symbol.asyncDispose]();
+    await eventually(async () => (await listed()) === '', 'the last has ended');
     const stop = new AbortController();
     await using watch = await client.watch({ signal: stop.signal });
     setTimeout(() => stop.abort(), 50);

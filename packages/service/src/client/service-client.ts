@@ -186,19 +186,18 @@ export class ServiceClient {
 
   /**
    * Opens a stream of everything that happens from now on. Resolves when it is open; iterate it, dispose it. Subscriptions that
-   * it made end with it.
+   * only it made end with it, however it ends.
    */
   async watch({ signal, resources = [] }: WatchOptions = {}): Promise<Watch> {
     const channel = randomBytes(12).toString('hex');
     const url = new URL(`/v2/notification/websocket-connect?channel=${channel}`, this.#options.url);
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-    const made: { deviceId: string; path: string }[] = [];
-    const watch = await openWatch(url, this.#options.apiKey, signal, async () => {
-      for (const { deviceId, path } of made) await this.unsubscribe(deviceId, path);
-    });
+    const watch = await openWatch(url, this.#options.apiKey, signal);
     try {
-      for (const one of resources)
-        if (await this.subscribe(one.deviceId, one.path, { signal })) made.push(one);
+      for (const { deviceId, path } of resources) {
+        const bound = `${subscriptionUrl(deviceId, path)}?channel=${channel}`;
+        await this.#call('PUT', bound, undefined, { signal });
+      }
       return watch;
     } catch (error) {
       await watch[Symbol.asyncDispose]();

@@ -8,13 +8,8 @@ export interface Watch extends AsyncIterable<NotificationMessage>, AsyncDisposab
 
 const openTimeoutMs = 10_000;
 
-/** Opens a notification channel of its own over WebSocket. `release` runs once, when the watch ends by our will. */
-export async function openWatch(
-  url: URL,
-  apiKey: string,
-  signal: AbortSignal | undefined,
-  release: () => Promise<void>,
-): Promise<Watch> {
+/** Opens a notification channel of its own over WebSocket. */
+export async function openWatch(url: URL, apiKey: string, signal: AbortSignal | undefined): Promise<Watch> {
   signal?.throwIfAborted();
   // The platform's WebSocket sets no headers; the service takes the key as a subprotocol.
   const socket = new WebSocket(url, ['wss', `pelion_${apiKey}`]);
@@ -65,7 +60,6 @@ export async function openWatch(
       }
     },
     async [Symbol.asyncDispose]() {
-      if (!stopped || signal?.aborted) await release().catch(() => {});
       stop();
     },
   };

@@ -29,7 +29,13 @@ const status = z.enum(['ACTIVE', 'INACTIVE']);
 const tags = ['api keys'];
 const params = z.object({ id: z.string() });
 
-export function apiKeyRoutes(app: App, { db, accountId, now }: Context, keys: ApiKeys): void {
+/** `closeChannels` ends what an API key opened while it was good. */
+export function apiKeyRoutes(
+  app: App,
+  { db, accountId, now }: Context,
+  keys: ApiKeys,
+  closeChannels: (id: string) => void,
+): void {
   const all = () => db.selectFrom('api_keys').selectAll().where('account_id', '=', accountId);
   const find = async (id: string): Promise<ApiKeyRow> => {
     const row = await all().where('id', '=', id).executeTakeFirst();
@@ -105,6 +111,7 @@ export function apiKeyRoutes(app: App, { db, accountId, now }: Context, keys: Ap
         })
         .where('id', '=', id)
         .execute();
+      if (wanted === 'INACTIVE') closeChannels(id);
       return toApiKey(await find(id));
     },
   );
@@ -115,6 +122,7 @@ export function apiKeyRoutes(app: App, { db, accountId, now }: Context, keys: Ap
     async (request, reply) => {
       const { id } = await find(request.params.id);
       await db.deleteFrom('api_keys').where('id', '=', id).execute();
+      closeChannels(id);
       return reply.code(204).send(null);
     },
   );

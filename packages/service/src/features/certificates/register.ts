@@ -84,9 +84,9 @@ export class CertificateRegister {
 
   /**
    * Says who a TLS peer is. The order is that of trust: the chain, the time, the record, then the device's own standing.
-   * The handshake has proved that the peer holds the key.
+   * The handshake has proved that the peer holds the key. Within a transaction the verdict holds until that ends.
    */
-  async identify(peer: X509Certificate | undefined): Promise<Verdict> {
+  async identify(peer: X509Certificate | undefined, transaction?: Db): Promise<Verdict> {
     if (peer === undefined) {
       return stranger('no-certificate', 'No certificate was shown');
     }
@@ -97,7 +97,7 @@ export class CertificateRegister {
     if (subject === undefined || !isIssuedBy(peer, this.#ca.certificate)) {
       return refuse('foreign-certificate', 'The certificate was not issued by the device CA');
     }
-    const found = await this.#find(shown);
+    const found = await this.#find(shown, transaction);
     if (found === undefined) {
       return refuse(
         'unknown-certificate',
@@ -127,38 +127,45 @@ export class CertificateRegister {
     return { identity: found };
   }
 
-  async #find(shown: string): Promise<Identity | undefined> {
-    const { db, accountId } = this.#context;
+  async #find(shown: string, transaction: Db | undefined): Promise<Identity | undefined> {
+    const db = transaction ?? this.#context.db;
+    let ofCertificate = db
+      .selectFrom('devices')
+      .selectAll()
+      .where('account_id', '=', this.#context.accountId)
+      .where('id', '=', (query) =>
+        query
+          .selectFrom('device_certificates')
+          .select('device_certificates.device_id')
+          .where('fingerprint', '=', shown),
+      );
+    // Whoever takes a right away takes the same lock: the certificate is read when that is done.
+    if (transaction !== undefined) ofCertificate = ofCertificate.forUpdate();
+    const device = await ofCertificate.executeTakeFirst();
+    if (device === undefined) return undefined;
     const certificate = await db
       .selectFrom('device_certificates')
       .selectAll()
       .where('fingerprint', '=', shown)
       .executeTakeFirst();
-    if (certificate === undefined) return undefined;
-    const device = await db
-      .selectFrom('devices')
-      .selectAll()
-      .where('account_id', '=', accountId)
-      .where('id', '=', certificate.device_id)
-      .executeTakeFirst();
-    return device === undefined ? undefined : { device, certificate };
+    return certificate === undefined ? undefined : { device, certificate };
   }
 
   /**
    * The device has used this certificate: the older ones end. Not before, because the answer that carried a new
    * certificate may have been lost.
    */
-  async markUsed(certificate: CertificateRow): Promise<void> {
+  async markUsed(certificate: CertificateRow, transaction?: Db): Promise<void> {
     if (certificate.status !== 'issued') return;
-    await this.#context.db.transaction().execute(async (db) => {
-      await this.supersede(certificate.device_id, db, certificate.id);
-      await db
-        .updateTable('device_certificates')
-        .set({ status: 'active' })
-        .where('id', '=', certificate.id)
-        .where('status', '=', 'issued')
-        .execute();
-    });
+    if (transaction === undefined)
+      return this.#context.db.transaction().execute((db) => this.markUsed(certificate, db));
+    await this.supersede(certificate.device_id, transaction, certificate.id);
+    await transaction
+      .updateTable('device_certificates')
+      .set({ status: 'active' })
+      .where('id', '=', certificate.id)
+      .where('status', '=', 'issued')
+      .execute();
   }
 
   /** Ends the certificates of a device that are older than one of it, or all. */
@@ -174,23 +181,27 @@ export class CertificateRegister {
 
   /** Revokes every certificate of a device that still works. Gives how many. */
   async revoke(device: DeviceRow, reason: string): Promise<number> {
-    const revoked = await this.#context.db
-      .updateTable('device_certificates')
-      .set({ status: 'revoked', revoked_at: new Date(this.#context.now()), revocation_reason: reason })
-      .where('device_id', '=', device.id)
-      .where('status', '!=', 'revoked')
-      .returning('fingerprint')
-      .execute();
-    if (revoked.length > 0) {
-      await this.#events.record({
-        type: 'device.certificate-revoked',
-        deviceId: device.id,
-        endpointName: device.endpoint_name,
-        description: reason,
-        data: { fingerprints: revoked.map((row) => row.fingerprint).join(' ') },
-      });
-    }
-    return revoked.length;
+    return this.#events.transaction(async (db, happened) => {
+      // A certificate that is being issued at this moment is waited for, and revoked with the others.
+      await db.selectFrom('devices').select('id').where('id', '=', device.id).forUpdate().execute();
+      const revoked = await db
+        .updateTable('device_certificates')
+        .set({ status: 'revoked', revoked_at: new Date(this.#context.now()), revocation_reason: reason })
+        .where('device_id', '=', device.id)
+        .where('status', '!=', 'revoked')
+        .returning('fingerprint')
+        .execute();
+      if (revoked.length > 0) {
+        await happened({
+          type: 'device.certificate-revoked',
+          deviceId: device.id,
+          endpointName: device.endpoint_name,
+          description: reason,
+          data: { fingerprints: revoked.map((row) => row.fingerprint).join(' ') },
+        });
+      }
+      return revoked.length;
+    });
   }
 
   /** The authority that signs device certificates. */

@@ -18,9 +18,16 @@ export interface Connection {
   lastSeen: number;
 }
 
+/** A device that is being let in. */
+export interface Entry extends Disposable {
+  /** Why it may not come in any more. */
+  readonly ended: string | undefined;
+}
+
 /** Who is connected: at most one connection a device. */
 export class Connections {
   readonly #byDevice = new Map<string, Connection>();
+  readonly #entering = new Map<string, { ended: string | undefined }>();
 
   get(deviceId: string): Connection | undefined {
     return this.#byDevice.get(deviceId);
@@ -28,6 +35,19 @@ export class Connections {
 
   lastSeen(deviceId: string): number | undefined {
     return this.#byDevice.get(deviceId)?.lastSeen;
+  }
+
+  /**
+   * Begins to let a device in, one connection at a time. Whoever takes its right away before it is added reaches it, too;
+   * who did so earlier is found in the record.
+   */
+  enter(deviceId: string): Entry {
+    const entry: { ended: string | undefined } & Disposable = {
+      ended: undefined,
+      [Symbol.dispose]: () => void this.#entering.delete(deviceId),
+    };
+    this.#entering.set(deviceId, entry);
+    return entry;
   }
 
   add(connection: Connection): void {
@@ -42,6 +62,8 @@ export class Connections {
 
   /** Ends the connection of a device that lost its right to it. */
   disconnect(deviceId: string, reason: string): void {
+    const entering = this.#entering.get(deviceId);
+    if (entering !== undefined) entering.ended = reason;
     this.#byDevice.get(deviceId)?.peer.close(new Error(reason));
   }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer as createTcpServer, connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Code } from '@mbl/coap';
+import pg from 'pg';
 import {
   basic,
   certificateIn,
@@ -40,12 +41,6 @@ describe('the LwM2M edge', () => {
     (await eventsOf(id)).map((event) => event.event_type.replace('device.', ''));
   const online = (id: string, wanted: boolean) =>
     eventually(async () => (await show(id)).online === wanted, wanted ? 'online' : 'offline');
-  const refusal = (name: string, reason: string) =>
-    eventually(async () => {
-      const query = `endpoint_name__eq=${name}&reason__eq=${reason}`;
-      return (await service.get(`/v3/device-enrollment-denials?${query}`)).body.data[0];
-    }, `refused: ${reason}`);
-
   test('a device registers, updates, deregisters; the directory shows it live', async () => {
     const identity = await enrol(service, 'board-1');
     await using device = await TestDevice.register(service, identity, { lifetime: 120 });
@@ -100,18 +95,6 @@ describe('the LwM2M edge', () => {
     await second[Symbol.asyncDispose]();
   });
 
-  test('a copy of a connected identity is refused and shown; the device stays', async () => {
-    const identity = await enrol(service, 'board-3');
-    await using device = await TestDevice.register(service, identity);
-    await using copy = await TestDevice.connect(service, identity);
-    assert.match(await copy.ended(), /already-connected/);
-    const denial = await refusal('board-3', 'already-connected');
-    assert.equal(denial.device_id, identity.deviceId);
-    assert.ok((await typesOf(identity.deviceId)).includes('clone-suspected'));
-    assert.equal((await device.post(device.location, [])).code, Code.CHANGED);
-    assert.equal((await show(identity.deviceId)).online, true);
-  });
-
   test('of many that connect with one identity at once, one stays', async () => {
     const identity = await enrol(service, 'board-crowd');
     const all = await Promise.all(Array.from({ length: 6 }, () => TestDevice.connect(service, identity)));
@@ -132,90 +115,6 @@ describe('the LwM2M edge', () => {
     assert.ok(!(await typesOf(identity.deviceId)).includes('clone-suspected'));
     await before[Symbol.asyncDispose]();
     network.close();
-  });
-
-  test('a registration must be in the name of the certificate', async () => {
-    const identity = await enrol(service, 'board-5');
-    await enrol(service, 'board-6');
-    await using device = await TestDevice.connect(service, identity);
-    const answer = await device.post(['rd'], ['ep=board-6', 'lt=60', 'lwm2m=1.1', 'b=T'], '</3/0>');
-    assert.equal(answer.code, Code.FORBIDDEN);
-    assert.match((await refusal('board-5', 'name-mismatch')).description, /board-6/);
-  });
-
-  test('revoked, suspended, deleted: the connection ends and no other is let in', async () => {
-    const identity = await enrol(service, 'board-7');
-    const path = `/v3/devices/${identity.deviceId}`;
-    await using first = await TestDevice.register(service, identity);
-    await service.call('POST', `${path}/suspend`, { category: 'maintenance' });
-    assert.match(await first.ended(), /end the connection|closed/);
-    await eventually(async () => (await show(identity.deviceId)).state === 'deregistered', 'deregistered');
-    await using second = await TestDevice.connect(service, identity);
-    assert.match(await second.ended(), /suspended/);
-    await service.call('POST', `${path}/resume`, { category: 'maintenance' });
-    await using third = await TestDevice.register(service, identity);
-    await service.call('POST', `${path}/certificates/revoke`, { reason: 'key leaked' });
-    await third.ended();
-    await using fourth = await TestDevice.connect(service, identity);
-    assert.match(await fourth.ended(), /revoked-certificate: .*key leaked/);
-    const types = await typesOf(identity.deviceId);
-    assert.ok(types.includes('certificate-revoked') && types.includes('connection-refused'), String(types));
-    await service.call('DELETE', path);
-    await using fifth = await TestDevice.connect(service, identity);
-    assert.match(await fifth.ended(), /unknown-certificate/);
-  });
-
-  test('another key under a known name is refused and recorded', async () => {
-    const identity = await enrol(service, 'board-8');
-    const foreign = await foreignIdentity(service, identity);
-    await using stranger = await TestDevice.connect(service, foreign);
-    assert.match(await stranger.ended(), /foreign-certificate/);
-    assert.equal((await refusal('board-8', 'foreign-certificate')).device_id, identity.deviceId);
-    assert.ok((await typesOf(identity.deviceId)).includes('connection-refused'));
-  });
-
-  test('openssl: a foreign certificate and none are refused, the right one gets a CSM', async () => {
-    const identity = await enrol(service, 'board-9');
-    const foreign = await foreignIdentity(service, identity);
-    const sClient = async (arguments_: string[], stop?: 'after-data') => {
-      const port = service.service.file.ports.lwm2m;
-      const child = spawn(
-        'openssl',
-        [
-          's_client',
-          '-connect',
-          `127.0.0.1:${port}`,
-          '-servername',
-          'service.mbl.internal',
-          '-verify_hostname',
-          'service.mbl.internal',
-          '-verify_return_error',
-          '-CAfile',
-          service.service.file.trust,
-          '-quiet',
-          ...arguments_,
-        ],
-        { stdio: ['pipe', 'pipe', 'pipe'] },
-      );
-      const chunks: Buffer[] = [];
-      child.stdout.on('data', (chunk: Buffer) => {
-        chunks.push(chunk);
-        // Whoever is refused is hung up on; whoever is let in has a greeting to wait for.
-        if (stop === 'after-data') child.kill();
-      });
-      await once(child, 'close', { signal: AbortSignal.timeout(15_000) });
-      return Buffer.concat(chunks).toString('latin1');
-    };
-    const files = async (one: TestIdentity, name: string) => {
-      const [key, cert] = [join(service.directory, `${name}.key`), join(service.directory, `${name}.crt`)];
-      await Promise.all([writeFile(key, one.key), writeFile(cert, one.cert)]);
-      return ['-key', key, '-cert', cert];
-    };
-    assert.match(await sClient([]), /no-certificate/);
-    assert.match(await sClient(await files(foreign, 'foreign')), /foreign-certificate/);
-    const accepted = await sClient(await files(identity, 'own'), 'after-data');
-    assert.equal(accepted.charCodeAt(1), Code.CSM);
-    assert.doesNotMatch(accepted, /certificate/);
   });
 
   test("libcoap's client registers over coaps+tcp", async () => {
@@ -300,6 +199,57 @@ describe('the LwM2M edge', () => {
     assert.equal((await show(identity.deviceId)).online, true, 'and yet it is there');
   });
 
+  test('the service stops although a device is being let in', async () => {
+    const other = await TestService.start();
+    const identity = await enrol(other, 'board-entering');
+    const blocker = new pg.Client(other.options.databaseUrl);
+    await blocker.connect();
+    await blocker.query('begin');
+    await blocker.query('lock table device_events in exclusive mode');
+    await using device = await TestDevice.connect(other, identity);
+    await eventually(async () => {
+      const { rows } = await blocker.query(
+        "select 1 from pg_locks where not granted and relation = 'device_events'::regclass",
+      );
+      return rows.length > 0;
+    }, 'it is being written down as online');
+    const stopped = other[Symbol.asyncDispose]();
+    await new Promise((done) => setTimeout(done, 200));
+    await blocker.query('commit');
+    const limit = AbortSignal.timeout(10_000);
+    await Promise.race([stopped, once(limit, 'abort').then(() => assert.fail('it does not stop'))]);
+    await device.ended();
+    assert.deepEqual((await blocker.query('select online from devices')).rows, [{ online: false }]);
+    await blocker.end();
+  });
+
+  test('a step of the clock ends no registration that is held, and does end others', async (t) => {
+    let step = 0;
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    await using other = await TestService.start({ now: () => Date.now() + step });
+    const [held, left] = [await enrol(other, 'board-held'), await enrol(other, 'board-left')];
+    await using device = await TestDevice.register(other, held);
+    const gone = await TestDevice.register(other, left);
+    await gone[Symbol.asyncDispose]();
+    await other.restart();
+    await using back = await TestDevice.register(other, held);
+    assert.ok(device && back);
+    step = 3_600_000;
+    t.mock.timers.tick(15_000);
+    const state = async ({ deviceId }: TestIdentity) =>
+      (await other.get(`/v3/devices/${deviceId}`)).body.state;
+    await eventually(async () => (await state(left)) === 'deregistered', 'expired');
+    assert.equal(await state(held), 'registered');
+  });
+
+  test('a lifetime may be as long as LwM2M has it', async () => {
+    const identity = await enrol(service, 'board-for-ever');
+    await using device = await TestDevice.register(service, identity, { lifetime: 4_294_967_295 });
+    assert.ok(device);
+    const shown = await show(identity.deviceId);
+    assert.deepEqual([shown.state, shown.lifetime], ['registered', 2_147_483_647]);
+  });
+
   test('a restart puts everybody offline; devices come back by themselves', async () => {
     const identity = await enrol(service, 'board-13');
     const device = await TestDevice.register(service, identity);
@@ -321,29 +271,6 @@ describe('the LwM2M edge', () => {
 
 function pathOf(device: TestDevice) {
   return device.location.map((segment) => ({ number: 11, value: Buffer.from(segment) }));
-}
-
-/** The subject of a real device under a CA that is not ours. */
-async function foreignIdentity(service: TestService, like: TestIdentity): Promise<TestIdentity> {
-  const at = (name: string) => join(service.directory, `foreign-${like.name}.${name}`);
-  await run('openssl', [
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-keyout',
-    at('key'),
-    '-out',
-    at('crt'),
-    '-subj',
-    `/CN=${like.name}/L=${like.deviceId}`,
-    '-days',
-    '30',
-  ]);
-  return { ...like, key: await readFile(at('key'), 'utf8'), cert: await readFile(at('crt'), 'utf8') };
 }
 
 /** A TCP relay that can stop to carry anything, without telling either side. */

@@ -8,7 +8,7 @@ import type { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { TlsIdentity } from '../certificates/authorities.ts';
 import type { CertificateRegister, Stranger } from '../certificates/register.ts';
 import type { Denials } from '../denials/denials.ts';
-import type { Connection, Connections, DeviceIdentity } from './connections.ts';
+import type { Connection, Connections, DeviceIdentity, Entry } from './connections.ts';
 import type { Presence } from './presence.ts';
 
 export interface EdgeParts {
@@ -64,7 +64,7 @@ export class Edge implements AsyncDisposable {
 
   async start(): Promise<void> {
     await this.#parts.presence.everybodyOffline();
-    await this.#parts.presence.expireRegistrations();
+    await this.#parts.presence.expireRegistrations(new Set());
     this.#housekeeper = setInterval(() => {
       this.#housekeep().catch((error: unknown) => this.#context.log.error('Housekeeping failed', { error }));
     }, housekeepingMs).unref();
@@ -72,7 +72,9 @@ export class Edge implements AsyncDisposable {
 
   async #accept(socket: TLSSocket): Promise<void> {
     const remoteAddress = socket.remoteAddress ?? '';
-    const verdict = await this.#parts.register.identify(socket.getPeerX509Certificate());
+    const { connections, queue, register } = this.#parts;
+    const shown = socket.getPeerX509Certificate();
+    const verdict = await register.identify(shown);
     if ('stranger' in verdict) return this.#refuse(socket, verdict.stranger, remoteAddress);
     const { device, certificate } = verdict.identity;
     const identity: DeviceIdentity = {
@@ -81,9 +83,9 @@ export class Edge implements AsyncDisposable {
       fingerprint: certificate.fingerprint,
       remoteAddress,
     };
-    await this.#parts.queue.run(device.id, async () => {
+    await queue.run(device.id, async () => {
       if (this.#stopping || socket.destroyed) return void socket.destroy();
-      const rival = this.#parts.connections.get(device.id);
+      const rival = connections.get(device.id);
       if (rival !== undefined && (await this.#answers(rival))) {
         const description = `The identity is in use: a second connection while the first, from ${rival.identity.remoteAddress}, answers`;
         const { endpointName, fingerprint } = identity;
@@ -92,8 +94,12 @@ export class Edge implements AsyncDisposable {
       }
       rival?.peer.close(new Error('replaced by a new connection'));
       if (rival !== undefined) await this.#left(rival, 'it did not answer while the device connected anew');
-      await this.#parts.register.markUsed(certificate);
-      await this.#enter(socket, identity);
+      using entry = connections.enter(device.id);
+      // Again, because its right may have ended while it waited; from here on the entry is told.
+      const latest = await register.identify(shown);
+      if ('stranger' in latest) return this.#refuse(socket, latest.stranger, remoteAddress);
+      await register.markUsed(certificate);
+      await this.#enter(socket, identity, entry);
     });
   }
 
@@ -107,12 +113,16 @@ export class Edge implements AsyncDisposable {
     }
   }
 
-  async #enter(socket: TLSSocket, identity: DeviceIdentity): Promise<void> {
+  async #enter(socket: TLSSocket, identity: DeviceIdentity, entry: Entry): Promise<void> {
     const { connections, presence, registrations, keepAlive } = this.#parts;
     // Written down before the first request can arrive, so that nobody sees a registered device that is offline.
     await presence.online(identity);
-    if (socket.destroyed)
-      return presence.offline(identity, this.#context.now(), 'the connection broke at once');
+    const broken = socket.destroyed ? 'the connection broke at once' : undefined;
+    const over = this.#stopping ? 'the service stops' : (entry.ended ?? broken);
+    if (over !== undefined) {
+      socket.destroy();
+      return presence.offline(identity, this.#context.now(), over);
+    }
     const peer = connectStream(socket, {
       handler: registrations.handler(identity),
       keepAlive,
@@ -141,8 +151,11 @@ export class Edge implements AsyncDisposable {
   }
 
   async #refuse(socket: TLSSocket, stranger: Stranger, remoteAddress: string): Promise<void> {
-    // RFC 8323 §5.6: the diagnostic payload tells the other end's log what is wrong.
-    const payload = Buffer.from(`${stranger.reason}: ${stranger.description}`);
+    // RFC 8323 §5.6: the diagnostic payload tells the other end's log what is wrong. Not more than that: who is refused may
+    // be a thief, and the description says where the device is.
+    const payload = Buffer.from(
+      `${stranger.reason}: the service refuses this connection, its record says why`,
+    );
     const none = new Uint8Array();
     socket.write(encodeTcpFrame({ code: Code.CSM, token: none, options: [], payload: none }));
     socket.end(encodeTcpFrame({ code: Code.ABORT, token: none, options: [], payload }));
@@ -159,7 +172,10 @@ export class Edge implements AsyncDisposable {
       seen.push({ deviceId: identity.deviceId, lastSeen });
     }
     await this.#parts.presence.saveLastSeen(seen);
-    await this.#parts.presence.expireRegistrations();
+    const { registrations } = this.#parts.registrations;
+    await this.#parts.presence.expireRegistrations(
+      new Set(registrations.map((one) => one.identity.deviceId)),
+    );
   }
 
   /** Releases every connection and writes everybody down as offline. */

@@ -26,6 +26,9 @@ const endings: Readonly<Record<RegistrationEnd, string>> = {
   removed: 'The device lost its right to be registered',
 };
 
+/** What the column holds: 68 years. */
+const longestStoredLifetime = 2 ** 31 - 1;
+
 type Who = Pick<DeviceIdentity, 'deviceId' | 'endpointName'>;
 
 /** Writes down who is connected and who is registered, and tells the channels. */
@@ -77,11 +80,10 @@ export class Presence {
     columns: UpdateObject<Schema, 'devices'>,
     happening: Happening,
   ): Promise<void> {
-    const event = await this.#context.db.transaction().execute(async (db) => {
+    await this.#events.transaction(async (db, happened) => {
       await db.updateTable('devices').set(columns).where('id', '=', deviceId).execute();
-      return this.#events.write(happening, db);
+      await happened(happening);
     });
-    this.#events.announce(event);
   }
 
   async registered(who: Who, facts: RegistrationFacts): Promise<void> {
@@ -110,44 +112,48 @@ export class Presence {
     this.#publish({ 'reg-updates': [endpointData(who, facts)] });
   }
 
-  /** The registration ended; nothing happens when it had ended before. */
-  async deregistered({ deviceId, endpointName }: Who, how: RegistrationEnd): Promise<void> {
-    const event = await this.#context.db.transaction().execute(async (db) => {
-      const changed = await db
+  /** The registration ended; nothing happens when it had ended before, or was not to end before `overdueAt`. */
+  async deregistered({ deviceId, endpointName }: Who, how: RegistrationEnd, overdueAt?: Date): Promise<void> {
+    const ended = await this.#events.transaction(async (db, happened) => {
+      let update = db
         .updateTable('devices')
         .set({ state: 'deregistered', registration_expires_at: null })
         .where('id', '=', deviceId)
-        .where('state', '=', 'registered')
-        .returning('id')
-        .execute();
-      if (changed.length === 0) return undefined;
-      const happening: Happening = {
+        .where('state', '=', 'registered');
+      if (overdueAt !== undefined) update = update.where('registration_expires_at', '<', overdueAt);
+      const changed = await update.returning('id').execute();
+      if (changed.length === 0) return false;
+      await happened({
         type: how === 'expired' ? 'device.registration-expired' : 'device.deregistered',
         deviceId,
         endpointName,
         description: endings[how],
         changes: { state: 'deregistered' },
-      };
-      return this.#events.write(happening, db);
+      });
+      return true;
     });
-    if (event === undefined) return;
-    this.#events.announce(event);
+    if (!ended) return;
     this.#publish(
       how === 'expired' ? { 'registrations-expired': [deviceId] } : { 'de-registrations': [deviceId] },
     );
   }
 
-  /** Ends registrations that ran out while no service, or another one, was there to notice. */
-  async expireRegistrations(): Promise<void> {
+  /**
+   * Ends registrations that ran out while no service, or another one, was there to notice. Those that are `held` have a timer
+   * of their own, which a step of the clock, or a sleep of this machine, does not touch.
+   */
+  async expireRegistrations(held: ReadonlySet<string>): Promise<void> {
+    const now = this.#time();
     const overdue = await this.#context.db
       .selectFrom('devices')
       .select(['id', 'endpoint_name'])
       .where('account_id', '=', this.#context.accountId)
       .where('state', '=', 'registered')
-      .where('registration_expires_at', '<', this.#time())
+      .where('registration_expires_at', '<', now)
       .execute();
-    for (const row of overdue) {
-      await this.deregistered({ deviceId: row.id, endpointName: row.endpoint_name ?? '' }, 'expired');
+    for (const { id, endpoint_name } of overdue) {
+      if (held.has(id)) continue;
+      await this.deregistered({ deviceId: id, endpointName: endpoint_name ?? '' }, 'expired', now);
     }
   }
 
@@ -166,7 +172,7 @@ export class Presence {
     return {
       last_seen: new Date(now),
       registration_expires_at: new Date(now + facts.lifetime * 1000),
-      lifetime: facts.lifetime,
+      lifetime: Math.min(facts.lifetime, longestStoredLifetime),
       // LwM2M 1.0 wrote the queue mode into the binding; 1.1 says it apart.
       binding: `${facts.binding.replace('Q', '').slice(0, 15)}${facts.queueMode ? 'Q' : ''}`,
       lwm2m_version: facts.version.slice(0, 16),

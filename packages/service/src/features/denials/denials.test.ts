@@ -33,11 +33,14 @@ test('a flood of refusals is cut off each minute, and events go after a month', 
   });
   const count = async (table: string) =>
     Number((await database.pool.query(`select count(*) as n from ${pg.escapeIdentifier(table)}`)).rows[0].n);
-  for (let n = 0; n < 650; n++) await denials.record(denial(String(n)));
-  assert.equal(await count('denials'), 600);
+  for (let n = 0; n < 650; n++) await denials.record(denial('same'));
+  for (let n = 1; n < 650; n++) await denials.record(denial(String(n)));
+  assert.equal(await count('denials'), 600, 'repeats take no room');
+  await denials.record({ ...denial('clone'), reason: 'already-connected' });
+  assert.equal(await count('denials'), 601, 'strangers hide no clone');
   time += 60_000;
   await denials.record(denial('later'));
-  assert.equal(await count('denials'), 601);
+  assert.equal(await count('denials'), 602);
   const row = (await database.pool.query("select * from denials where fingerprint = 'later'")).rows[0];
   assert.equal(row.endpoint_name, '', 'a name that is none is not repeated');
 

@@ -35,7 +35,10 @@ export interface Denial {
 /** Most rows that are kept; the oldest go first. */
 const keep = 10_000;
 
-/** Most that are written down in a minute; the log has the rest. A flood must fill neither the disk nor a device's history. */
+/**
+ * Most that are written down in a minute, of strangers and of suspected clones each; the log has the rest. A flood must fill
+ * neither the disk nor a device's history, and whoever can make one must not hide a clone in it.
+ */
 const floodLimit = 600;
 
 /** These mean that somebody else holds, or pretends to hold, the identity of a device that we know. */
@@ -47,7 +50,7 @@ export class Denials {
   readonly #events: EventRecorder;
   #written = 0;
   #minute = 0;
-  #inMinute = 0;
+  #inMinute = { stranger: 0, clone: 0 };
 
   constructor(context: Context, events: EventRecorder) {
     this.#context = context;
@@ -73,7 +76,10 @@ export class Denials {
       fingerprint: denial.fingerprint,
       remoteAddress,
     });
-    if (this.#flooded(at)) return;
+    const budget = this.#budget(at);
+    const kind = cloneReasons.includes(reason) ? 'clone' : 'stranger';
+    if (budget[kind] >= floodLimit) return;
+    budget[kind] += 1;
     const known =
       endpointName === ''
         ? undefined
@@ -115,11 +121,15 @@ export class Denials {
       )
       .returning('id')
       .executeTakeFirstOrThrow();
-    if (kept.id !== id) return;
+    if (kept.id !== id) {
+      // A repeat takes no room.
+      budget[kind] -= 1;
+      return;
+    }
     if (known !== undefined) {
       const refused = door === 'est' ? 'device.enrolment-refused' : 'device.connection-refused';
       await this.#events.record({
-        type: cloneReasons.includes(reason) ? 'device.clone-suspected' : refused,
+        type: kind === 'clone' ? 'device.clone-suspected' : refused,
         deviceId: known.id,
         endpointName,
         description,
@@ -129,11 +139,12 @@ export class Denials {
     if (++this.#written % 100 === 0) await this.#prune();
   }
 
-  #flooded(at: Date): boolean {
+  /** What was written down in this minute. */
+  #budget(at: Date): { stranger: number; clone: number } {
     const minute = Math.floor(at.getTime() / 60_000);
-    if (minute !== this.#minute) this.#inMinute = 0;
+    if (minute !== this.#minute) this.#inMinute = { stranger: 0, clone: 0 };
     this.#minute = minute;
-    return ++this.#inMinute > floodLimit;
+    return this.#inMinute;
   }
 
   async #prune(): Promise<void> {

@@ -28,16 +28,31 @@ export class EventRecorder {
   }
 
   async record(happening: Happening): Promise<void> {
-    this.announce(await this.write(happening, this.#context.db));
+    this.#announce(await this.#write(happening, this.#context.db));
   }
 
-  /** Tells the channels. What was written in a transaction is told when that is done. */
-  announce(event: DeviceEvent): void {
+  /**
+   * Makes a change and writes down what `happened` in one transaction: both are kept or neither. The channels hear of it when
+   * that is done.
+   */
+  async transaction<T>(
+    change: (db: Db, happened: (happening: Happening) => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const events: DeviceEvent[] = [];
+    const result = await this.#context.db.transaction().execute((db) =>
+      change(db, async (happening) => {
+        events.push(await this.#write(happening, db));
+      }),
+    );
+    for (const event of events) this.#announce(event);
+    return result;
+  }
+
+  #announce(event: DeviceEvent): void {
     this.#publish({ 'device-events': [event] });
   }
 
-  /** Writes an event down in the transaction of the change that it reports: both are kept or neither. */
-  async write(happening: Happening, db: Db): Promise<DeviceEvent> {
+  async #write(happening: Happening, db: Db): Promise<DeviceEvent> {
     const row = {
       id: this.#context.newId(),
       account_id: this.#context.accountId,
@@ -61,6 +76,7 @@ export class EventRecorder {
       .execute();
     return toDeviceEvent(row);
   }
+
   /** Removes events that are older than is promised. */
   async prune(): Promise<void> {
     const { db, accountId, now } = this.#context;

@@ -31,8 +31,7 @@ export class DeviceDirectory {
 
   async get(id: string): Promise<DeviceRow> {
     const row = await this.find(id);
-    if (row === undefined)
-      throw new HttpError('not_found', 'No such device', [{ name: 'id', message: 'Not found' }]);
+    if (row === undefined) throw noSuchDevice();
     return row;
   }
 
@@ -47,29 +46,31 @@ export class DeviceDirectory {
 
   /** Throws `conflict` when another device has the endpoint name. */
   async create(fields: NewDevice): Promise<DeviceRow> {
-    const { db, newId, now, accountId } = this.#context;
+    const { newId, now, accountId } = this.#context;
     const at = new Date(now());
     const { custom_attributes, ...plain } = withoutUndefined(fields);
     try {
-      const row = await db
-        .insertInto('devices')
-        .values({
-          ...plain,
-          id: newId(),
-          account_id: accountId,
-          custom_attributes: JSON.stringify(custom_attributes ?? {}),
-          created_at: at,
-          updated_at: at,
-        })
-        .returningAll()
-        .executeTakeFirstOrThrow();
-      await this.#events.record({
-        type: 'device.created',
-        deviceId: row.id,
-        endpointName: row.endpoint_name,
-        description: 'The device was added to the directory',
+      return await this.#events.transaction(async (db, happened) => {
+        const row = await db
+          .insertInto('devices')
+          .values({
+            ...plain,
+            id: newId(),
+            account_id: accountId,
+            custom_attributes: JSON.stringify(custom_attributes ?? {}),
+            created_at: at,
+            updated_at: at,
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow();
+        await happened({
+          type: 'device.created',
+          deviceId: row.id,
+          endpointName: row.endpoint_name,
+          description: 'The device was added to the directory',
+        });
+        return row;
       });
-      return row;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       throw new HttpError(
@@ -93,30 +94,41 @@ export class DeviceDirectory {
     }
     const attributes =
       custom_attributes === undefined ? {} : { custom_attributes: JSON.stringify(custom_attributes) };
-    const row = await this.#context.db
-      .updateTable('devices')
-      .set({ ...plain, ...attributes, updated_at: new Date(this.#context.now()) })
-      .where('id', '=', id)
-      .returningAll()
-      .executeTakeFirstOrThrow();
-    await this.#events.record({
-      type: 'device.updated',
-      deviceId: id,
-      endpointName: row.endpoint_name,
-      description: 'The directory entry was changed',
-      changes: withoutUndefined({ ...plain, custom_attributes }),
+    return this.#events.transaction(async (db, happened) => {
+      const row = await db
+        .updateTable('devices')
+        .set({ ...plain, ...attributes, updated_at: new Date(this.#context.now()) })
+        .where('id', '=', id)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) throw noSuchDevice();
+      await happened({
+        type: 'device.updated',
+        deviceId: id,
+        endpointName: row.endpoint_name,
+        description: 'The directory entry was changed',
+        changes: withoutUndefined({ ...plain, custom_attributes }),
+      });
+      return row;
     });
-    return row;
   }
 
   async delete(id: string): Promise<void> {
-    const row = await this.get(id);
-    await this.#context.db.deleteFrom('devices').where('id', '=', id).execute();
-    await this.#events.record({
-      type: 'device.deleted',
-      deviceId: id,
-      endpointName: row.endpoint_name,
-      description: 'The device was removed from the directory; its certificate is no longer accepted',
+    const { accountId } = this.#context;
+    await this.#events.transaction(async (db, happened) => {
+      const row = await db
+        .deleteFrom('devices')
+        .where('account_id', '=', accountId)
+        .where('id', '=', id)
+        .returning('endpoint_name')
+        .executeTakeFirst();
+      if (row === undefined) throw noSuchDevice();
+      await happened({
+        type: 'device.deleted',
+        deviceId: id,
+        endpointName: row.endpoint_name,
+        description: 'The device was removed from the directory; its certificate is no longer accepted',
+      });
     });
   }
 
@@ -126,28 +138,37 @@ export class DeviceDirectory {
     suspended: boolean,
     reason: { category: string; description: string },
   ): Promise<void> {
-    const row = await this.get(id);
-    const at = new Date(this.#context.now());
-    await this.#context.db
-      .updateTable('devices')
-      .set({
-        operator_suspended: suspended,
-        last_operator_suspended_category: reason.category,
-        last_operator_suspended_description: reason.description,
-        last_operator_suspended_updated_at: at,
-        updated_at: at,
-      })
-      .where('id', '=', id)
-      .execute();
-    await this.#events.record({
-      type: suspended ? 'device.suspended' : 'device.resumed',
-      deviceId: id,
-      endpointName: row.endpoint_name,
-      description: reason.description,
-      changes: { operator_suspended: suspended },
-      data: { category: reason.category },
+    const { accountId, now } = this.#context;
+    const at = new Date(now());
+    await this.#events.transaction(async (db, happened) => {
+      const row = await db
+        .updateTable('devices')
+        .set({
+          operator_suspended: suspended,
+          last_operator_suspended_category: reason.category,
+          last_operator_suspended_description: reason.description,
+          last_operator_suspended_updated_at: at,
+          updated_at: at,
+        })
+        .where('account_id', '=', accountId)
+        .where('id', '=', id)
+        .returning('endpoint_name')
+        .executeTakeFirst();
+      if (row === undefined) throw noSuchDevice();
+      await happened({
+        type: suspended ? 'device.suspended' : 'device.resumed',
+        deviceId: id,
+        endpointName: row.endpoint_name,
+        description: reason.description,
+        changes: { operator_suspended: suspended },
+        data: { category: reason.category },
+      });
     });
   }
+}
+
+function noSuchDevice(): HttpError {
+  return new HttpError('not_found', 'No such device', [{ name: 'id', message: 'Not found' }]);
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
 import { TestService } from '../../testing/service.ts';
 
 describe('the device directory', () => {
@@ -124,6 +125,38 @@ describe('the device directory', () => {
     );
   });
 
+  test('a day is that of Greenwich, wherever the service runs', async () => {
+    await service.call('POST', '/v3/devices', {
+      endpoint_name: 'expiring',
+      connector_expiration_date: '2031-05-06',
+    });
+    const zone = process.env.TZ;
+    process.env.TZ = 'America/New_York';
+    try {
+      const found = (query: string) => names(`?connector_expiration_date__${query}`);
+      assert.deepEqual(await found('in=2031-05-06'), ['expiring']);
+      assert.deepEqual(await found('lte=2031-05-05T23:59:59Z'), []);
+      assert.deepEqual(await found('gte=2031-05-06T00:00:00Z'), ['expiring']);
+    } finally {
+      if (zone === undefined) delete process.env.TZ;
+      else process.env.TZ = zone;
+    }
+  });
+
+  test('NUL, which no text in the database holds, is refused', async () => {
+    for (const [method, path, body] of [
+      ['GET', '/v3/devices/%00'],
+      ['GET', '/v2/endpoints/%00'],
+      ['GET', '/v3/devices?custom_attributes__a%00__eq=x'],
+      ['POST', '/v3/devices', { endpoint_name: 'nul', description: 'a\0b' }],
+      ['POST', '/v3/devices', { endpoint_name: 'nul', custom_attributes: { a: 'b\0' } }],
+      ['POST', '/v3/api-keys', { name: '\0' }],
+    ] as const) {
+      const { status, body: answer } = await service.call(method, path, body);
+      assert.equal(status, 400, `${method} ${path} ${JSON.stringify(body)}: ${JSON.stringify(answer)}`);
+    }
+  });
+
   test('suspends and resumes', async () => {
     const { body: made } = await service.call('POST', '/v3/devices', { endpoint_name: 'lost' });
     const path = `/v3/devices/${made.id}`;
@@ -146,6 +179,23 @@ describe('the device directory', () => {
       204,
     );
     assert.equal((await service.get(path)).body.lifecycle_status, 'enabled');
+  });
+
+  test('what cannot be written down does not happen', async () => {
+    const { body: made } = await service.call('POST', '/v3/devices', { endpoint_name: 'kept' });
+    const path = `/v3/devices/${made.id}`;
+    const database = new pg.Client(service.options.databaseUrl);
+    await database.connect();
+    await database.query('alter table device_events add constraint closed check (false) not valid');
+    assert.equal((await service.call('POST', '/v3/devices', { endpoint_name: 'unheard' })).status, 500);
+    assert.equal((await service.call('PUT', path, { name: 'other' })).status, 500);
+    assert.equal((await service.call('POST', `${path}/suspend`, { category: 'other' })).status, 500);
+    assert.equal((await service.call('DELETE', path)).status, 500);
+    await database.query('alter table device_events drop constraint closed');
+    await database.end();
+    const { body: kept } = await service.get(path);
+    assert.deepEqual([kept.lifecycle_status, kept.name], ['enabled', made.name]);
+    assert.deepEqual(await names('?endpoint_name__eq=unheard'), []);
   });
 
   test('two that ask for one name at once: one gets it', async () => {

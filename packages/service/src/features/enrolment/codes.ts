@@ -7,8 +7,7 @@ import type { Db } from '../../schema.ts';
 import type { CertificateRegister } from '../certificates/register.ts';
 import type { CertificateRow } from '../certificates/table.ts';
 import type { DenialReason } from '../denials/denials.ts';
-import type { DeviceEvent } from '../device-events/model.ts';
-import type { EventRecorder } from '../device-events/recorder.ts';
+import type { EventRecorder, Happening } from '../device-events/recorder.ts';
 import type { DeviceDirectory, Disconnect } from '../devices/directory.ts';
 import type { DeviceRow } from '../devices/table.ts';
 import type { EnrolmentCodeRow } from './table.ts';
@@ -19,14 +18,8 @@ export interface NewEnrolmentCode {
 }
 
 export type Claim =
-  | { readonly certificate: CertificateRow }
+  | { readonly certificate: CertificateRow; readonly repeated: boolean }
   | { readonly refused: DenialReason; readonly description: string };
-
-/** The claim that used a code up. */
-interface FirstClaim {
-  readonly certificate: CertificateRow;
-  readonly event: DeviceEvent;
-}
 
 export interface EnrolmentParts {
   readonly directory: DeviceDirectory;
@@ -91,22 +84,22 @@ export class EnrolmentCodes {
    * answer may have been lost), another key is refused.
    */
   async claim(endpointName: string, code: string, publicKey: KeyObject): Promise<Claim> {
-    const claimed = await this.#context.db
-      .transaction()
-      .execute((db) => this.#claim(db, endpointName, code, publicKey));
-    if (!('event' in claimed)) return claimed;
-    this.#parts.events.announce(claimed.event);
+    const claimed = await this.#parts.events.transaction((db, happened) =>
+      this.#claim(db, happened, endpointName, code, publicKey),
+    );
     // A device that was enrolled before is somebody else now, even while its old connection lives.
-    this.#parts.disconnect(claimed.certificate.device_id, 'the device was enrolled again');
+    if ('certificate' in claimed && !claimed.repeated)
+      this.#parts.disconnect(claimed.certificate.device_id, 'the device was enrolled again');
     return claimed;
   }
 
   async #claim(
     db: Db,
+    happened: (happening: Happening) => Promise<void>,
     endpointName: string,
     code: string,
     publicKey: KeyObject,
-  ): Promise<Claim | FirstClaim> {
+  ): Promise<Claim> {
     const { now, accountId } = this.#context;
     const row = await db
       .selectFrom('enrolment_codes')
@@ -148,18 +141,15 @@ export class EnrolmentCodes {
       })
       .where('id', '=', device.id)
       .execute();
-    const event = await this.#parts.events.write(
-      {
-        type: 'device.enrolled',
-        deviceId: device.id,
-        endpointName,
-        description: 'The device was given its certificate',
-        changes: { state: 'bootstrapped', device_key: certificate.fingerprint },
-        data: { fingerprint: certificate.fingerprint },
-      },
-      db,
-    );
-    return { certificate, event };
+    await happened({
+      type: 'device.enrolled',
+      deviceId: device.id,
+      endpointName,
+      description: 'The device was given its certificate',
+      changes: { state: 'bootstrapped', device_key: certificate.fingerprint },
+      data: { fingerprint: certificate.fingerprint },
+    });
+    return { certificate, repeated: false };
   }
 
   async #repeat(db: Db, row: EnrolmentCodeRow, publicKey: KeyObject): Promise<Claim> {
@@ -172,7 +162,7 @@ export class EnrolmentCodes {
       .where('id', '=', row.certificate_id)
       .where('status', 'in', ['issued', 'active'])
       .executeTakeFirst();
-    if (certificate !== undefined) return { certificate };
+    if (certificate !== undefined) return { certificate, repeated: true };
     return {
       refused: 'used-code',
       description: 'The certificate that this code gave was revoked or replaced',

@@ -15,7 +15,16 @@ import {
   subjectOf,
 } from '@mbl/trust';
 import fc from 'fast-check';
-import { basic, est as estRequest, keyPem as pem, newKey, requestBody } from '../../testing/device.ts';
+import pg from 'pg';
+import {
+  basic,
+  certificateIn,
+  est as estRequest,
+  eventually,
+  keyPem as pem,
+  newKey,
+  requestBody,
+} from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
 import { basicCredentials } from './est-server.ts';
 
@@ -179,6 +188,60 @@ describe('EST', () => {
       reasons.map((one: { reason: string }) => one.reason),
       ['bad-request', 'superseded-certificate', 'revoked-certificate'],
     );
+  });
+
+  test('a right that ends while a certificate is renewed ends the renewal', async () => {
+    const { code, device_id } = await newCode('board-8');
+    await enrol('board-8', code, newKey());
+    const revoke = () =>
+      service.call('POST', `/v3/devices/${device_id}/certificates/revoke`, { reason: 'stolen' });
+    const blocker = new pg.Client(service.options.databaseUrl);
+    await blocker.connect();
+    /** Does `meanwhile` as one that was first to lock the device. */
+    const overtake = async <T>(late: () => Promise<T>, meanwhile: string): Promise<T> => {
+      await blocker.query('begin');
+      await blocker.query('select from devices where id = $1 for update', [device_id]);
+      const answer = late();
+      await eventually(async () => {
+        const { rows } = await blocker.query('select from pg_locks where not granted');
+        return rows.length > 0;
+      }, 'it waits for the lock');
+      await blocker.query(meanwhile);
+      await blocker.query('commit');
+      return answer;
+    };
+
+    const statuses = async () =>
+      (await service.get(`/v3/devices/${device_id}/certificates`)).body.data.map(
+        (one: { status: string }) => one.status,
+      );
+
+    // A certificate that is being issued when the others are revoked.
+    await overtake(
+      revoke,
+      `insert into device_certificates (id, device_id, fingerprint, key_fingerprint, pem, status, not_after, issued_at)
+       select id || 'x', device_id, 'late', 'late', pem, 'issued', not_after, issued_at from device_certificates
+       where device_id = '${device_id}'`,
+    );
+    assert.deepEqual(await statuses(), ['revoked', 'revoked']);
+
+    // Certificates that are being revoked when one is to be issued.
+    const again = await newCode('board-8');
+    const nextKey = newKey();
+    const next = certificateIn(await enrol('board-8', again.code, nextKey));
+    const refused = await overtake(
+      () =>
+        est('simplereenroll', {
+          method: 'POST',
+          key: pem(nextKey),
+          cert: next,
+          body: requestBody(newKey(), 'board-8'),
+        }),
+      `update device_certificates set status = 'revoked' where device_id = '${device_id}'`,
+    );
+    assert.equal(refused.status, 403, refused.body);
+    assert.deepEqual(await statuses(), ['revoked', 'revoked', 'revoked']);
+    await blocker.end();
   });
 
   test('curl and openssl enrol a device', async () => {

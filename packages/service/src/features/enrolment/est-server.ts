@@ -60,7 +60,7 @@ export function createEstServer(context: Context, parts: EstParts): Server {
       handshakeTimeout: 10_000,
     },
     (request, response) => {
-      handle(context, parts, request, response).catch((error: unknown) => {
+      handle(parts, request, response).catch((error: unknown) => {
         context.log.error('An EST request failed', { error });
         if (!response.headersSent) answerText(response, 500, 'The service failed; try again later');
         else response.destroy();
@@ -71,12 +71,7 @@ export function createEstServer(context: Context, parts: EstParts): Server {
   return server;
 }
 
-async function handle(
-  context: Context,
-  parts: EstParts,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function handle(parts: EstParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0];
   try {
     if (path === '/.well-known/est/cacerts' && request.method === 'GET') {
@@ -85,7 +80,7 @@ async function handle(
     } else if (path === '/.well-known/est/simpleenroll' && request.method === 'POST') {
       answerCertificates(response, [await enrol(parts, request)]);
     } else if (path === '/.well-known/est/simplereenroll' && request.method === 'POST') {
-      answerCertificates(response, [await reenrol(context, parts, request)]);
+      answerCertificates(response, [await reenrol(parts, request)]);
     } else {
       request.resume();
       answerText(response, 404, 'Not found');
@@ -112,13 +107,7 @@ async function enrol(parts: EstParts, request: IncomingMessage): Promise<X509Cer
     });
   }
   const { endpointName, code } = credentials;
-  const { publicKey, subject } = await readRequest(request, endpointName);
-  if (subject.commonName !== endpointName) {
-    throw new EstRefusal(
-      400,
-      badRequest(endpointName, 'The subject of the request is not the endpoint name'),
-    );
-  }
+  const { publicKey } = certificationRequest(await readBody(request, endpointName), endpointName);
   const claim = await parts.codes.claim(endpointName, code, publicKey);
   if ('refused' in claim) {
     throw new EstRefusal(claim.refused === 'wrong-code' ? 401 : 403, {
@@ -131,57 +120,48 @@ async function enrol(parts: EstParts, request: IncomingMessage): Promise<X509Cer
 }
 
 /** RFC 7030 §4.2.2: a device that can still prove itself by its certificate gets a new one, for the same or a new key. */
-async function reenrol(
-  context: Context,
-  parts: EstParts,
-  request: IncomingMessage,
-): Promise<X509Certificate> {
-  const verdict = await parts.register.identify((request.socket as TLSSocket).getPeerX509Certificate());
-  if ('stranger' in verdict) throw new EstRefusal(403, verdict.stranger);
-  const { device, certificate } = verdict.identity;
-  const endpointName = device.endpoint_name ?? '';
-  const { publicKey, subject } = await readRequest(request, endpointName);
-  if (subject.commonName !== endpointName) {
-    throw new EstRefusal(
-      400,
-      badRequest(endpointName, 'The subject of the request is not that of the certificate'),
-    );
-  }
-  await parts.register.markUsed(certificate);
-  const { row, event } = await context.db.transaction().execute(async (db) => {
-    const row = await parts.register.issue(device, publicKey, db);
-    const event = await parts.events.write(
-      {
-        type: 'device.certificate-renewed',
-        deviceId: device.id,
-        endpointName,
-        description: 'The device was given a new certificate',
-        changes: { device_key: row.fingerprint },
-        data: { fingerprint: row.fingerprint },
-      },
-      db,
-    );
-    return { row, event };
+async function reenrol({ register, events }: EstParts, request: IncomingMessage): Promise<X509Certificate> {
+  const peer = (request.socket as TLSSocket).getPeerX509Certificate();
+  // First, because whoever sends it says how long that takes: the right to a certificate may end meanwhile.
+  const body = await readBody(request, undefined);
+  const { pem } = await events.transaction(async (db, happened) => {
+    const verdict = await register.identify(peer, db);
+    if ('stranger' in verdict) throw new EstRefusal(403, verdict.stranger);
+    const { device, certificate } = verdict.identity;
+    const endpointName = device.endpoint_name ?? '';
+    const { publicKey } = certificationRequest(body, endpointName);
+    await register.markUsed(certificate, db);
+    const renewed = await register.issue(device, publicKey, db);
+    await happened({
+      type: 'device.certificate-renewed',
+      deviceId: device.id,
+      endpointName,
+      description: 'The device was given a new certificate',
+      changes: { device_key: renewed.fingerprint },
+      data: { fingerprint: renewed.fingerprint },
+    });
+    return renewed;
   });
-  parts.events.announce(event);
-  return parseCertificate(row.pem);
+  return parseCertificate(pem);
 }
 
-async function readRequest(request: IncomingMessage, endpointName: string): Promise<CertificationRequest> {
-  const body = await readBody(request, endpointName);
+/** A request of the device that is named for a key that we certify, or a refusal. */
+function certificationRequest(body: Buffer, endpointName: string): CertificationRequest {
+  let parsed: CertificationRequest;
   try {
-    const parsed = parseRequest(decodeEstBody(body));
+    parsed = parseRequest(decodeEstBody(body));
     if (parsed.publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
       throw new MblError('trust/unsupported-key', 'the key of a device must be P-256');
     }
-    return parsed;
   } catch (error) {
     if (!(error instanceof MblError)) throw error;
     throw new EstRefusal(400, badRequest(endpointName, `Not a valid certificate request: ${error.message}`));
   }
+  if (parsed.subject.commonName === endpointName) return parsed;
+  throw new EstRefusal(400, badRequest(endpointName, 'The subject of the request is not the endpoint name'));
 }
 
-async function readBody(request: IncomingMessage, endpointName: string): Promise<Buffer> {
+async function readBody(request: IncomingMessage, endpointName: string | undefined): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   // The socket must stay open for the answer when reading ends early.
@@ -193,7 +173,7 @@ async function readBody(request: IncomingMessage, endpointName: string): Promise
   return Buffer.concat(chunks);
 }
 
-function badRequest(endpointName: string, description: string) {
+function badRequest(endpointName: string | undefined, description: string) {
   return { reason: 'bad-request' as DenialReason, description, endpointName };
 }
 

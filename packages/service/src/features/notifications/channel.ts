@@ -14,6 +14,8 @@ interface Waiting {
 
 /** What one client has not been given yet: bounded, oldest dropped first. */
 export class Channel {
+  /** Its name among all channels. */
+  readonly key: string;
   readonly kind: 'long-poll' | 'websocket';
   readonly chunk: number;
   #waiting: Waiting[] = [];
@@ -23,7 +25,8 @@ export class Channel {
   /** Unix time in ms at which a client last asked or was connected. */
   usedAt: number;
 
-  constructor(kind: Channel['kind'], now: number, chunk = defaultChunk) {
+  constructor(key: string, kind: Channel['kind'], now: number, chunk = defaultChunk) {
+    this.key = key;
     this.kind = kind;
     this.usedAt = now;
     this.chunk = chunk;

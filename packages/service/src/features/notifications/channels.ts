@@ -15,10 +15,13 @@ const maximumChannels = 1000;
 export class Channels implements Disposable {
   readonly #channels = new Map<string, Channel>();
   readonly #now: () => number;
+  readonly #onEnd: (key: string) => void;
   readonly #sweeper: NodeJS.Timeout;
 
-  constructor(now: () => number) {
+  /** `onEnd` hears of channels that end before the service does. */
+  constructor(now: () => number, onEnd: (key: string) => void) {
     this.#now = now;
+    this.#onEnd = onEnd;
     this.#sweeper = setInterval(() => this.#sweep(), sweepMs).unref();
   }
 
@@ -32,34 +35,51 @@ export class Channels implements Disposable {
     return this.#channels.get(`${apiKeyId}/${name}`);
   }
 
-  /** Gives the channel, made if there is none. Throws `conflict` when there is one of another kind. */
-  open(apiKeyId: string, kind: Channel['kind'], name = '', chunk?: number): Channel {
+  /** Throws what `open` would throw: `conflict` when there is a channel of another kind, `too_many_requests`. */
+  check(apiKeyId: string, kind: Channel['kind'], name = ''): void {
     const existing = this.get(apiKeyId, name);
-    if (existing !== undefined && existing.kind !== kind) {
+    if (existing === undefined && this.#channels.size >= maximumChannels)
+      throw new HttpError('too_many_requests', 'TOO_MANY_CHANNELS');
+    if (existing !== undefined && existing.kind !== kind)
       throw new HttpError('conflict', 'CHANNEL_OF_ANOTHER_KIND_EXISTS');
-    }
+  }
+
+  /** Gives the channel, made if there is none. */
+  open(apiKeyId: string, kind: Channel['kind'], name = '', chunk?: number): Channel {
+    this.check(apiKeyId, kind, name);
+    const existing = this.get(apiKeyId, name);
     if (existing !== undefined) return existing;
-    if (this.#channels.size >= maximumChannels) throw new HttpError('too_many_requests', 'TOO_MANY_CHANNELS');
-    const channel = new Channel(kind, this.#now(), chunk);
-    this.#channels.set(`${apiKeyId}/${name}`, channel);
+    const channel = new Channel(`${apiKeyId}/${name}`, kind, this.#now(), chunk);
+    this.#channels.set(channel.key, channel);
     return channel;
   }
 
-  close(apiKeyId: string, name = ''): boolean {
-    this.get(apiKeyId, name)?.end();
-    return this.#channels.delete(`${apiKeyId}/${name}`);
+  close(apiKeyId: string, name = ''): void {
+    const channel = this.get(apiKeyId, name);
+    if (channel !== undefined) this.#end(channel);
   }
+
+  /** Ends every channel of an API key that lost its right. */
+  readonly closeAll = (apiKeyId: string): void => {
+    for (const channel of this.#channels.values()) {
+      if (channel.key.startsWith(`${apiKeyId}/`)) this.#end(channel);
+    }
+  };
 
   touch(channel: Channel): void {
     channel.usedAt = this.#now();
   }
 
   #sweep(): void {
-    for (const [key, channel] of this.#channels) {
-      if (this.#now() - channel.usedAt <= unusedMs[channel.kind]) continue;
-      channel.end();
-      this.#channels.delete(key);
+    for (const channel of this.#channels.values()) {
+      if (this.#now() - channel.usedAt > unusedMs[channel.kind]) this.#end(channel);
     }
+  }
+
+  #end(channel: Channel): void {
+    channel.end();
+    this.#channels.delete(channel.key);
+    this.#onEnd(channel.key);
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { WebSocket } from 'ws';
@@ -88,10 +89,71 @@ describe('notification channels', () => {
     const bad = new WebSocket(url('?channel=not%20this'), bearer());
     assert.match(String((await once(bad, 'error'))[0]), /400/);
   });
+
+  test('a WebSocket that is refused leaves no channel behind', async () => {
+    const odd = await upgrade(service, 'odd', 1);
+    assert.match(odd.answer, /^HTTP\/1\.1 400/);
+    const polling = service.get('/v2/notification/pull?channel=odd');
+    await new Promise((done) => setTimeout(done, 100));
+    await service.call('POST', '/v3/devices', { endpoint_name: 'for-odd' });
+    assert.equal((await polling).status, 200);
+  });
+
+  test('an API key that is disabled or deleted hears no more', async () => {
+    const { id, key } = (await service.call('POST', '/v3/api-keys', { name: 'watcher' })).body;
+    const headers = { authorization: `Bearer ${key}` };
+    const open = async () => {
+      const socket = new WebSocket(url('?channel=theirs'), { headers });
+      await once(socket, 'open');
+      return socket;
+    };
+    const mine = new WebSocket(url('?channel=mine'), bearer());
+    await once(mine, 'open');
+    const polling = service.call('GET', '/v2/notification/pull', undefined, headers);
+    await new Promise((done) => setTimeout(done, 100));
+    const disabled = once(await open(), 'close');
+    assert.equal((await service.call('PUT', `/v3/api-keys/${id}`, { status: 'INACTIVE' })).status, 200);
+    await disabled;
+    assert.equal((await polling).status, 410);
+    assert.equal((await service.call('PUT', `/v3/api-keys/${id}`, { status: 'ACTIVE' })).status, 200);
+    const deleted = once(await open(), 'close');
+    assert.equal((await service.call('DELETE', `/v3/api-keys/${id}`)).status, 204);
+    await deleted;
+    assert.equal(mine.readyState, WebSocket.OPEN, 'another key keeps its own');
+    mine.close();
+  });
+});
+
+/** Asks for a WebSocket and says no more. */
+async function upgrade(service: TestService, channel: string, version: number) {
+  const { ports, apiKey } = service.service.file;
+  const socket = connect(ports.http, '127.0.0.1');
+  const lines = [
+    `GET /v2/notification/websocket-connect?channel=${channel} HTTP/1.1`,
+    'host: localhost',
+    `authorization: Bearer ${apiKey}`,
+    'connection: upgrade',
+    'upgrade: websocket',
+    `sec-websocket-version: ${version}`,
+    'sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==',
+  ];
+  socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+  const [answer] = await once(socket, 'data');
+  return { socket, answer: String(answer) };
+}
+
+test('a client that answers nothing does not hold up the stop', async () => {
+  const service = await TestService.start();
+  const { socket, answer } = await upgrade(service, 'mute', 13);
+  assert.match(answer, /^HTTP\/1\.1 101/);
+  const from = Date.now();
+  await service[Symbol.asyncDispose]();
+  assert.ok(Date.now() - from < 10_000, `${Date.now() - from} ms`);
+  socket.destroy();
 });
 
 test('a channel is bounded in bytes, items a message and age, and loses the oldest first', () => {
-  const channel = new Channel('long-poll', 0, 3);
+  const channel = new Channel('test', 'long-poll', 0, 3);
   const message = (id: string) => ({ 'de-registrations': [id] });
   channel.push(message('old'), 10, 0);
   for (let n = 0; n < 5; n++) channel.push(message(String(n)), 10, eventLifeMs + 1);
@@ -109,7 +171,7 @@ test('whatever is pushed comes out once and in order', () => {
       fc.array(fc.array(fc.string(), { minLength: 1, maxLength: 5 })),
       fc.integer({ min: 1, max: 20 }),
       (pushed, chunk) => {
-        const channel = new Channel('websocket', 0, chunk);
+        const channel = new Channel('test', 'websocket', 0, chunk);
         for (const ids of pushed) channel.push({ 'de-registrations': ids }, 1, 0);
         const taken: string[] = [];
         for (let message = channel.take(); message !== undefined; message = channel.take()) {

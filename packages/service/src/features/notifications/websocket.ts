@@ -63,9 +63,11 @@ export class WebSocketDoor implements AsyncDisposable {
     if (named !== null && name === undefined) throw new HttpError('validation_error', 'BAD_CHANNEL_NAME');
     const { channels } = this.#parts;
     // The key's own channel must have been made by PUT; a named one is made by connecting and ends with the socket.
-    const channel = name === undefined ? channels.get(apiKeyId) : channels.open(apiKeyId, 'websocket', name);
-    if (channel?.kind !== 'websocket') throw new HttpError('validation_error', 'CHANNEL_NOT_FOUND');
+    if (name === undefined && channels.get(apiKeyId)?.kind !== 'websocket')
+      throw new HttpError('validation_error', 'CHANNEL_NOT_FOUND');
+    channels.check(apiKeyId, 'websocket', name);
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
+      const channel = channels.open(apiKeyId, 'websocket', name);
       this.#deliver(webSocket, channel)
         .catch((error: unknown) => this.#parts.log.warn('A WebSocket broke', { error }))
         .finally(() => {
@@ -114,9 +116,10 @@ export class WebSocketDoor implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const webSocket of this.#sockets.values()) {
+    // All of them, those too whose channel has ended and who have not answered the close.
+    for (const webSocket of this.#server.clients) {
       webSocket.close(1001, 'The service stops');
-      // A client that does not answer the close must not hold up the stop.
+      // A client that does not answer must not hold up the stop.
       setTimeout(() => webSocket.terminate(), 500).unref();
     }
     await promisify(this.#server.close.bind(this.#server))();

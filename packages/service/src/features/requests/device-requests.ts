@@ -18,6 +18,8 @@ export interface Patience {
   /** How long all of it may take. */
   readonly expiresInMs?: number;
   readonly signal?: AbortSignal;
+  /** The service's own doing, which a full queue does not turn away. */
+  readonly own?: boolean;
 }
 
 interface Entry {
@@ -52,10 +54,10 @@ export class DeviceRequests {
   run<T>(
     deviceId: string,
     send: (device: Reachable, signal: AbortSignal) => Promise<T>,
-    { retries = 0, wait = false, expiresInMs = defaultTimeoutMs, signal }: Patience = {},
+    { retries = 0, wait = false, expiresInMs = defaultTimeoutMs, signal, own = false }: Patience = {},
   ): Promise<T> {
     const queue = this.#queues.get(deviceId) ?? [];
-    if (queue.length >= queueLimit) throw new HttpError('too_many_requests', 'QUEUE_IS_FULL');
+    if (queue.length >= queueLimit && !own) throw new HttpError('too_many_requests', 'QUEUE_IS_FULL');
     const entry: Entry = {
       send,
       expiresAt: this.#parts.now() + expiresInMs,

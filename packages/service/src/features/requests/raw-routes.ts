@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
@@ -8,6 +9,7 @@ import type { DeviceDirectory } from '../devices/directory.ts';
 import type { DeviceRow } from '../devices/table.ts';
 import type { Publish } from '../notifications/message.ts';
 import type { DeviceRequests, Patience } from './device-requests.ts';
+import { toContentFormat } from './media-types.ts';
 import { answered, failed, type ParsedRequest, parseRawRequest, sendRaw } from './raw-request.ts';
 
 export interface RawRequestParts {
@@ -167,21 +169,13 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
     },
     reply: FastifyReply,
   ) => {
-    const body = request.body;
-    const payload =
-      body instanceof Uint8Array ? body : typeof body === 'string' ? Buffer.from(body) : undefined;
-    // Fastify has parsed this one; devices want the text.
-    const json =
-      body !== undefined && body !== null && payload === undefined
-        ? Buffer.from(JSON.stringify(body))
-        : undefined;
+    const body = request.body instanceof Buffer ? request.body : undefined;
     const parsed = parseRawRequest({
       method: request.method,
       uri: `/${request.params['*']}`,
-      'content-type':
-        payload === undefined && json === undefined ? undefined : request.headers['content-type'],
-      accept: request.headers.accept === '*/*' ? undefined : request.headers.accept,
-      'payload-b64': Buffer.from(payload ?? json ?? '').toString('base64'),
+      'content-type': body === undefined ? undefined : request.headers['content-type'],
+      accept: acceptable(request.headers.accept),
+      'payload-b64': body?.toString('base64'),
     });
     const device = await registered(request.params.id);
     const id = `${context.newId()}@${device.id}`;
@@ -190,19 +184,36 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
     return reply.code(202).send({ 'async-response-id': id });
   };
 
-  app.route({
-    method: ['GET', 'PUT', 'POST', 'DELETE'],
-    url: '/v2/endpoints/:id/*',
-    schema: {
-      tags,
-      summary:
-        'Send a request to a resource; its answer comes on the notification channel (deprecated by Pelion)',
-      params: resourceParams,
-      querystring: z.strictObject({ noResp: z.stringbool().optional() }),
-      response: { 202: asyncId },
-    },
-    handler: byResource,
+  void app.register(async (plain) => {
+    const scope = plain.withTypeProvider<ZodTypeProvider>() as App;
+    // The device gets the bytes as they came, JSON too. Some clients name that type on requests without a body.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
+      done(null, body.length === 0 ? undefined : body),
+    );
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    scope.route({
+      method: ['GET', 'PUT', 'POST', 'DELETE'],
+      url: '/v2/endpoints/:id/*',
+      schema: {
+        tags,
+        summary:
+          'Send a request to a resource; its answer comes on the notification channel (deprecated by Pelion)',
+        params: resourceParams,
+        querystring: z.strictObject({ noResp: z.stringbool().optional() }),
+        response: { 202: asyncId },
+      },
+      handler: byResource,
+    });
   });
+}
+
+/** What of an Accept list goes to the device: the first type that has a content format; nothing when anything will do. */
+function acceptable(header: string | undefined): string | undefined {
+  const types = (header ?? '').split(',').map((one) => one.split(';', 1)[0]?.trim() ?? '');
+  return (
+    types.find((one) => toContentFormat(one) !== undefined) ?? (types.includes('*/*') ? undefined : header)
+  );
 }
 
 /** The client sleeps between its messages (LwM2M Core 1.1 §6.5): it is away most of the time, and comes back. */

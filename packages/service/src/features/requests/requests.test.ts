@@ -6,7 +6,9 @@ import {
   type CoapResponse,
   Code,
   contentFormatOption,
+  OptionNumber,
   type RequestHandler,
+  uintValue,
   uriPath,
 } from '@mbl/coap';
 import fc from 'fast-check';
@@ -98,6 +100,39 @@ describe('device requests', { timeout: 120_000 }, () => {
     const old = await service.get(`/v2/endpoints/${identity.deviceId}/3/0/0`);
     assert.equal(old.status, 202);
     assert.equal(atob((await answers.of(old.body['async-response-id'])).payload ?? ''), 'old style');
+  });
+
+  test('bodies reach the device as they came, and the first type that a list accepts', async () => {
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.ok(device);
+    let accepted: number | undefined;
+    behave = (request) => {
+      const accept = request.options.find((one) => one.number === OptionNumber.ACCEPT);
+      accepted = accept === undefined ? undefined : uintValue([accept], OptionNumber.ACCEPT);
+      return { code: Code.CHANGED, options: [], payload: new Uint8Array() };
+    };
+    const put = async (type: string, body: string, accept = '*/*') => {
+      const { http, apiKey } = service.service.file;
+      const answer = await fetch(`${http}/v2/endpoints/${identity.deviceId}/3/0/15`, {
+        method: 'PUT',
+        headers: { authorization: `Bearer ${apiKey}`, 'content-type': type, accept },
+        body,
+      });
+      assert.equal(answer.status, 202, await answer.clone().text());
+      await answers.of(((await answer.json()) as { 'async-response-id': string })['async-response-id']);
+      return seen.at(-1);
+    };
+    for (const json of ['12345678901234567890', '"quoted"', '1.50', '{ "a": 1.0 }'])
+      assert.equal(await put('application/json', json), `3 /3/0/15 ${json}`);
+    assert.equal(accepted, undefined);
+    await put('text/plain', 'x', 'text/html, application/senml+json;q=0.9, */*;q=0.1');
+    assert.equal(accepted, 110);
+    await put('text/plain', 'x', 'text/html, */*');
+    assert.equal(accepted, undefined);
+    const unknown = await service.call('GET', `/v2/endpoints/${identity.deviceId}/3/0/15`, undefined, {
+      accept: 'text/html',
+    });
+    assert.equal(unknown.status, 400);
   });
 
   test('go one at a time in their order; the twenty-first is refused', async () => {

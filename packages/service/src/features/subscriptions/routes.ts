@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { HttpError } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
+import type { Channels } from '../notifications/channels.ts';
+import { channelName } from '../notifications/routes.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 const params = z.object({ id: z.string() });
@@ -24,7 +26,12 @@ const presubscriptions = z
   )
   .max(1024);
 
-export function subscriptionRoutes(app: App, directory: DeviceDirectory, subscriptions: Subscriptions): void {
+export function subscriptionRoutes(
+  app: App,
+  directory: DeviceDirectory,
+  subscriptions: Subscriptions,
+  channels: Channels,
+): void {
   const known = async (id: string): Promise<string> => {
     const device = await directory.find(id);
     if (device === undefined) throw new HttpError('not_found', 'DEVICE_NOT_FOUND');
@@ -99,12 +106,21 @@ export function subscriptionRoutes(app: App, directory: DeviceDirectory, subscri
         tags,
         summary: 'Subscribe to a resource: 202 when new, 200 when it was subscribed',
         params: resourceParams,
+        querystring: z.object({
+          channel: channelName.optional().describe('The named channel with which the subscription ends'),
+        }),
         response: { 200: z.null(), 202: z.object({ 'async-response-id': z.string() }) },
       },
     },
     async (request, reply) => {
       const id = await known(request.params.id);
-      const asyncId = await subscriptions.add(id, pathOf(request.params['*']));
+      const { channel: name } = request.query;
+      const channel = name === undefined ? undefined : channels.get(request.apiKeyId, name);
+      if (name !== undefined && channel === undefined)
+        throw new HttpError('validation_error', 'CHANNEL_NOT_FOUND');
+      const asyncId = await subscriptions.add(id, pathOf(request.params['*']), channel?.key);
+      // It may have ended in this moment.
+      if (channel?.ended) await subscriptions.release(channel.key);
       if (asyncId === undefined) return reply.code(200).send(null);
       return reply.code(202).send({ 'async-response-id': asyncId });
     },

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { sql } from 'kysely';
 import type { Lwm2mResponse, Observation } from '@mbl/lwm2m';
 import { formatPath } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
@@ -43,20 +44,36 @@ export class Subscriptions {
     return rows.map((row) => row.path);
   }
 
+  /** No channel outlives the service, and no subscription its channels. */
+  async start(): Promise<void> {
+    await this.#context.db.deleteFrom('subscriptions').where('channels', 'is not', null).execute();
+  }
+
   /**
-   * Subscribes. Gives undefined when it was subscribed already, otherwise the id under which the first value, or the refusal,
-   * comes as an async response. A device that refuses ends the subscription.
+   * Subscribes: until the last of the channels that asked has ended, or, when asked without one, until it is removed. Gives
+   * undefined when it was subscribed already, otherwise the id under which the first value, or the refusal, comes as an async
+   * response. A device that refuses ends the subscription.
    */
-  async add(deviceId: string, path: string): Promise<string | undefined> {
-    const added = await this.#context.db
+  async add(deviceId: string, path: string, channel?: string): Promise<string | undefined> {
+    const channels = channel === undefined ? null : [channel];
+    const row = await this.#context.db
       .insertInto('subscriptions')
-      .values({ device_id: deviceId, path, created_at: new Date(this.#context.now()) })
-      .onConflict((conflict) => conflict.doNothing())
-      .returning('path')
-      .execute();
-    if (added.length === 0) return undefined;
+      .values({ device_id: deviceId, path, created_at: new Date(this.#context.now()), channels })
+      .onConflict((conflict) =>
+        conflict.columns(['device_id', 'path']).doUpdateSet({
+          channels:
+            channel === undefined
+              ? null
+              : sql`case when subscriptions.channels is not null
+                  then array_append(array_remove(subscriptions.channels, ${channel}), ${channel}) end`,
+        }),
+      )
+      // A row that was there has been locked by its update.
+      .returning(sql<boolean>`xmax = 0`.as('added'))
+      .executeTakeFirstOrThrow();
+    if (!row.added) return undefined;
     const id = `${this.#context.newId()}@${deviceId}`;
-    this.#observe(deviceId, path)
+    this.#observe(deviceId, path, () => this.has(deviceId, path))
       .then((first) => asyncResponse(id, first))
       .catch(async (error: unknown) => {
         const lasting = !(error instanceof RequestFailure && error.transient);
@@ -70,6 +87,27 @@ export class Subscriptions {
 
   async remove(deviceId: string, path: string): Promise<void> {
     await this.#forget(deviceId, path);
+    await this.#cancel(deviceId, path);
+  }
+
+  /** A channel has ended: what nobody else subscribed ends with it. */
+  async release(channel: string): Promise<void> {
+    const ended = await this.#context.db.transaction().execute(async (db) => {
+      await db
+        .updateTable('subscriptions')
+        .set({ channels: sql`array_remove(channels, ${channel})` })
+        .where(sql<boolean>`${channel} = any(channels)`)
+        .execute();
+      return db
+        .deleteFrom('subscriptions')
+        .where(sql<boolean>`channels = '{}'`)
+        .returning(['device_id', 'path'])
+        .execute();
+    });
+    for (const { device_id, path } of ended) await this.#cancel(device_id, path);
+  }
+
+  async #cancel(deviceId: string, path: string): Promise<void> {
     const observation = this.#active.get(deviceId)?.get(path);
     this.#active.get(deviceId)?.delete(path);
     // A device that is gone has forgotten by itself.
@@ -88,11 +126,14 @@ export class Subscriptions {
   async restore(device: Reachable): Promise<void> {
     const { deviceId } = device.identity;
     this.#active.delete(deviceId);
-    const paths = new Set([...(await this.list(deviceId)), ...(await this.#presubscribed(device))]);
+    const presubscribed = await this.#presubscribed(device);
+    const paths = new Set([...(await this.list(deviceId)), ...presubscribed]);
     for (const path of paths) {
       try {
+        const wanted = async () => presubscribed.includes(path) || (await this.has(deviceId, path));
+        const first = await this.#observe(deviceId, path, wanted, true);
         // What changed while nobody observed is told now.
-        this.#notified(device, path, await this.#observe(deviceId, path));
+        if (this.#active.get(deviceId)?.has(path)) this.#notified(device, path, first);
       } catch (error) {
         const { message } = error as Error;
         this.#context.log.warn('A subscription could not be restored', { deviceId, path, reason: message });
@@ -104,16 +145,26 @@ export class Subscriptions {
     this.#active.delete(deviceId);
   }
 
-  async #observe(deviceId: string, path: string): Promise<Lwm2mResponse> {
-    return this.#requests.run(deviceId, async (device, signal) => {
+  /** Observes in the place of an earlier observation, and no longer than `wanted`. */
+  async #observe(
+    deviceId: string,
+    path: string,
+    wanted: () => Promise<boolean>,
+    own = false,
+  ): Promise<Lwm2mResponse> {
+    const send = async (device: Reachable, signal: AbortSignal) => {
       const listener = (notification: Lwm2mResponse) => this.#notified(device, path, notification);
       const observation = await device.observe(path, listener, { signal });
       observation.first.check();
+      await this.#cancel(deviceId, path);
       const active = this.#active.get(deviceId) ?? new Map<string, Observation>();
       active.set(path, observation);
       this.#active.set(deviceId, active);
+      // Whoever removes it later finds it; who did so while the device was asked did not.
+      if (!(await wanted())) await this.#cancel(deviceId, path);
       return observation.first;
-    });
+    };
+    return this.#requests.run(deviceId, send, { own });
   }
 
   #notified({ identity }: Reachable, path: string, notification: Lwm2mResponse): void {

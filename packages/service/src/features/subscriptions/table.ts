@@ -9,6 +9,6 @@ export interface Presubscription {
 }
 
 export interface SubscriptionTables {
-  subscriptions: { device_id: string; path: string; created_at: Date };
+  subscriptions: { device_id: string; path: string; created_at: Date; channels: string[] | null };
   presubscriptions: { account_id: string; entries: ColumnType<Presubscription[], string, string> };
 }

@@ -23,7 +23,7 @@ export const date: FilterField = { type: 'date', operators: ['in', 'nin', 'lte',
 const maximumConditions = 50;
 const maximumValues = 500;
 
-type Value = string | number | boolean | Date;
+type Value = string | number | boolean;
 
 /** The query parameters that filter a list, for the published description of a route. */
 export function filterParameters(fields: FilterFields): Record<string, z.ZodOptional<z.ZodString>> {
@@ -134,7 +134,8 @@ function parseValue(raw: string, type: FilterField['type']): Value | undefined {
   if (raw.includes('\0')) return undefined;
   if (type === 'boolean') return raw === 'true' ? true : raw === 'false' ? false : undefined;
   if (type === 'integer') return /^-?\d{1,9}$/.test(raw) ? Number(raw) : undefined;
-  if (type === 'date') return parseDate(raw);
+  // As text in UTC: the database driver writes a Date in local time, of which a column of plain dates takes the day.
+  if (type === 'date') return parseDate(raw)?.toISOString();
   return raw;
 }
 

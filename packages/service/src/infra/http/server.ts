@@ -17,6 +17,7 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
+import { isUnstorableText } from '../database.ts';
 import type { Log } from '../log.ts';
 import { HttpError, invalid, typeOfStatus } from './errors.ts';
 
@@ -120,6 +121,9 @@ function asHttpError(error: FastifyError): HttpError {
       })),
       error,
     );
+  }
+  if (isUnstorableText(error)) {
+    return new HttpError('validation_error', 'A text holds a character that cannot be stored', [], error);
   }
   const status = error.statusCode ?? 500;
   if (status < 500) return new HttpError(typeOfStatus(status), error.message, [], error);

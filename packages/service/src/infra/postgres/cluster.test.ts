@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import pg from 'pg';
+import { lockFile } from '../files.ts';
 import { findPostgres } from './binaries.ts';
 import { PrivateCluster } from './cluster.ts';
 import { locateCluster } from './location.ts';
@@ -54,6 +55,24 @@ test('a private cluster keeps what was committed over a clean stop, a kill and a
   await writeFile(pidFile, `1\n${join(directory, 'data')}\n1\n5432\n${target.host}\n\n  1 1\nready\n`);
   await using fourth = new PrivateCluster({ directory });
   assert.deepEqual(await query(await fourth.start(), 'select count(*)::int as n from t'), [{ n: 2 }]);
+});
+
+test('clusters that start on one directory at once share one postmaster', async () => {
+  const directory = join(scratch, 'shared', 'postgres');
+  const all = Array.from({ length: 3 }, () => new PrivateCluster({ directory }));
+  const targets = await Promise.all(all.map((one) => one.start()));
+  for (const target of targets) {
+    assert.deepEqual(target, targets[0]);
+    assert.deepEqual(await query(target, 'select 1 as one'), [{ one: 1 }]);
+  }
+  for (const one of all) await one[Symbol.asyncDispose]();
+  await assert.rejects(query(targets[0] ?? {}, 'select 1'), 'stopped');
+
+  await using lock = await lockFile(`${directory}.lock`, 1000);
+  assert.ok(lock);
+  await assert.rejects(new PrivateCluster({ directory, startTimeoutMs: 500 }).start(), {
+    code: 'service/locked',
+  });
 });
 
 test('a directory whose name is too long for a socket gets a short one', async () => {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chown, mkdir, mkdtemp, open, readFile, realpath, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
 import pg from 'pg';
+import { lockFile } from '../files.ts';
 import { findPostgres, type PostgresBinaries } from './binaries.ts';
 import { type ClusterLocation, locateCluster } from './location.ts';
 import { type Postmaster, runningPostmaster } from './postmaster.ts';
@@ -57,11 +58,14 @@ export class PrivateCluster implements AsyncDisposable {
 
   /** Resolves when the cluster answers. Throws `service/postgres-…`. */
   async start(signal?: AbortSignal): Promise<ConnectionTarget> {
+    const { startTimeoutMs = 30_000 } = this.#options;
+    // Two starts at once would make the same cluster, and take each other's pid file for a stale one.
+    await using _lock = await lockFile(`${resolve(this.#options.directory)}.lock`, 2 * startTimeoutMs);
     const location = await locateCluster(this.#options.directory);
     const data = join(await realpath(location.directory), 'data');
     const binaries = await findPostgres(await clusterMajor(data));
     if ((await clusterMajor(data)) === undefined) await initialise(binaries, data, location);
-    const deadline = AbortSignal.timeout(this.#options.startTimeoutMs ?? 30_000);
+    const deadline = AbortSignal.timeout(startTimeoutMs);
     const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
     this.#postmaster = await adopt(data, stop);
     if (this.#postmaster === undefined) await this.#launch(binaries, data, location, stop);
@@ -260,12 +264,18 @@ async function adopt(data: string, stop: AbortSignal): Promise<Postmaster | unde
 
 async function createDatabase(target: ConnectionTarget): Promise<void> {
   const client = new pg.Client(target);
-  await client.connect();
+  client.on('error', () => {});
   try {
+    await client.connect();
     const found = await client.query('select 1 from pg_database where datname = $1', [database]);
     if (found.rowCount === 0) await client.query(`create database ${database}`);
+  } catch (cause) {
+    throw new MblError('service/postgres-not-started', `PostgreSQL went away: ${(cause as Error).message}`, {
+      remedy: 'Start again',
+      cause,
+    });
   } finally {
-    await client.end();
+    await client.end().catch(() => {});
   }
 }
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { type CoapResponse, Code, contentFormatOption, type Observer, type RequestHandler } from '@mbl/coap';
+import { WebSocket } from 'ws';
+import { enrol, eventually, TestDevice, type TestIdentity } from '../../testing/device.ts';
+import { TestService } from '../../testing/service.ts';
+import { queueLimit } from '../requests/device-requests.ts';
+
+const value = (text: string): CoapResponse => ({
+  code: Code.CONTENT,
+  options: [contentFormatOption(0)],
+  payload: Buffer.from(text),
+});
+
+describe('subscriptions', { timeout: 60_000 }, () => {
+  let service: TestService;
+  let identity: TestIdentity;
+  let names = 0;
+  /** How often the device was asked to observe, and who observes it now. */
+  let asked = 0;
+  let observers: Observer[] = [];
+  let answering = Promise.withResolvers<void>();
+  const handler: RequestHandler = async (_request, { acceptObserve }) => {
+    if (acceptObserve !== undefined) asked += 1;
+    await answering.promise;
+    if (acceptObserve !== undefined) observers.push(acceptObserve());
+    return value('80');
+  };
+  const live = () => observers.filter(({ signal }) => !signal.aborted).length;
+  const path = () => `/v2/subscriptions/${identity.deviceId}`;
+  const listed = async () => (await service.get(path())).body;
+  const connect = async (name: string) => {
+    const { http, apiKey } = service.service.file;
+    const url = `${http.replace('http', 'ws')}/v2/notification/websocket-connect?channel=${name}`;
+    const socket = new WebSocket(url, ['wss', `pelion_${apiKey}`]);
+    await new Promise((done) => socket.once('open', done));
+    return socket;
+  };
+
+  before(async () => {
+    service = await TestService.start();
+  });
+  beforeEach(async () => {
+    asked = 0;
+    observers = [];
+    answering = Promise.withResolvers();
+    identity = await enrol(service, `board-${++names}`);
+  });
+  after(() => service[Symbol.asyncDispose]());
+
+  test('one that is removed while the device is asked ends there too', async () => {
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.ok(device);
+    assert.equal((await service.call('PUT', `${path()}/3/0/9`)).status, 202);
+    await eventually(async () => asked === 1, 'asked');
+    assert.equal((await service.call('DELETE', `${path()}/3/0/9`)).status, 204);
+    answering.resolve();
+    await eventually(async () => observers.length === 1, 'accepted');
+    await eventually(async () => live() === 0, 'ended');
+  });
+
+  test('a device is observed once, though it registers while it is asked', async () => {
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.equal((await service.call('PUT', `${path()}/3/0/9`)).status, 202);
+    await eventually(async () => asked === 1, 'asked');
+    await device.registerAgain();
+    answering.resolve();
+    await eventually(async () => observers.length === 2, 'asked anew');
+    await eventually(async () => live() === 1, 'the earlier one ended');
+  });
+
+  test('a full queue loses none of them', async () => {
+    answering.resolve();
+    assert.equal((await service.call('PUT', `${path()}/3/0/9`)).status, 202);
+    const first = await TestDevice.register(service, identity, { handler });
+    await eventually(async () => live() === 1, 'observed');
+    await first[Symbol.asyncDispose]();
+    answering = Promise.withResolvers();
+    const url = `/v2/device-requests/${identity.deviceId}?retry=1&async-id=`;
+    for (let n = 0; n < queueLimit; n++) {
+      assert.equal((await service.call('POST', `${url}${n}`, { method: 'GET', uri: '/3/0/0' })).status, 202);
+    }
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.ok(device);
+    await new Promise((done) => setTimeout(done, 200));
+    answering.resolve();
+    await eventually(async () => live() === 1, 'observed again');
+  });
+
+  test('those of channels end with the last of them, those without stay', async () => {
+    answering.resolve();
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.ok(device);
+    assert.equal((await service.call('PUT', `${path()}/3/0/9?channel=none`)).status, 400);
+    const [one, two] = [await connect('one'), await connect('two')];
+    assert.equal((await service.call('PUT', `${path()}/3/0/9?channel=one`)).status, 202);
+    assert.equal((await service.call('PUT', `${path()}/3/0/9?channel=two`)).status, 200);
+    assert.equal((await service.call('PUT', `${path()}/3/0/9?channel=two`)).status, 200);
+    assert.equal((await service.call('PUT', `${path()}/3/0/0?channel=one`)).status, 202);
+    assert.equal((await service.call('PUT', `${path()}/3/0/0`)).status, 200, 'it stays from now on');
+    assert.equal((await service.call('PUT', `${path()}/3/0/1?channel=one`)).status, 202);
+    await eventually(async () => live() === 3, 'observed');
+    one.close();
+    await eventually(async () => (await listed()) === '/3/0/9\n/3/0/0\n', 'what only the first had');
+    two.close();
+    await eventually(async () => (await listed()) === '/3/0/0\n', 'what both had');
+    await eventually(async () => live() === 1, 'ended on the device');
+
+    const three = await connect('three');
+    assert.equal((await service.call('PUT', `${path()}/3/0/2?channel=three`)).status, 202);
+    await service.restart();
+    three.terminate();
+    assert.equal(await listed(), '/3/0/0\n', 'no channel outlives the service');
+  });
+});
