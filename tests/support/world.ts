@@ -39,7 +39,6 @@ export async function openWorld(options: Partial<ServiceOptions> = {}): Promise<
   const start = async (more: Partial<ServiceOptions> = {}): Promise<Service> =>
     await startService({
       directory: join(directory, 'service'),
-      keepAlive: { intervalMs: 3000, timeoutMs: 3000 },
       ...options,
       ...more,
     });

@@ -29,7 +29,7 @@ export class KeepAlive {
 
   start(): void {
     this.alive();
-    this.#watch(this.#options.intervalMs);
+    this.#watch();
   }
 
   stop(): void {
@@ -42,13 +42,11 @@ export class KeepAlive {
     this.#lastHeard = this.#clock.now();
   }
 
-  /** Moving one long timer is cheaper than setting one for each chunk. */
-  #watch(delayMs: number): void {
-    this.#timer = this.#clock.schedule(delayMs, () => {
-      const rest = this.#lastHeard + this.#options.intervalMs - this.#clock.now();
-      if (rest > 0) return this.#watch(rest);
-      this.#probe();
-    });
+  /** Until the peer has been silent for an interval. Moving one long timer is cheaper than setting one for each chunk. */
+  #watch(): void {
+    const rest = this.#lastHeard + this.#options.intervalMs - this.#clock.now();
+    if (rest <= 0) return this.#probe();
+    this.#timer = this.#clock.schedule(rest, () => this.#watch());
   }
 
   #probe(): void {
@@ -62,7 +60,7 @@ export class KeepAlive {
 
   #judge(askedAt: number): void {
     const { timeoutMs, intervalMs } = this.#options;
-    if (this.#lastHeard > askedAt) return this.#watch(intervalMs);
+    if (this.#lastHeard > askedAt) return this.#watch();
     this.#actions.dead(
       new CoapError('coap/keep-alive', `the peer did not answer a ping within ${timeoutMs} ms`, {
         details: { intervalMs, timeoutMs },

@@ -272,12 +272,29 @@ test('keep-alive: a cut cable is noticed after interval and timeout, not before'
   await clock.until(stream.client.peer.observe(get('/'), () => {}));
   await clock.advance(3_600_000);
   assert.equal(stream.server.peer.closed.aborted, false);
+  await clock.until(stream.client.peer.request(get('/')));
   stream.cut();
   await clock.advance(29_000);
   assert.equal(stream.server.peer.closed.aborted, false);
   await clock.advance(12_000);
   assert.equal((stream.server.peer.closed.reason as CoapError).code, 'coap/keep-alive');
   assert.equal(observer?.signal.aborted, true);
+});
+
+test('keep-alive: whenever the peer falls silent, interval and timeout later it is given up', async () => {
+  for (let answered = 0; answered < 500; answered += 50) {
+    const scripted = new Scripted({ keepAlive: { intervalMs: 1000, timeoutMs: 500 } });
+    scripted.send(Code.CSM);
+    await scripted.clock.advance(1000);
+    assert.equal(scripted.next().code, Code.PING);
+    // The last that is heard of it, some time into the answer's.
+    await scripted.clock.advance(answered + 1);
+    scripted.send(Code.PONG);
+    await scripted.clock.advance(1499);
+    assert.equal(scripted.session.peer.closed.aborted, false, `${answered} ms`);
+    await scripted.clock.advance(2);
+    assert.equal(scripted.session.peer.closed.aborted, true, `${answered} ms`);
+  }
 });
 
 test('keep-alive: a Pong that is read only after the timer fired, as after a stall, still counts', async () => {
