@@ -263,7 +263,7 @@ test('keep-alive: a cut cable is noticed after interval and timeout, not before'
   const server: TcpSessionOptions = {
     keepAlive,
     handler: (_request, { acceptObserve }) => {
-      observer = acceptObserve?.();
+      observer ??= acceptObserve?.();
       return content('');
     },
   };
