@@ -21,8 +21,8 @@ export function report(rows: readonly Row[]): void {
       budget === undefined
         ? ''
         : value <= budget
-          ? `budget ${budget} ${unit}`
-          : `BROKEN: budget ${budget} ${unit}`;
+          ? `budget ${Number(budget.toFixed(1))} ${unit}`
+          : `BROKEN: budget ${Number(budget.toFixed(1))} ${unit}`;
     console.log(`${value.toFixed(1).padStart(8)} ${unit.padEnd(2)}  ${name.padEnd(58)} ${verdict}`);
   }
   process.exitCode = rows.every(({ value, budget }) => budget === undefined || value <= budget) ? 0 : 1;
