@@ -19,7 +19,7 @@ import { kernelPackage, kernelTask } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
 import { formatImageLock, type LockChange } from './recipes/lock.ts';
 import type { Machine } from './recipes/machine.ts';
-import { manifestTask } from './manifest/manifest-task.ts';
+import { manifestTasks } from './manifest/manifest-task.ts';
 import { recipeIdentity } from './recipes/identity.ts';
 import { locateImageError } from './recipes/locate-error.ts';
 import { formatOverride } from './recipes/override.ts';
@@ -256,7 +256,7 @@ function allTasks(
       modules: machine.kernel.modules,
       description,
     }),
-    manifestTask({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
+    ...manifestTasks({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
     fitTask({
       deviceTree,
       kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, 'panic=1'],

@@ -23,20 +23,23 @@ export interface ManifestRecipe {
   readonly node: LockedNpm;
 }
 
-/** `packages.cdx.json`: everything that an image is made of, from the firmware to the packages inside the device's services. */
-export function manifestTask(recipe: ManifestRecipe): Task {
-  const { cache, suite, image, sources, boot, node } = recipe;
+const componentsFile = 'components.json';
+
+/**
+ * The tasks `boot-components`, what the kernel's and the initramfs's packages say of themselves (they are large to read, and seldom
+ * others), and `manifest`: `packages.cdx.json`, everything that an image is made of, from the firmware to the packages inside the device's
+ * services.
+ */
+export function manifestTasks(recipe: ManifestRecipe): Task[] {
+  return [bootComponentsTask(recipe), manifestTask(recipe)];
+}
+
+function bootComponentsTask({ cache, suite, boot }: ManifestRecipe): Task {
   return {
-    name: 'manifest',
-    title: 'Bill of materials',
-    inputs: {
-      image,
-      sources: Object.values(sources).map(sourceInputs),
-      boot: boot.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`),
-      node: `${node.name} ${node.version} ${node.integrity}`,
-    },
-    files: [import.meta.dirname, join(import.meta.dirname, '..', 'firmware', 'sources.ts')],
-    needs: ['packages', 'device-services'],
+    name: 'boot-components',
+    title: 'Bill of materials of the boot',
+    inputs: { boot: boot.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`) },
+    files: [import.meta.dirname, join(import.meta.dirname, '..', 'debian')],
     async run(context) {
       const { signal } = context;
       const paths = await downloadPackages(
@@ -48,13 +51,37 @@ export function manifestTask(recipe: ManifestRecipe): Task {
         const path = paths.get(name);
         return path === undefined ? undefined : await readDeb(path, name, signal);
       };
-      const components: Component[] = [...describeFirmware(sources), describeNode(node)];
+      const components: Component[] = [];
       for (const item of boot) {
         const deb = await open(item.name);
         if (deb) components.push(await describePackage(item, deb, open));
       }
-      const bundled = await readFile(join(context.need('device-services'), BUNDLED_COMPONENTS), 'utf8');
-      components.push(...(await loadComponents(context.need('packages'))), ...JSON.parse(bundled));
+      await writeFile(join(context.out, componentsFile), JSON.stringify(components));
+    },
+  };
+}
+
+function manifestTask({ image, sources, node }: ManifestRecipe): Task {
+  return {
+    name: 'manifest',
+    title: 'Bill of materials',
+    inputs: {
+      image,
+      sources: Object.values(sources).map(sourceInputs),
+      node: `${node.name} ${node.version} ${node.integrity}`,
+    },
+    files: [import.meta.dirname, join(import.meta.dirname, '..', 'firmware', 'sources.ts')],
+    needs: ['boot-components', 'packages', 'device-services'],
+    async run(context) {
+      const listed = async (task: string, file: string): Promise<Component[]> =>
+        JSON.parse(await readFile(join(context.need(task), file), 'utf8')) as Component[];
+      const components = [
+        ...describeFirmware(sources),
+        describeNode(node),
+        ...(await listed('boot-components', componentsFile)),
+        ...(await loadComponents(context.need('packages'))),
+        ...(await listed('device-services', BUNDLED_COMPONENTS)),
+      ];
       await writeFile(join(context.out, 'packages.cdx.json'), formatManifest(image, components));
     },
   };
