@@ -34,8 +34,8 @@ export interface AssembleOptions {
 }
 
 /**
- * Puts firmware and disk together as a board would get them, with `image.json`, bill of materials and lock beside them. A folder that holds this image already stays.
- * Returns the description.
+ * Puts firmware and disk together as a board would get them, with `image.json`, bill of materials and lock beside them. A folder that
+ * holds this image already stays. Returns the description.
  */
 export async function assembleImage(options: AssembleOptions): Promise<ImageDescription> {
   const { target, stampFile } = options;

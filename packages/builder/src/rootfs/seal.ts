@@ -107,7 +107,10 @@ const makeErofs = async (entries: Iterable<TarOutput>, path: string, options: Se
   }
 };
 
-/** Bytes of an image as it is downloaded, or more when that is within `limit` already: what fits at a quick level fits at the level of a download. */
+/**
+ * Bytes of an image as it is downloaded, or more when that is within `limit` already: what fits at a quick level fits at the level of a
+ * download.
+ */
 export const downloadWithin = async (path: string, limit: number, signal?: AbortSignal): Promise<number> => {
   for (const level of [3, 9]) {
     const size = await downloadSize(path, level, signal);

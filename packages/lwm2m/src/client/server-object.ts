@@ -10,7 +10,7 @@ export interface ServerObjectOptions {
   /** Seconds; the server may write another. */
   lifetime: number;
   binding?: string;
-  /** Called with what the server writes, to keep it: 1 lifetime, 2 pmin, 3 pmax, 6 storing, 7 binding. Throws `Lwm2mError` to refuse it. */
+  /** Called with what the server writes, to keep it: 1 lifetime, 2 pmin, 3 pmax, 6 storing, 7 binding. Refuses it by an `Lwm2mError`. */
   onWrite?(resourceId: number, value: Lwm2mValue): void;
 }
 

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { Code } from '@mbl/coap';
 import { certificatePem, issueCertificate } from '@mbl/trust';
 import { enrol, eventually, keyPem, newKey, TestDevice, type TestIdentity } from '../../testing/device.ts';
+import { directoryView } from '../../testing/directory-view.ts';
 import { TestService } from '../../testing/service.ts';
 import { ensureAuthority } from '../certificates/authorities.ts';
 import { Connections } from './connections.ts';
@@ -23,15 +24,7 @@ describe('who is refused at the LwM2M edge', () => {
   });
   after(() => service[Symbol.asyncDispose]());
 
-  const show = async (id: string) => (await service.get(`/v3/devices/${id}`)).body;
-  const eventsOf = async (
-    id: string,
-  ): Promise<{ event_type: string; description: string; data: Record<string, string> }[]> =>
-    (await service.get(`/v3/device-events?device_id__eq=${id}`)).body.data;
-  const typesOf = async (id: string) =>
-    (await eventsOf(id)).map((event) => event.event_type.replace('device.', ''));
-  const online = (id: string, wanted: boolean) =>
-    eventually(async () => (await show(id)).online === wanted, wanted ? 'online' : 'offline');
+  const { show, eventsOf, typesOf, online } = directoryView(() => service);
   const refusalEvent = (id: string, reason: string) =>
     eventually(
       async () => (await eventsOf(id)).find((one) => one.data.reason === reason),

@@ -21,6 +21,7 @@ import {
   TestDevice,
   type TestIdentity,
 } from '../../testing/device.ts';
+import { directoryView } from '../../testing/directory-view.ts';
 import { TestService } from '../../testing/service.ts';
 
 const run = promisify(execFile);
@@ -32,15 +33,7 @@ describe('the LwM2M edge', () => {
   });
   after(() => service[Symbol.asyncDispose]());
 
-  const show = async (id: string) => (await service.get(`/v3/devices/${id}`)).body;
-  const eventsOf = async (
-    id: string,
-  ): Promise<{ event_type: string; description: string; data: Record<string, string> }[]> =>
-    (await service.get(`/v3/device-events?device_id__eq=${id}`)).body.data;
-  const typesOf = async (id: string) =>
-    (await eventsOf(id)).map((event) => event.event_type.replace('device.', ''));
-  const online = (id: string, wanted: boolean) =>
-    eventually(async () => (await show(id)).online === wanted, wanted ? 'online' : 'offline');
+  const { show, eventsOf, typesOf, online } = directoryView(() => service);
   test('a device registers, updates, deregisters; the directory shows it live', async () => {
     const identity = await enrol(service, 'board-1');
     await using device = await TestDevice.register(service, identity, { lifetime: 120 });

@@ -98,7 +98,7 @@ export class Edge implements AsyncDisposable {
       // Again, because its right may have ended while it waited; from here on the entry is told.
       const latest = await register.identify(shown);
       if ('stranger' in latest) return this.#refuse(socket, latest.stranger, remoteAddress);
-      await register.markUsed(certificate);
+      await register.markUsed(latest.identity.certificate);
       await this.#enter(socket, identity, entry);
     });
   }
