@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Cli } from './cli.ts';
+import { exitCodes } from './exit-codes.ts';
 import type { Output } from './output.ts';
 
 /** What a failure shows to a person and, with `--json`, to a program. */
@@ -62,6 +64,17 @@ export function toFailure(error: unknown): Failure {
     message: error instanceof Error ? error.message : String(error),
     remedy: 'This is a defect of mbl: run again with MBL_DEBUG=1 and report what it prints.',
   };
+}
+
+/** Says why a verb ended early, an interruption or an error, and returns the exit code. */
+export function endWithFailure({ output, signal, environment }: Cli, error: unknown): number {
+  if (!signal.aborted) {
+    printFailure(output, error, Boolean(environment['MBL_DEBUG']));
+    return exitCodes.failure;
+  }
+  const terminated = signal.reason === 'SIGTERM';
+  output.error(terminated ? 'stopped' : 'interrupted; the same command continues from here');
+  return terminated ? exitCodes.terminated : exitCodes.interrupted;
 }
 
 /** Prints what went wrong and what to do; with MBL_DEBUG also where, cause by cause. */

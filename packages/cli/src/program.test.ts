@@ -30,12 +30,6 @@ test('help exits with 0, on stdout', async () => {
   }
 });
 
-test('an unknown word after test is an error with a remedy', async () => {
-  const { cli, stderr } = testCli();
-  assert.equal(await runProgram(cli, ['test', 'no-such-story']), 1);
-  assert.match(stderr(), /^error \[cli\/unknown-test\] 'no-such-story'.*\n {2}Name a file/);
-});
-
 test('every command describes itself, its arguments and its options', () => {
   const visit = (command: Command) => {
     if (command.name() !== 'complete') assert.notEqual(command.description(), '', command.name());

@@ -2,7 +2,7 @@
 import { Command, CommanderError, Help } from 'commander';
 import type { Cli } from './cli.ts';
 import { exitCodes } from './exit-codes.ts';
-import { printFailure } from './failure.ts';
+import { endWithFailure } from './failure.ts';
 import { boardCommands } from './grammar/board.ts';
 import { completionCommands } from './grammar/completion.ts';
 import { deviceCommand } from './grammar/device.ts';
@@ -88,12 +88,6 @@ export async function runProgram(cli: Cli, argv: readonly string[]): Promise<num
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
-    if (cli.signal.aborted) {
-      const terminated = cli.signal.reason === 'SIGTERM';
-      cli.output.error(terminated ? 'stopped' : 'interrupted; the same command continues from here');
-      return terminated ? exitCodes.terminated : exitCodes.interrupted;
-    }
-    printFailure(cli.output, error, Boolean(cli.environment['MBL_DEBUG']));
-    return exitCodes.failure;
+    return endWithFailure(cli, error);
   }
 }

@@ -21,12 +21,13 @@ export function workspaceValues(
         return await devices().catch(() => []);
       case 'what':
         return [
-          { value: 'unit', description: 'the checks and the tests of the packages' },
+          { value: 'unit', description: 'the checks, and the tests of packages and tools' },
           { value: 'system', description: 'the stories' },
           ...(await entries(join(workspace.root, 'tests'))).filter(({ value }) =>
             value.endsWith('.story.ts'),
           ),
           ...(await entries(join(workspace.root, 'packages'))),
+          { value: 'tools' },
         ].map(({ value, ...rest }) => ({
           value: value.endsWith('.story.ts') ? `tests/${value}` : value,
           ...rest,

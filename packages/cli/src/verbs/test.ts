@@ -1,160 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-import { availableParallelism } from 'node:os';
-import { delimiter, join } from 'node:path';
-import { repositoryChecks } from '../checks/run-checks.ts';
+import { join } from 'node:path';
 import type { Cli, Outcome } from '../cli.ts';
-import { formatDuration } from '../table.ts';
-import { prepareStories } from '../test-run/prepare.ts';
-import { runTests, type TestResult } from '../test-run/run-tests.ts';
-import { type Selection, selectTests, type Suite } from '../test-run/select.ts';
 
 export interface TestOptions {
-  verbose?: boolean;
+  readonly verbose?: boolean;
 }
 
-const minute = 60_000;
-
-/** Checks the sources and runs the tests that `words` select. The last line of stdout is `N passed, N failed`. */
-export async function test(cli: Cli, options: TestOptions, words: readonly string[]): Outcome {
-  const selection = await selectTests(cli.workspace.root, words);
-  const run = new TestRun(cli, options.verbose === true);
-  return await run.all(selection);
-}
-
-class TestRun {
-  readonly #cli: Cli;
-  readonly #verbose: boolean;
-  readonly #environment: Readonly<Record<string, string | undefined>>;
-  #passed = 0;
-  #failed = 0;
-  #skipped = 0;
-  /** What to give to `mbl test` to run only the parts that failed. */
-  readonly #again = new Set<string>();
-
-  constructor(cli: Cli, verbose: boolean) {
-    this.#cli = cli;
-    this.#verbose = verbose;
-    const bin = join(cli.workspace.root, 'node_modules/.bin');
-    this.#environment = { ...cli.environment, PATH: `${bin}${delimiter}${cli.environment['PATH'] ?? ''}` };
-  }
-
-  async all({ checks, units, stories }: Selection): Promise<number> {
-    const { output } = this.#cli;
-    if (checks) await this.#checks();
-    await this.#units(units);
-    if (stories.length > 0) await this.#stories(stories);
-    output.line();
-    if (this.#again.size > 0) output.line(`Only what failed: ./mbl test ${[...this.#again].join(' ')}`);
-    if (this.#skipped > 0) output.line(`${this.#skipped} skipped`);
-    output.line(`${this.#passed} passed, ${this.#failed} failed`);
-    return this.#failed === 0 ? 0 : 1;
-  }
-
-  async #checks(): Promise<void> {
-    const { output, workspace, signal } = this.#cli;
-    for (const check of repositoryChecks(workspace.root)) {
-      const start = performance.now();
-      const findings = await output.progress.phase(
-        check.title,
-        () => check.run(signal),
-        () => ({ quiet: true }),
-      );
-      signal.throwIfAborted();
-      this.#report(check.title, findings.length === 0, performance.now() - start);
-      for (const finding of findings) output.line(`  ${finding}`);
-      if (findings.length === 0) this.#passed += 1;
-      else this.#failed += 1;
-      if (findings.length > 0) this.#again.add('unit');
-    }
-  }
-
-  /** The packages' tests, as many packages at once as the machine has cores for. */
-  async #units(suites: readonly Suite[]): Promise<void> {
-    if (suites.length === 0) return;
-    const queue = [...suites];
-    const running = new Set<string>();
-    let ended = 0;
-    await this.#cli.output.progress.phase(
-      'unit tests',
-      async (report) => {
-        const worker = async () => {
-          for (let suite = queue.shift(); suite !== undefined; suite = queue.shift()) {
-            running.add(suite.name);
-            report(ended / suites.length, [...running].join(' '));
-            await this.#suite(suite, {
-              names: this.#verbose,
-              testTimeout: 2 * minute,
-              timeout: 5 * minute,
-              live: false,
-            });
-            running.delete(suite.name);
-            ended += 1;
-            report(ended / suites.length, [...running].join(' '));
-          }
-        };
-        await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker));
-      },
-      () => ({ quiet: true }),
-    );
-  }
-
-  async #stories(suites: readonly Suite[]): Promise<void> {
-    const environment = await prepareStories(this.#cli);
-    for (const suite of suites) {
-      this.#cli.output.line(suite.name);
-      await this.#suite(suite, {
-        names: true,
-        testTimeout: 20 * minute,
-        timeout: 60 * minute,
-        live: true,
-        environment,
-      });
-    }
-  }
-
-  async #suite(
-    suite: Suite,
-    options: {
-      names: boolean;
-      testTimeout: number;
-      timeout: number;
-      /** Print what it says as it comes, not when it ends. */
-      live: boolean;
-      environment?: Readonly<Record<string, string>>;
-    },
-  ): Promise<void> {
-    const { output, workspace, signal } = this.#cli;
-    const start = performance.now();
-    let held = '';
-    const result: TestResult = await runTests({
-      root: workspace.root,
-      files: suite.files,
-      names: options.names,
-      testTimeout: options.testTimeout,
-      timeout: options.timeout,
-      environment: { ...this.#environment, ...options.environment },
-      signal,
-      onOutput: (text) => {
-        if (options.live) output.raw(text);
-        else held += text;
-      },
-    });
-    this.#passed += result.passed;
-    this.#failed += result.failed;
-    this.#skipped += result.skipped;
-    if (result.failed > 0) this.#again.add(suite.name);
-    const counts = `${result.passed} passed${result.failed > 0 ? `, ${result.failed} failed` : ''}`;
-    output.progress.interrupt(() => {
-      this.#report(suite.name, result.failed === 0, performance.now() - start, counts);
-      if (result.broken !== undefined) output.line(`  ${result.broken}`);
-      if (held !== '' && (result.failed > 0 || this.#verbose)) output.raw(held);
-    });
-  }
-
-  #report(title: string, passed: boolean, milliseconds: number, counts?: string): void {
-    const { output } = this.#cli;
-    const mark = passed ? output.style('green', '✔') : output.style('red', '✘');
-    const facts = [counts, formatDuration(milliseconds)].filter((fact) => fact !== undefined).join(', ');
-    output.line(`${mark} ${title}  ${output.style('dim', facts)}`);
-  }
+/**
+ * Becomes the repository's own test runner: the same process, so that Ctrl-C, pipes and the exit code need no go-between. A test of
+ * this package never calls it.
+ */
+export async function test(
+  { workspace, environment }: Cli,
+  options: TestOptions,
+  words: readonly string[],
+): Outcome {
+  const args = [...(options.verbose === true ? ['--verbose'] : []), '--', ...words];
+  process.execve?.(
+    process.execPath,
+    [process.execPath, join(workspace.root, 'tools/test.ts'), ...args],
+    environment,
+  );
 }

@@ -14,6 +14,8 @@ before(async () => {
     'packages/a/src/deep/y.test.ts',
     'packages/a/src/y.ts',
     'packages/b/src/z.test.ts',
+    'tools/checks/c.test.ts',
+    'tools/d.test.ts',
     'tests/boot.story.ts',
     'tests/support/help.ts',
   ]) {
@@ -25,17 +27,18 @@ after(async () => await rm(root, { recursive: true, force: true }));
 
 const packageA = { name: 'packages/a', files: ['packages/a/src/deep/y.test.ts', 'packages/a/src/x.test.ts'] };
 const packageB = { name: 'packages/b/src/z.test.ts', files: ['packages/b/src/z.test.ts'] };
+const tools = { name: 'tools', files: ['tools/checks/c.test.ts', 'tools/d.test.ts'] };
 const boot = { name: 'tests/boot.story.ts', files: ['tests/boot.story.ts'] };
 
 test('nothing is everything, unit and system its halves', async () => {
   assert.deepEqual(await selectTests(root, []), {
     checks: true,
-    units: [packageA, packageB],
+    units: [packageA, packageB, tools],
     stories: [boot],
   });
   assert.deepEqual(await selectTests(root, ['unit']), {
     checks: true,
-    units: [packageA, packageB],
+    units: [packageA, packageB, tools],
     stories: [],
   });
   assert.deepEqual(await selectTests(root, ['system']), { checks: false, units: [], stories: [boot] });
@@ -47,6 +50,7 @@ test('a file, a package, a folder and a story are found by path or name', async 
     assert.deepEqual(await selectTests(root, [word], '/'), only({ stories: [boot] }), word);
   }
   assert.deepEqual(await selectTests(root, ['a']), only({ units: [packageA] }));
+  assert.deepEqual(await selectTests(root, ['tools']), only({ units: [tools] }));
   assert.deepEqual(await selectTests(root, ['packages/b/']), only({ units: [packageB] }));
   assert.deepEqual(
     await selectTests(root, ['boot.story.ts'], join(root, 'tests')),

@@ -4,7 +4,7 @@ import type { Finding } from './check.ts';
 
 export const cliPagePath = 'docs/reference/cli.md';
 
-const marker = '<!-- below: written by node packages/cli/src/checks/write-pages.ts -->';
+const marker = '<!-- below: written by node tools/write-pages.ts -->';
 
 /** The page's own text, then every command with its arguments and options. */
 export function renderCliPage(program: Command, page: string): string {
@@ -18,7 +18,7 @@ export function renderCliPage(program: Command, page: string): string {
 
 export function checkCliPage(program: Command, page: string): Finding[] {
   if (renderCliPage(program, page) === page) return [];
-  const message = 'is not what the command line is: run node packages/cli/src/checks/write-pages.ts';
+  const message = 'is not what the command line is: run node tools/write-pages.ts';
   return [{ file: cliPagePath, message }];
 }
 

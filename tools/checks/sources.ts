@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { SourceFile } from './check.ts';
 
-const folders = ['packages', 'tests', 'bench', 'examples', 'os', '.ci'];
+const folders = ['packages', 'tools', 'tests', 'bench', 'examples', 'os', '.ci'];
 const extensions = /\.(ts|js|mjs|sh|py|c|h)$/;
 const commands = new Set(['mbl', '.ci/run']);
 

@@ -14,12 +14,12 @@ const raised = /Error\(\s*(?<quote>['"])(?<code>[a-z0-9]+\/[a-z0-9]+(?:-[a-z0-9]
 const literal = /(?<quote>['"])(?<code>(?<area>[a-z0-9]+)\/[a-z0-9]+(?:-[a-z0-9]+)*)\k<quote>/g;
 
 /**
- * Every error code in the sources of the packages, tests apart, sorted. A code is a literal `'area/what'` whose area is a package, or
+ * Every error code in the sources of the packages and tools, tests apart, sorted. A code is a literal `'area/what'` whose area is a package, or
  * that of some `new …Error('area/…'`; so codes that reach the constructor by a variable are found too.
  */
 export function findErrorCodes(sources: readonly SourceFile[]): ErrorCode[] {
   const product = sources
-    .filter(({ path }) => /^packages\/.*\.ts$/.test(path) && !/\.test\.ts$|\/testing\//.test(path))
+    .filter(({ path }) => /^(packages|tools)\/.*\.ts$/.test(path) && !/\.test\.ts$|\/testing\//.test(path))
     .map(({ path, text: code }) => ({ path, code: withoutComments(code) }));
   const areas = new Set<string | undefined>(product.map(({ path }) => path.split('/')[1]));
   for (const { code } of product) {

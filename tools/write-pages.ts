@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// node packages/cli/src/checks/write-pages.ts: brings the pages of docs/reference that come from the code up to date.
+// node tools/write-pages.ts: brings the pages of docs/reference that come from the code up to date.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeProgram } from '../program.ts';
-import { findWorkspace } from '../workspace.ts';
-import { cliPagePath, renderCliPage } from './cli-page.ts';
-import { cataloguePath, updateErrorCatalogue } from './error-catalogue.ts';
-import { readSources } from './sources.ts';
+import { describeProgram, findWorkspace } from '@mbl/cli';
+import { cliPagePath, renderCliPage } from './checks/cli-page.ts';
+import { cataloguePath, updateErrorCatalogue } from './checks/error-catalogue.ts';
+import { readSources } from './checks/sources.ts';
 
 const { root } = findWorkspace();
 

@@ -17,11 +17,11 @@ export interface Selection {
   readonly stories: readonly Suite[];
 }
 
-const isUnit = (path: string) => /^packages\/[^/]+\/src\/.*\.test\.ts$/.test(path);
+const isUnit = (path: string) => /^(packages\/[^/]+\/src|tools)\/.*\.test\.ts$/.test(path);
 const isStory = (path: string) => /^tests\/[^/]+\.story\.ts$/.test(path);
 
 /**
- * What the words after `mbl test` mean: nothing is everything; `unit` the checks and the packages' tests; `system` the stories; else a
+ * What the words after `mbl test` mean: nothing is everything; `unit` the checks and the tests of packages and tools; `system` the stories; else a
  * test file, a folder of them, a package's name, or a story's name.
  */
 export async function selectTests(
@@ -71,7 +71,7 @@ function find(root: string, all: readonly string[], word: string, cwd: string): 
 
 async function listTests(root: string): Promise<string[]> {
   const found: string[] = [];
-  for (const folder of ['packages', 'tests']) {
+  for (const folder of ['packages', 'tools', 'tests']) {
     const entries = await readdir(join(root, folder), { withFileTypes: true, recursive: true }).catch(
       () => [],
     );
@@ -85,7 +85,7 @@ async function listTests(root: string): Promise<string[]> {
 }
 
 function byPackage(paths: readonly string[]): Suite[] {
-  const groups = Map.groupBy(paths, (path) => path.split('/').slice(0, 2).join('/'));
+  const groups = Map.groupBy(paths, (path) => /^(?:packages\/)?[^/]+/.exec(path)?.[0] ?? path);
   return [...groups].map(([name, files]) =>
     files.length === 1 ? { name: files[0] ?? name, files } : { name, files },
   );

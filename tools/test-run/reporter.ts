@@ -3,7 +3,6 @@ import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
-import { formatDuration } from '../table.ts';
 
 /** What a process of `node --test` leaves for `mbl test` in the file named by MBL_TEST_SUMMARY. */
 export interface TestCounts {
@@ -34,7 +33,7 @@ async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string>
       if (!suite) counts[skipped ? 'skipped' : 'passed'] += 1;
       if (names) {
         const why = skipped ? `  (skipped${typeof data.skip === 'string' ? `: ${data.skip}` : ''})` : '';
-        const time = suite ? '' : `  ${formatDuration(data.details.duration_ms)}`;
+        const time = suite ? '' : `  ${(data.details.duration_ms / 1000).toFixed(1)} s`;
         yield `${'  '.repeat(data.nesting + 1)}${skipped ? '-' : '✔'} ${data.name}${time}${why}\n`;
       }
     } else if (type === 'test:fail') {

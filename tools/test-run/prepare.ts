@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Cli } from '../cli.ts';
-import { buildImage } from '../workbench/image.ts';
+import { buildImage, type Cli } from '@mbl/cli';
 
 /**
  * Builds what the stories share, once: both images, with the working copy's own keys. Returns the environment that the stories run in: the

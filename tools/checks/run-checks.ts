@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeProgram } from '../program.ts';
+import { describeProgram } from '@mbl/cli';
 import { checkArrows, type Manifest, readArrows } from './arrows.ts';
 import { type Finding, formatFinding, type SourceFile } from './check.ts';
 import { checkCliPage, cliPagePath } from './cli-page.ts';
@@ -17,6 +17,9 @@ export interface RepositoryCheck {
   readonly title: string;
   run(signal: AbortSignal): Promise<string[]>;
 }
+
+/** Where TypeScript is. */
+const folders = ['packages', 'tools', 'tests', 'bench'];
 
 /** The checks that `mbl test` and `mbl test unit` start with. */
 export function repositoryChecks(root: string): RepositoryCheck[] {
@@ -35,11 +38,11 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
         tool(
           root,
           'biome',
-          ['format', '--max-diagnostics=20', 'packages', 'tests', 'bench', 'package.json', 'tsconfig.json'],
+          ['format', '--max-diagnostics=20', ...folders, 'package.json', 'tsconfig.json'],
           signal,
         ),
     },
-    { title: 'lint (oxlint)', run: (signal) => tool(root, 'oxlint', ['packages', 'tests', 'bench'], signal) },
+    { title: 'lint (oxlint)', run: (signal) => tool(root, 'oxlint', folders, signal) },
     {
       title: 'arrows, front doors, circles',
       run: () =>
