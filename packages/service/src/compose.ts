@@ -34,7 +34,7 @@ import { Subscriptions } from './features/subscriptions/subscriptions.ts';
 import { type App, buildHttpServer } from './infra/http/server.ts';
 import { KeyedQueue } from './infra/keyed-queue.ts';
 
-export interface Means {
+export interface Dependencies {
   readonly keys: ApiKeys;
   readonly serviceCa: CertificateAuthority;
   readonly deviceCa: CertificateAuthority;
@@ -43,7 +43,7 @@ export interface Means {
 }
 
 /** The three listeners, ready to listen. */
-export interface Doors {
+export interface Listeners {
   readonly app: App;
   readonly est: Server;
   readonly edge: Edge;
@@ -52,9 +52,13 @@ export interface Doors {
 const pruneMs = 3_600_000;
 
 /** Puts the features together: who is handed what, and in which order they end (the reverse of `stack`). */
-export async function compose(context: Context, means: Means, stack: AsyncDisposableStack): Promise<Doors> {
+export async function compose(
+  context: Context,
+  dependencies: Dependencies,
+  stack: AsyncDisposableStack,
+): Promise<Listeners> {
   const { log, now, newId } = context;
-  const { keys, serviceCa, deviceCa, identity, keepAlive } = means;
+  const { keys, serviceCa, deviceCa, identity, keepAlive } = dependencies;
 
   const channels = stack.use(
     new Channels(now, (channel) => {

@@ -87,7 +87,7 @@ export class Exchanges implements CoapPeer {
   }
 
   /** Refuses new calls and says when those under way, in either direction, are done (RFC 8323 §5.5). */
-  wind(refusal: CoapError, done: () => void): void {
+  drain(refusal: CoapError, done: () => void): void {
     this.#refusal = refusal;
     this.#responder.whenIdle(() => {
       this.#idle = done;

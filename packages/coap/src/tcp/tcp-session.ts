@@ -234,7 +234,7 @@ export class TcpSession implements MessageLayer {
       this.#transport.end('graceful');
     };
     this.#releaseTimer ??= this.#settings.clock.schedule(RELEASE_GRACE_MS, end);
-    this.#exchanges.wind(error, end);
+    this.#exchanges.drain(error, end);
   }
 
   #arrival(): Arrival {

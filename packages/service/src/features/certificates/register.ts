@@ -26,14 +26,14 @@ export interface Identity {
 }
 
 /** Why a TLS peer is not let in, and the name that it claimed. */
-export interface Stranger {
+export interface RejectedPeer {
   readonly reason: DenialReason;
   readonly description: string;
   readonly endpointName: string | undefined;
   readonly fingerprint: string | undefined;
 }
 
-export type Verdict = { readonly identity: Identity } | { readonly stranger: Stranger };
+export type Verdict = { readonly identity: Identity } | { readonly rejected: RejectedPeer };
 
 /** Issues device certificates, keeps every one on record, and says whom a certificate shows. */
 export class CertificateRegister {
@@ -88,12 +88,12 @@ export class CertificateRegister {
    */
   async identify(peer: X509Certificate | undefined, transaction?: Db): Promise<Verdict> {
     if (peer === undefined) {
-      return stranger('no-certificate', 'No certificate was shown');
+      return reject('no-certificate', 'No certificate was shown');
     }
     const subject = readSubject(peer);
     const shown = fingerprint(peer.raw);
     const refuse = (reason: DenialReason, description: string) =>
-      stranger(reason, description, subject?.commonName, shown);
+      reject(reason, description, subject?.commonName, shown);
     if (subject === undefined || !isIssuedBy(peer, this.#ca.certificate)) {
       return refuse('foreign-certificate', 'The certificate was not issued by the device CA');
     }
@@ -181,7 +181,7 @@ export class CertificateRegister {
 
   /** Revokes every certificate of a device that still works. Gives how many. */
   async revoke(device: DeviceRow, reason: string): Promise<number> {
-    return this.#events.transaction(async (db, happened) => {
+    return this.#events.transaction(async (db, record) => {
       // A certificate that is being issued at this moment is waited for, and revoked with the others.
       await db.selectFrom('devices').select('id').where('id', '=', device.id).forUpdate().execute();
       const revoked = await db
@@ -192,7 +192,7 @@ export class CertificateRegister {
         .returning('fingerprint')
         .execute();
       if (revoked.length > 0) {
-        await happened({
+        await record({
           type: 'device.certificate-revoked',
           deviceId: device.id,
           endpointName: device.endpoint_name,
@@ -210,13 +210,13 @@ export class CertificateRegister {
   }
 }
 
-function stranger(
+function reject(
   reason: DenialReason,
   description: string,
   endpointName?: string,
   shown?: string,
-): { stranger: Stranger } {
-  return { stranger: { reason, description, endpointName, fingerprint: shown } };
+): { rejected: RejectedPeer } {
+  return { rejected: { reason, description, endpointName, fingerprint: shown } };
 }
 
 function readSubject(certificate: X509Certificate): SubjectName | undefined {

@@ -6,7 +6,7 @@ import type { Lwm2mServer } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { TlsIdentity } from '../certificates/authorities.ts';
-import type { CertificateRegister, Stranger } from '../certificates/register.ts';
+import type { CertificateRegister, RejectedPeer } from '../certificates/register.ts';
 import type { Denials } from '../denials/denials.ts';
 import type { Connection, Connections, DeviceIdentity, Entry } from './connections.ts';
 import type { Presence } from './presence.ts';
@@ -75,7 +75,7 @@ export class Edge implements AsyncDisposable {
     const { connections, queue, register } = this.#parts;
     const shown = socket.getPeerX509Certificate();
     const verdict = await register.identify(shown);
-    if ('stranger' in verdict) return this.#refuse(socket, verdict.stranger, remoteAddress);
+    if ('rejected' in verdict) return this.#refuse(socket, verdict.rejected, remoteAddress);
     const { device, certificate } = verdict.identity;
     const identity: DeviceIdentity = {
       deviceId: device.id,
@@ -89,15 +89,15 @@ export class Edge implements AsyncDisposable {
       if (rival !== undefined && (await this.#answers(rival))) {
         const description = `The identity is in use: a second connection while the first, from ${rival.identity.remoteAddress}, answers`;
         const { endpointName, fingerprint } = identity;
-        const stranger = { reason: 'already-connected' as const, description, endpointName, fingerprint };
-        return this.#refuse(socket, stranger, remoteAddress);
+        const rejected = { reason: 'already-connected' as const, description, endpointName, fingerprint };
+        return this.#refuse(socket, rejected, remoteAddress);
       }
       rival?.peer.close(new Error('replaced by a new connection'));
       if (rival !== undefined) await this.#left(rival, 'it did not answer while the device connected anew');
       using entry = connections.enter(device.id);
       // Again, because its right may have ended while it waited; from here on the entry is told.
       const latest = await register.identify(shown);
-      if ('stranger' in latest) return this.#refuse(socket, latest.stranger, remoteAddress);
+      if ('rejected' in latest) return this.#refuse(socket, latest.rejected, remoteAddress);
       await register.markUsed(latest.identity.certificate);
       await this.#enter(socket, identity, entry);
     });
@@ -150,18 +150,18 @@ export class Edge implements AsyncDisposable {
     await this.#parts.presence.offline(connection.identity, connection.lastSeen, reason);
   }
 
-  async #refuse(socket: TLSSocket, stranger: Stranger, remoteAddress: string): Promise<void> {
+  async #refuse(socket: TLSSocket, rejected: RejectedPeer, remoteAddress: string): Promise<void> {
     // RFC 8323 §5.6: the diagnostic payload tells the other end's log what is wrong. Not more than that: who is refused may
     // be a thief, and the description says where the device is.
     const payload = Buffer.from(
-      `${stranger.reason}: the service refuses this connection, its record says why`,
+      `${rejected.reason}: the service refuses this connection, its record says why`,
     );
     const none = new Uint8Array();
     socket.write(encodeTcpFrame({ code: Code.CSM, token: none, options: [], payload: none }));
     socket.end(encodeTcpFrame({ code: Code.ABORT, token: none, options: [], payload }));
     socket.resume();
     setTimeout(() => socket.destroy(), 2000).unref();
-    await this.#parts.denials.record({ door: 'lwm2m', ...stranger, remoteAddress });
+    await this.#parts.denials.record({ door: 'lwm2m', ...rejected, remoteAddress });
   }
 
   async #housekeep(): Promise<void> {

@@ -2,7 +2,7 @@
 import { sql, type UpdateObject } from 'kysely';
 import type { Context } from '../../context.ts';
 import type { Schema } from '../../schema.ts';
-import type { EventRecorder, Happening } from '../device-events/recorder.ts';
+import type { EventRecorder, NewDeviceEvent } from '../device-events/recorder.ts';
 import type { RegisteredResource } from '../devices/table.ts';
 import type { EndpointData, Publish } from '../notifications/message.ts';
 import type { DeviceIdentity } from './connections.ts';
@@ -78,11 +78,11 @@ export class Presence {
   async #change(
     deviceId: string,
     columns: UpdateObject<Schema, 'devices'>,
-    happening: Happening,
+    event: NewDeviceEvent,
   ): Promise<void> {
-    await this.#events.transaction(async (db, happened) => {
+    await this.#events.transaction(async (db, record) => {
       await db.updateTable('devices').set(columns).where('id', '=', deviceId).execute();
-      await happened(happening);
+      await record(event);
     });
   }
 
@@ -114,7 +114,7 @@ export class Presence {
 
   /** The registration ended; nothing happens when it had ended before, or was not to end before `overdueAt`. */
   async deregistered({ deviceId, endpointName }: Who, how: RegistrationEnd, overdueAt?: Date): Promise<void> {
-    const ended = await this.#events.transaction(async (db, happened) => {
+    const ended = await this.#events.transaction(async (db, record) => {
       let update = db
         .updateTable('devices')
         .set({ state: 'deregistered', registration_expires_at: null })
@@ -123,7 +123,7 @@ export class Presence {
       if (overdueAt !== undefined) update = update.where('registration_expires_at', '<', overdueAt);
       const changed = await update.returning('id').execute();
       if (changed.length === 0) return false;
-      await happened({
+      await record({
         type: how === 'expired' ? 'device.registration-expired' : 'device.deregistered',
         deviceId,
         endpointName,
@@ -185,7 +185,7 @@ export class Presence {
   }
 }
 
-function wentOffline(deviceId: string, endpointName: string | null, reason: string): Happening {
+function wentOffline(deviceId: string, endpointName: string | null, reason: string): NewDeviceEvent {
   return {
     type: 'device.offline',
     deviceId,

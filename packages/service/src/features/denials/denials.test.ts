@@ -44,10 +44,10 @@ test('a flood of refusals is cut off each minute, and events go after a month', 
   const row = (await database.pool.query("select * from denials where fingerprint = 'later'")).rows[0];
   assert.equal(row.endpoint_name, '', 'a name that is none is not repeated');
 
-  const happening = { type: 'device.updated' as const, deviceId: null, endpointName: null, description: '' };
-  await events.record(happening);
+  const event = { type: 'device.updated' as const, deviceId: null, endpointName: null, description: '' };
+  await events.record(event);
   time += 29 * 86_400_000;
-  await events.record(happening);
+  await events.record(event);
   await events.prune();
   assert.equal(await count('device_events'), 2);
   time += 2 * 86_400_000;

@@ -4,7 +4,7 @@ import type { Db } from '../../schema.ts';
 import type { Publish } from '../notifications/message.ts';
 import { type DeviceEvent, type DeviceEventType, eventTypes, toDeviceEvent } from './model.ts';
 
-export interface Happening {
+export interface NewDeviceEvent {
   type: DeviceEventType;
   deviceId: string | null;
   endpointName: string | null;
@@ -27,21 +27,21 @@ export class EventRecorder {
     this.#publish = publish;
   }
 
-  async record(happening: Happening): Promise<void> {
-    this.#announce(await this.#write(happening, this.#context.db));
+  async record(event: NewDeviceEvent): Promise<void> {
+    this.#announce(await this.#write(event, this.#context.db));
   }
 
   /**
-   * Makes a change and writes down what `happened` in one transaction: both are kept or neither. The channels hear of it when
-   * that is done.
+   * Makes a change and writes down the events given to `record` in one transaction: both are kept or neither. The channels hear
+   * of it when that is done.
    */
   async transaction<T>(
-    change: (db: Db, happened: (happening: Happening) => Promise<void>) => Promise<T>,
+    change: (db: Db, record: (event: NewDeviceEvent) => Promise<void>) => Promise<T>,
   ): Promise<T> {
     const events: DeviceEvent[] = [];
     const result = await this.#context.db.transaction().execute((db) =>
-      change(db, async (happening) => {
-        events.push(await this.#write(happening, db));
+      change(db, async (event) => {
+        events.push(await this.#write(event, db));
       }),
     );
     for (const event of events) this.#announce(event);
@@ -52,23 +52,23 @@ export class EventRecorder {
     this.#publish({ 'device-events': [event] });
   }
 
-  async #write(happening: Happening, db: Db): Promise<DeviceEvent> {
+  async #write(event: NewDeviceEvent, db: Db): Promise<DeviceEvent> {
     const row = {
       id: this.#context.newId(),
       account_id: this.#context.accountId,
-      device_id: happening.deviceId,
-      endpoint_name: happening.endpointName,
+      device_id: event.deviceId,
+      endpoint_name: event.endpointName,
       date_time: new Date(this.#context.now()),
-      event_type: happening.type,
-      event_type_category: happening.type
+      event_type: event.type,
+      event_type_category: event.type
         .replace(/^device\./, '')
         .toUpperCase()
         .replaceAll('-', '_'),
-      event_type_description: eventTypes[happening.type],
-      description: happening.description,
-      state_change: Object.hasOwn(happening.changes ?? {}, 'state'),
-      changes: happening.changes ?? {},
-      data: happening.data ?? {},
+      event_type_description: eventTypes[event.type],
+      description: event.description,
+      state_change: Object.hasOwn(event.changes ?? {}, 'state'),
+      changes: event.changes ?? {},
+      data: event.data ?? {},
     };
     await db
       .insertInto('device_events')

@@ -50,7 +50,7 @@ export class DeviceDirectory {
     const at = new Date(now());
     const { custom_attributes, ...plain } = withoutUndefined(fields);
     try {
-      return await this.#events.transaction(async (db, happened) => {
+      return await this.#events.transaction(async (db, record) => {
         const row = await db
           .insertInto('devices')
           .values({
@@ -63,7 +63,7 @@ export class DeviceDirectory {
           })
           .returningAll()
           .executeTakeFirstOrThrow();
-        await happened({
+        await record({
           type: 'device.created',
           deviceId: row.id,
           endpointName: row.endpoint_name,
@@ -94,7 +94,7 @@ export class DeviceDirectory {
     }
     const attributes =
       custom_attributes === undefined ? {} : { custom_attributes: JSON.stringify(custom_attributes) };
-    return this.#events.transaction(async (db, happened) => {
+    return this.#events.transaction(async (db, record) => {
       const row = await db
         .updateTable('devices')
         .set({ ...plain, ...attributes, updated_at: new Date(this.#context.now()) })
@@ -102,7 +102,7 @@ export class DeviceDirectory {
         .returningAll()
         .executeTakeFirst();
       if (row === undefined) throw noSuchDevice();
-      await happened({
+      await record({
         type: 'device.updated',
         deviceId: id,
         endpointName: row.endpoint_name,
@@ -115,7 +115,7 @@ export class DeviceDirectory {
 
   async delete(id: string): Promise<void> {
     const { accountId } = this.#context;
-    await this.#events.transaction(async (db, happened) => {
+    await this.#events.transaction(async (db, record) => {
       const row = await db
         .deleteFrom('devices')
         .where('account_id', '=', accountId)
@@ -123,7 +123,7 @@ export class DeviceDirectory {
         .returning('endpoint_name')
         .executeTakeFirst();
       if (row === undefined) throw noSuchDevice();
-      await happened({
+      await record({
         type: 'device.deleted',
         deviceId: id,
         endpointName: row.endpoint_name,
@@ -140,7 +140,7 @@ export class DeviceDirectory {
   ): Promise<void> {
     const { accountId, now } = this.#context;
     const at = new Date(now());
-    await this.#events.transaction(async (db, happened) => {
+    await this.#events.transaction(async (db, record) => {
       const row = await db
         .updateTable('devices')
         .set({
@@ -155,7 +155,7 @@ export class DeviceDirectory {
         .returning('endpoint_name')
         .executeTakeFirst();
       if (row === undefined) throw noSuchDevice();
-      await happened({
+      await record({
         type: suspended ? 'device.suspended' : 'device.resumed',
         deviceId: id,
         endpointName: row.endpoint_name,

@@ -7,7 +7,7 @@ import type { Db } from '../../schema.ts';
 import type { CertificateRegister } from '../certificates/register.ts';
 import type { CertificateRow } from '../certificates/table.ts';
 import type { DenialReason } from '../denials/denials.ts';
-import type { EventRecorder, Happening } from '../device-events/recorder.ts';
+import type { EventRecorder, NewDeviceEvent } from '../device-events/recorder.ts';
 import type { DeviceDirectory, Disconnect } from '../devices/directory.ts';
 import type { DeviceRow } from '../devices/table.ts';
 import type { EnrolmentCodeRow } from './table.ts';
@@ -84,8 +84,8 @@ export class EnrolmentCodes {
    * answer may have been lost), another key is refused.
    */
   async claim(endpointName: string, code: string, publicKey: KeyObject): Promise<Claim> {
-    const claimed = await this.#parts.events.transaction((db, happened) =>
-      this.#claim(db, happened, endpointName, code, publicKey),
+    const claimed = await this.#parts.events.transaction((db, record) =>
+      this.#claim(db, record, endpointName, code, publicKey),
     );
     // A device that was enrolled before is somebody else now, even while its old connection lives.
     if ('certificate' in claimed && !claimed.repeated)
@@ -95,7 +95,7 @@ export class EnrolmentCodes {
 
   async #claim(
     db: Db,
-    happened: (happening: Happening) => Promise<void>,
+    record: (event: NewDeviceEvent) => Promise<void>,
     endpointName: string,
     code: string,
     publicKey: KeyObject,
@@ -141,7 +141,7 @@ export class EnrolmentCodes {
       })
       .where('id', '=', device.id)
       .execute();
-    await happened({
+    await record({
       type: 'device.enrolled',
       deviceId: device.id,
       endpointName,

@@ -124,15 +124,15 @@ async function reenrol({ register, events }: EstParts, request: IncomingMessage)
   const peer = (request.socket as TLSSocket).getPeerX509Certificate();
   // First, because whoever sends it says how long that takes: the right to a certificate may end meanwhile.
   const body = await readBody(request, undefined);
-  const { pem } = await events.transaction(async (db, happened) => {
+  const { pem } = await events.transaction(async (db, record) => {
     const verdict = await register.identify(peer, db);
-    if ('stranger' in verdict) throw new EstRefusal(403, verdict.stranger);
+    if ('rejected' in verdict) throw new EstRefusal(403, verdict.rejected);
     const { device, certificate } = verdict.identity;
     const endpointName = device.endpoint_name ?? '';
     const { publicKey } = certificationRequest(body, endpointName);
     await register.markUsed(certificate, db);
     const renewed = await register.issue(device, publicKey, db);
-    await happened({
+    await record({
       type: 'device.certificate-renewed',
       deviceId: device.id,
       endpointName,

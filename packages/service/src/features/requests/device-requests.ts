@@ -10,7 +10,7 @@ export type Reachable = Registration<DeviceIdentity>;
 export const queueLimit = 20;
 const defaultTimeoutMs = 30_000;
 
-export interface Patience {
+export interface RequestPolicy {
   /** How often a request that got no answer is sent again. */
   readonly retries?: number;
   /** Whether to wait for a device that is away. */
@@ -54,7 +54,7 @@ export class DeviceRequests {
   run<T>(
     deviceId: string,
     send: (device: Reachable, signal: AbortSignal) => Promise<T>,
-    { retries = 0, wait = false, expiresInMs = defaultTimeoutMs, signal, own = false }: Patience = {},
+    { retries = 0, wait = false, expiresInMs = defaultTimeoutMs, signal, own = false }: RequestPolicy = {},
   ): Promise<T> {
     const queue = this.#queues.get(deviceId) ?? [];
     if (queue.length >= queueLimit && !own) throw new HttpError('too_many_requests', 'QUEUE_IS_FULL');

@@ -8,7 +8,7 @@ import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
 import type { DeviceRow } from '../devices/table.ts';
 import type { Publish } from '../notifications/message.ts';
-import type { DeviceRequests, Patience } from './device-requests.ts';
+import type { DeviceRequests, RequestPolicy } from './device-requests.ts';
 import { toContentFormat } from './media-types.ts';
 import { answered, failed, type ParsedRequest, parseRawRequest, sendRaw } from './raw-request.ts';
 
@@ -43,15 +43,15 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
     device: DeviceRow,
     id: string,
     request: ParsedRequest,
-    patience: Patience,
+    policy: RequestPolicy,
     silent = false,
   ): void {
     const waits = queueMode(device);
-    const expiresInMs = patience.expiresInMs ?? (waits ? queueModeExpiryMs : defaultExpiryMs);
+    const expiresInMs = policy.expiresInMs ?? (waits ? queueModeExpiryMs : defaultExpiryMs);
     try {
       requests
         .run(device.id, (target, signal) => sendRaw(request, target, signal), {
-          ...patience,
+          ...policy,
           expiresInMs,
           wait: waits,
         })
@@ -92,11 +92,11 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
       const parsed = parseRawRequest(request.body);
       const device = await registered(request.params.id);
       const { retry, 'expiry-seconds': expiry } = request.query;
-      const patience = {
+      const policy = {
         retries: retry ?? (queueMode(device) ? 2 : 0),
         ...(expiry === undefined ? {} : { expiresInMs: expiry * 1000 }),
       };
-      send(device, request.query['async-id'], parsed, patience);
+      send(device, request.query['async-id'], parsed, policy);
       return reply.code(202).send();
     },
   );
