@@ -23,7 +23,7 @@ import { manifestTasks } from './manifest/manifest-task.ts';
 import { recipeIdentity } from './recipes/identity.ts';
 import { locateImageError } from './recipes/locate-error.ts';
 import { formatOverride } from './recipes/override.ts';
-import { loadWorkspace } from './recipes/workspace.ts';
+import { loadRecipes } from './recipes/recipes.ts';
 import { type ResolvedInputs, resolveInputs } from './resolve.ts';
 import { policyFiles } from './rootfs/policy.ts';
 import { rootTasks } from './rootfs/tasks.ts';
@@ -73,11 +73,11 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const begin = performance.now();
   const { repository, keys, cache, signal, output } = options;
   const osDirectory = join(repository, 'os');
-  const workspace = await loadWorkspace({ osDirectory, layers: options.layers ?? [] });
-  const machine = workspace.machine(options.machine);
-  const image = workspace.image(options.image);
+  const recipes = await loadRecipes({ osDirectory, layers: options.layers ?? [] });
+  const machine = recipes.machine(options.machine);
+  const image = recipes.image(options.image);
   const deviceTree = await readDeviceTree(machine);
-  const overrides = workspace.overrides(options.machine, options.image).map(formatOverride);
+  const overrides = recipes.overrides(options.machine, options.image).map(formatOverride);
   const { inputs, locks, changes } = await located(image, () =>
     resolveInputs({
       machine,

@@ -13,4 +13,4 @@ export type { PlacedPartition } from './image/partitions.ts';
 export { formatLockChange, type LockChange } from './recipes/lock.ts';
 export type { Machine } from './recipes/machine.ts';
 export type { Image } from './recipes/image.ts';
-export { loadWorkspace, type Workspace, type WorkspaceOptions } from './recipes/workspace.ts';
+export { loadRecipes, type Recipes, type RecipesOptions } from './recipes/recipes.ts';

@@ -18,7 +18,7 @@ import {
   writeLock,
 } from './recipes/lock.ts';
 import type { Machine } from './recipes/machine.ts';
-import { NODE } from './rootfs/node.ts';
+import { NODE } from './rootfs/node-runtime.ts';
 
 /** Everything that a build fetches, with version and digest. */
 export interface ResolvedInputs {

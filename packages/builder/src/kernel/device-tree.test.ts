@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
-import { loadWorkspace } from '../recipes/workspace.ts';
+import { loadRecipes } from '../recipes/recipes.ts';
 import { readDeviceTree } from './device-tree.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mbl-device-tree-'));
@@ -35,13 +35,13 @@ test("the lab's board has the memory and the cores of its machine file, also whe
     'name: large\nchange: { machines: { qemu-arm64: { memory: 5 GiB, cores: 3, cpu: cortex-a72 } } }\n',
   );
   const osDirectory = resolve(import.meta.dirname, '../../../../os');
-  const changed = (await loadWorkspace({ osDirectory, layers: [folder] })).machine('qemu-arm64');
+  const changed = (await loadRecipes({ osDirectory, layers: [folder] })).machine('qemu-arm64');
   const tree = compile(await readDeviceTree(changed));
   assert.equal(tree.property('/memory@40000000', 'reg'), '0 40000000 1 40000000');
   assert.deepEqual(tree.below('/cpus').toSorted(), ['cpu@0', 'cpu@1', 'cpu@2']);
   assert.equal(tree.text('/cpus/cpu@2', 'compatible'), 'arm,cortex-a72');
   assert.equal(tree.property('/cpus/cpu@2', 'reg'), '2');
-  const own = (await loadWorkspace({ osDirectory })).machine('qemu-arm64');
+  const own = (await loadRecipes({ osDirectory })).machine('qemu-arm64');
   const args = ['-cpu', 'cortex-a57', '-smp', '2', '-m', '1024M'];
   assert.deepEqual(own.emulator?.args.slice(-6), args);
   const largeArgs = ['-cpu', 'cortex-a72', '-smp', '3', '-m', '5120M'];

@@ -9,7 +9,7 @@ import { runCommand } from '../engine/run-command.ts';
 import { recipeIdentity } from './identity.ts';
 import { locateImageError } from './locate-error.ts';
 import { parseDepends, readLocalPackages, splitPackages } from './local-packages.ts';
-import { loadWorkspace } from './workspace.ts';
+import { loadRecipes } from './recipes.ts';
 
 /** Makes a package with dpkg-deb. */
 async function makeDeb(file: string, control: Record<string, string>): Promise<void> {
@@ -87,7 +87,7 @@ void test('a package that cannot be used is refused with its file', async (t) =>
 
 void test('an error about a package or a unit names the line that asked for it', async () => {
   const os = join(import.meta.dirname, '../../../../os');
-  const image = (await loadWorkspace({ osDirectory: os })).image('production');
+  const image = (await loadRecipes({ osDirectory: os })).image('production');
   const located = (details: Record<string, unknown>): unknown =>
     locateImageError(new MblError('builder/x', 'wrong', { remedy: 'r', details }), image);
   const error = located({ package: 'systemd' });
@@ -101,10 +101,8 @@ void test('an error about a package or a unit names the line that asked for it',
 
 void test('what identifies a recipe does not depend on where it lies', async () => {
   const os = join(import.meta.dirname, '../../../../os');
-  const workspace = await loadWorkspace({ osDirectory: os });
-  const text = JSON.stringify(
-    recipeIdentity(workspace.machine('qemu-arm64'), workspace.image('development')),
-  );
+  const recipes = await loadRecipes({ osDirectory: os });
+  const text = JSON.stringify(recipeIdentity(recipes.machine('qemu-arm64'), recipes.image('development')));
   assert.ok(!text.includes(join(os, '..')) && !text.includes('../'));
   assert.match(text, /"packages":\[.*"systemd"/);
   assert.match(text, /"defconfig":"qemu_arm64_defconfig"/);

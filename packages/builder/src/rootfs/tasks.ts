@@ -12,7 +12,7 @@ import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
 import type { Json, Task, TaskContext } from '../task.ts';
 import { bundleServices } from './bundles.ts';
 import { moduleFiles } from './modules.ts';
-import { fetchNode } from './node.ts';
+import { fetchNode } from './node-runtime.ts';
 import { policyFiles, readPolicy } from './policy.ts';
 import { buildRoot } from './root.ts';
 import { downloadWithin } from './seal.ts';

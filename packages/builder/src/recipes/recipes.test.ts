@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import { formatOverride } from './override.ts';
-import { loadWorkspace, type Workspace } from './workspace.ts';
+import { loadRecipes, type Recipes } from './recipes.ts';
 
 const repository = resolve(import.meta.dirname, '../../../..');
 
@@ -61,8 +61,8 @@ async function workbench(t: TestContext, files: Record<string, string> = {}): Pr
   return folder;
 }
 
-const load = (folder: string, ...layers: string[]): Promise<Workspace> =>
-  loadWorkspace({ osDirectory: join(folder, 'os'), layers: layers.map((layer) => join(folder, layer)) });
+const load = (folder: string, ...layers: string[]): Promise<Recipes> =>
+  loadRecipes({ osDirectory: join(folder, 'os'), layers: layers.map((layer) => join(folder, layer)) });
 
 async function error(act: () => unknown): Promise<MblError> {
   try {
@@ -76,8 +76,8 @@ async function error(act: () => unknown): Promise<MblError> {
 
 void test('a machine and an image are read', async (t) => {
   const folder = await workbench(t);
-  const workspace = await load(folder);
-  const board = workspace.machine('board');
+  const recipes = await load(folder);
+  const board = recipes.machine('board');
   assert.equal(board.name, 'board');
   assert.equal(board.memory, 2 ** 30);
   assert.equal(board.flash.fipOffset, 256 * 1024);
@@ -95,7 +95,7 @@ void test('a machine and an image are read', async (t) => {
     type: 'reserved',
     filesystem: undefined,
   });
-  const image = workspace.image('base');
+  const image = recipes.image('base');
   assert.deepEqual(image.packages, ['systemd', 'crun']);
   assert.deepEqual(image.services, { enable: ['a.service'], disable: [], mask: ['b.service'] });
   assert.deepEqual(image.files, [join(folder, 'os/files')]);
@@ -120,8 +120,8 @@ limits: { disk: 1 GB }
 `,
     'os/images/most.yaml': 'extends: more\npackages: [crun]\nusers: [{ name: me, id: 1001 }]\n',
   });
-  const workspace = await load(folder);
-  const more = workspace.image('more');
+  const recipes = await load(folder);
+  const more = recipes.image('more');
   assert.deepEqual(more.packages, ['systemd', 'strace']);
   assert.deepEqual(more.services, {
     enable: ['b.service', 'c.service'],
@@ -132,12 +132,12 @@ limits: { disk: 1 GB }
   assert.deepEqual(more.login, { console: 'getty', ssh: 'none' });
   assert.deepEqual(more.limits, { disk: 1e9, download: 80e6 });
   assert.equal(more.suite, 'trixie');
-  const most = workspace.image('most');
+  const most = recipes.image('most');
   assert.deepEqual(most.packages, ['systemd', 'strace', 'crun']);
   assert.deepEqual(most.users, [
     { name: 'me', id: 1001, home: undefined, shell: undefined, groups: ['dialout'] },
   ]);
-  assert.deepEqual(workspace.image('base').packages, ['systemd', 'crun']);
+  assert.deepEqual(recipes.image('base').packages, ['systemd', 'crun']);
 });
 
 void test('layers add and change in their order, and every change is reported', async (t) => {
@@ -165,9 +165,9 @@ change:
 `,
     'two/over/etc/motd': '',
   });
-  const workspace = await load(folder, 'one', 'two');
-  assert.deepEqual(workspace.images, ['base', 'product']);
-  const board = workspace.machine('board');
+  const recipes = await load(folder, 'one', 'two');
+  assert.deepEqual(recipes.images, ['base', 'product']);
+  const board = recipes.machine('board');
   assert.deepEqual(
     board.partitions.map(({ name, size }) => [name, size / 2 ** 20]),
     [
@@ -177,14 +177,14 @@ change:
     ],
   );
   assert.equal(board.partitions[1]?.filesystem, 'ext4');
-  const product = workspace.image('product');
+  const product = recipes.image('product');
   assert.deepEqual(product.packages, ['systemd', 'two']);
   assert.equal(product.hostname, 'second');
   assert.deepEqual(product.packageFolders, [join(folder, 'one/debs')]);
   assert.deepEqual(product.files, [join(folder, 'os/files'), join(folder, 'two/over')]);
   const cut = (text: string): string =>
     text.replace(/ \(.*\/(\w+\/layer.yaml:\d+).*/, ' ($1)').replace(folder, '');
-  assert.deepEqual(workspace.overrides('board', 'product').map(formatOverride).map(cut), [
+  assert.deepEqual(recipes.overrides('board', 'product').map(formatOverride).map(cut), [
     'layer one: machine board: kernel.arguments + quiet (one/layer.yaml:6)',
     'layer one: machine board: kernel.modules + can (one/layer.yaml:6)',
     'layer one: machine board: partitions.data.size 1 GiB -> 2 GiB (one/layer.yaml:6)',
@@ -252,9 +252,9 @@ void test('a wrong recipe names file, line and column, and the nearest right wor
     assert.ok(original.includes(from), from);
     await writeFile(join(folder, file), original.replace(from, to));
     const thrown = await error(async () => {
-      const workspace = await load(folder);
-      workspace.machine('board');
-      workspace.image('base');
+      const recipes = await load(folder);
+      recipes.machine('board');
+      recipes.image('base');
     });
     assert.match(thrown.message, message);
     assert.ok(thrown.remedy);
@@ -265,11 +265,11 @@ void test('a wrong recipe names file, line and column, and the nearest right wor
 });
 
 void test('an unknown machine or image lists those that exist', async (t) => {
-  const workspace = await load(await workbench(t));
-  const unknown = await error(() => workspace.machine('boart'));
+  const recipes = await load(await workbench(t));
+  const unknown = await error(() => recipes.machine('boart'));
   assert.equal(unknown.code, 'builder/unknown-machine');
   assert.match(unknown.remedy ?? '', /Did you mean "board"\? The machines here: board\./);
-  assert.equal((await error(() => workspace.image('x'))).code, 'builder/unknown-image');
+  assert.equal((await error(() => recipes.image('x'))).code, 'builder/unknown-image');
 });
 
 void test('a wrong layer names its file and line', async (t) => {
@@ -314,26 +314,26 @@ void test('a wrong layer names its file and line', async (t) => {
 
 void test('a layer need not give its folder for images when it has none', async (t) => {
   const folder = await workbench(t, { 'small/layer.yaml': 'name: small\n' });
-  const workspace = await load(folder, 'small');
-  assert.deepEqual(workspace.overrides('board', 'base'), []);
-  assert.equal(workspace.layers[0]?.name, 'small');
+  const recipes = await load(folder, 'small');
+  assert.deepEqual(recipes.overrides('board', 'base'), []);
+  assert.equal(recipes.layers[0]?.name, 'small');
 });
 
 void test("the repository's own recipes and its example layer can be built", async (t) => {
-  const workspace = await loadWorkspace({ osDirectory: join(repository, 'os') });
-  assert.deepEqual(workspace.machines, ['qemu-arm64']);
-  assert.deepEqual(workspace.images, ['development', 'production']);
-  for (const name of workspace.machines) workspace.machine(name);
-  for (const name of workspace.images) workspace.image(name);
-  const names = workspace.machine('qemu-arm64').partitions.map((each) => each.name);
+  const recipes = await loadRecipes({ osDirectory: join(repository, 'os') });
+  assert.deepEqual(recipes.machines, ['qemu-arm64']);
+  assert.deepEqual(recipes.images, ['development', 'production']);
+  for (const name of recipes.machines) recipes.machine(name);
+  for (const name of recipes.images) recipes.image(name);
+  const names = recipes.machine('qemu-arm64').partitions.map((each) => each.name);
   assert.deepEqual(names, ['boot_a', 'boot_b', 'root_a', 'root_b', 'factory', 'config', 'data']);
-  assert.deepEqual(workspace.image('production').login, { console: 'none', ssh: 'none' });
+  assert.deepEqual(recipes.image('production').login, { console: 'none', ssh: 'none' });
 
   // Copied away: a product's layer does not live in the repository.
   const away = await mkdtemp(join(tmpdir(), 'mbl-layer-'));
   t.after(() => rm(away, { recursive: true }));
   await cp(join(repository, 'examples/product-layer'), away, { recursive: true });
-  const product = await loadWorkspace({ osDirectory: join(repository, 'os'), layers: [away] });
+  const product = await loadRecipes({ osDirectory: join(repository, 'os'), layers: [away] });
   const image = product.image('product');
   assert.notEqual(image.hostname, product.image('production').hostname);
   assert.ok(image.packages.length > product.image('production').packages.length);

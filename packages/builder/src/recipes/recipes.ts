@@ -12,7 +12,7 @@ import { suggestion } from './nearest.ts';
 import { differences, type Override } from './override.ts';
 import { type NamedPart, located, object, optional, type Shape } from './shape.ts';
 
-export interface WorkspaceOptions {
+export interface RecipesOptions {
   /** The distribution's recipes: the folder with `machines/` and `images/`. */
   readonly osDirectory: string;
   /** Folders of layers, in order: a later one changes what an earlier one left. */
@@ -20,7 +20,7 @@ export interface WorkspaceOptions {
 }
 
 /** The machines and images that can be built, with the layers' changes in them. */
-export interface Workspace {
+export interface Recipes {
   readonly machines: readonly string[];
   readonly images: readonly string[];
   readonly layers: readonly Layer[];
@@ -40,7 +40,7 @@ const imageFile = object({ ...extension, ...imageFields });
  * Reads every recipe of the distribution and of the layers. Throws `builder/recipe-invalid` (details: file, line, column),
  * `builder/missing-file` and `builder/missing-layer`.
  */
-export async function loadWorkspace({ osDirectory, layers = [] }: WorkspaceOptions): Promise<Workspace> {
+export async function loadRecipes({ osDirectory, layers = [] }: RecipesOptions): Promise<Recipes> {
   const loaded: Layer[] = [];
   for (const folder of layers) loaded.push(await loadLayer(resolve(folder)));
   for (const [i, layer] of loaded.entries()) {
