@@ -5,6 +5,7 @@
 import { appendFile, cp, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { downloadSize, findMirrors, openToolbox } from '@mbl/builder';
+import { parseImage } from '@mbl/formats';
 import { report, root, run, scratch } from './support.ts';
 
 interface Build {
@@ -99,11 +100,8 @@ const peerImage = await run(mkfs, [
   join(work.path, 'peer.erofs'),
   join(work.path, 'peer.tar'),
 ]);
-const { hashOffset } = (
-  JSON.parse(await readFile(join(image.directory, 'image.json'), 'utf8')) as {
-    root: { hashOffset: number };
-  }
-).root;
+const description = join(image.directory, 'image.json');
+const { hashOffset } = parseImage(await readFile(description, 'utf8'), description).root;
 const sealed = join(tasks.find(({ task }) => task === 'root')?.folder ?? '', 'root.img');
 report([
   {

@@ -148,7 +148,7 @@ test('damaged state', async () => {
   const service = join(state, 'service');
   await mkdir(service, { recursive: true });
   await writeFile(join(service, 'service.json'), '{"version": 1');
-  assertError(await mbl(['status'], { environment }), 'service/file-malformed', /service\.json/);
+  assertError(await mbl(['status'], { environment }), 'formats/bad-service-file', /service\.json/);
   await rm(join(service, 'service.json'));
   await writeFile(join(service, 'ports.json'), '[]');
   assertError(await mbl(['doctor'], { environment }), 'cli/state-damaged', /ports\.json/);

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ImageDescription } from '@mbl/builder';
+import { parseImage } from '@mbl/formats';
 import { type Board, cloneBoard } from '@mbl/lab';
 import { attackAsRoot, attackFromInside } from './support/sandbox.ts';
 import { bootTimeoutMs, offline, online, openWorld, until, type World } from './support/world.ts';
@@ -61,9 +61,8 @@ describe('a device', { timeout: 1_800_000 }, () => {
   });
 
   test('says which boot firmware, kernel and root it runs', async () => {
-    const description: ImageDescription = JSON.parse(
-      await readFile(join(board.directory, 'image.json'), 'utf8'),
-    );
+    const file = join(board.directory, 'image.json');
+    const description = parseImage(await readFile(file, 'utf8'), file);
     for (const [instance, [name, { version }]] of Object.entries(description.components).entries()) {
       const values = await world.client.read(id, `/14/${instance}`);
       assert.deepEqual(

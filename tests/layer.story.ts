@@ -7,7 +7,7 @@ import { cp, lstat, open, readFile, readlink, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import type { ImageDescription } from '@mbl/builder';
+import { type ImageDescription, parseImage } from '@mbl/formats';
 import { findWorkspace } from '@mbl/cli';
 import { assertError, mbl, mblJson, root, temporaryFolder } from './support/mbl.ts';
 
@@ -42,7 +42,8 @@ describe('a product layer', { timeout: limit }, () => {
       await cp(join(own.state, name), join(state, name), { recursive: true });
     environment = { MBL_STATE: state, MBL_CACHE: own.cache };
     built = await mblJson<Build>([...build, layer], { environment, timeout: limit });
-    image = JSON.parse(await readFile(join(built.directory, 'image.json'), 'utf8')) as ImageDescription;
+    const file = join(built.directory, 'image.json');
+    image = parseImage(await readFile(file, 'utf8'), file);
     extracted = join(folder.path, 'root');
     await extractRoot(built.directory, image, extracted);
   });

@@ -6,7 +6,7 @@ import { lstat, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ImageDescription } from '@mbl/builder';
+import { parseImage } from '@mbl/formats';
 import type { Board } from '@mbl/lab';
 import { assertNever, run } from './support/attacks.ts';
 import { answersOn } from './support/ports.ts';
@@ -126,8 +126,8 @@ describe('the production image', { timeout: 1_800_000 }, () => {
 
   test('the device says that it runs this image', async () => {
     const { id } = await online(world.client, 'shipped');
-    const file = await readFile(join(board.directory, 'image.json'), 'utf8');
-    const description = JSON.parse(file) as ImageDescription;
+    const file = join(board.directory, 'image.json');
+    const description = parseImage(await readFile(file, 'utf8'), file);
     assert.equal(description.image, 'production');
     for (const [instance, [name, { version }]] of Object.entries(description.components).entries()) {
       const values = await world.client.read(id, `/14/${instance}`);

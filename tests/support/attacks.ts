@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildFit } from '@mbl/builder';
+import { type FactoryConfiguration, factoryFor } from '@mbl/formats';
 import type { Board, SerialConsole } from '@mbl/lab';
 import type { KeyRef } from '@mbl/trust';
 
@@ -61,7 +62,7 @@ export async function assertNever(console: SerialConsole, unwanted: RegExp): Pro
  * A factory configuration of a service that is not there: the device tries again and again, and the lab's SSH key is beside it. With an
  * invalid one its client would be started again and again, which costs an emulated CPU much more.
  */
-export async function lonelyFactory(folder: string): Promise<Record<string, unknown>> {
+export async function lonelyFactory(folder: string): Promise<FactoryConfiguration> {
   const [key, certificate] = [join(folder, 'nobody.key'), join(folder, 'nobody.crt')];
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
   await run('openssl', [
@@ -76,18 +77,15 @@ export async function lonelyFactory(folder: string): Promise<Record<string, unkn
     '-subj',
     '/CN=nobody',
   ]);
-  return {
-    version: 1,
-    endpointName: 'attacked',
-    serialNumber: 'attacked',
-    enrolmentCode: 'of-no-use',
-    service: {
-      est: 'https://10.0.2.2:1',
-      lwm2m: 'coaps+tcp://10.0.2.2:1',
-      serverName: 'service.mbl.internal',
+  return factoryFor(
+    { ports: { http: 1, est: 1, lwm2m: 1 } },
+    {
+      endpointName: 'attacked',
+      enrolmentCode: 'of-no-use',
+      host: '10.0.2.2',
+      trust: await readFile(certificate, 'utf8'),
     },
-    trust: await readFile(certificate, 'utf8'),
-  };
+  );
 }
 
 /** The FIT of a board's slot, without what lies behind it in the partition. */

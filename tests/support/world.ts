@@ -2,14 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { factoryFor, type ServiceFile } from '@mbl/formats';
 import { type Board, createBoard } from '@mbl/lab';
-import {
-  type Service,
-  ServiceClient,
-  type ServiceFile,
-  type ServiceOptions,
-  startService,
-} from '@mbl/service';
+import { type Service, ServiceClient, type ServiceOptions, startService } from '@mbl/service';
 import { mblJson, temporaryFolder } from './mbl.ts';
 
 export type ImageName = 'development' | 'production';
@@ -58,7 +53,12 @@ export async function openWorld(options: Partial<ServiceOptions> = {}): Promise<
         directory: join(directory, 'boards', name),
         name,
         imageDirectory: await imageOf(image),
-        factory: await factoryConfiguration(name, code, file),
+        factory: factoryFor(file, {
+          endpointName: name,
+          enrolmentCode: code,
+          host: '10.0.2.2',
+          trust: await readFile(file.trust, 'utf8'),
+        }),
       });
       return boards.use(board);
     },
@@ -70,25 +70,6 @@ export async function openWorld(options: Partial<ServiceOptions> = {}): Promise<
       });
     },
     [Symbol.asyncDispose]: async () => await owned[Symbol.asyncDispose](),
-  };
-}
-
-async function factoryConfiguration(
-  name: string,
-  enrolmentCode: string,
-  file: ServiceFile,
-): Promise<Record<string, unknown>> {
-  return {
-    version: 1,
-    endpointName: name,
-    serialNumber: name,
-    enrolmentCode,
-    service: {
-      est: `https://10.0.2.2:${file.ports.est}`,
-      lwm2m: `coaps+tcp://10.0.2.2:${file.ports.lwm2m}`,
-      serverName: 'service.mbl.internal',
-    },
-    trust: await readFile(file.trust, 'utf8'),
   };
 }
 

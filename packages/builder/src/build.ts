@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
+import type { ImageDescription, ImageIdentity } from '@mbl/formats';
 import { type KeyName, type KeyRef, type KeySet, MblError } from '@mbl/trust';
 import { digestJson } from './engine/canonical.ts';
 import type { TaskEvent, TaskReport } from './engine/events.ts';
@@ -12,7 +13,6 @@ import { opteeTask } from './firmware/optee.ts';
 import { trustedFirmwareTask } from './firmware/tf-a.ts';
 import { uBootTask } from './firmware/u-boot.ts';
 import { assembleImage } from './image/assemble.ts';
-import type { ImageDescription } from './image/description.ts';
 import { fitTask } from './kernel/fit-task.ts';
 import { readDeviceTree } from './kernel/device-tree.ts';
 import { kernelPackage, kernelTask } from './kernel/kernel.ts';
@@ -162,7 +162,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 function inputFolders(options: BuildOptions, machine: Machine, image: Image): string[] {
   const { repository, layers } = options;
   const os = join(repository, 'os');
-  const device = ['device', 'lwm2m', 'coap', 'blocks', 'trust'].map((name) =>
+  const device = ['device', 'lwm2m', 'coap', 'formats', 'trust'].map((name) =>
     join(repository, 'packages', name, 'src'),
   );
   const { deviceTree, firmware } = machine;
@@ -221,7 +221,7 @@ function allTasks(
   image: Image,
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
-  description: Json,
+  description: ImageIdentity,
 ): Task[] {
   const { repository, keys, cache, version } = options;
   const { sources, boot, root, local, tools, node } = inputs;

@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { factoryFor } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { attachConsole } from './attach-console.ts';
 import type { Board } from './board.ts';
@@ -237,8 +238,12 @@ test('a start that is aborted, or has no emulator, leaves nothing', async () => 
   }
 });
 
+const factory = factoryFor(
+  { ports: { http: 1, est: 2, lwm2m: 3 } },
+  { endpointName: 'mbl-board-1', enrolmentCode: 'once', host: '10.0.2.2', trust: 'for nobody to read' },
+);
+
 test('a board gets its factory partition, and its clone has the same', async () => {
-  const factory = { version: 1, endpointName: 'mbl-board-1' };
   const board = await createBoard({
     directory: join(work, 'made'),
     name: 'made',
@@ -294,7 +299,7 @@ test('what cannot become a board is refused, and nothing is left', async () => {
   await assert.rejects(openBoard(directory), failsWith('lab/unknown-board'));
   const factoryFiles = { big: new Uint8Array(2 * 1024 * 1024).fill(1) };
   await assert.rejects(
-    createBoard({ ...options, factory: {}, factoryFiles }),
+    createBoard({ ...options, factory, factoryFiles }),
     failsWith('lab/factory-failed', /partition has 1048576/),
   );
   await assert.rejects(stat(directory), { code: 'ENOENT' });

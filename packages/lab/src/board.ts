@@ -3,7 +3,7 @@ import { access, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { boardFiles, type StartOptions, startEmulator } from './emulator.ts';
-import type { Image } from './image.ts';
+import type { BoardImage } from './image.ts';
 import { type FlipOptions, findPart, flipBit, type PartOptions, readPart, writePart } from './parts.ts';
 import { type CommandResult, isAlive, pause, sendSignal, waitForExit } from './processes.ts';
 import { qmp, type QmpCommand } from './qmp.ts';
@@ -43,7 +43,7 @@ const buttonPatienceMs = 10_000;
 export class Board {
   readonly directory: string;
   readonly name: string;
-  readonly image: Image;
+  readonly image: BoardImage;
   readonly file: BoardFile;
   /** The normal world's console. */
   readonly serial: SerialConsole;
@@ -51,7 +51,7 @@ export class Board {
   readonly secureSerial: SerialConsole;
   #owned: RunState | undefined;
 
-  constructor(directory: string, file: BoardFile, image: Image) {
+  constructor(directory: string, file: BoardFile, image: BoardImage) {
     this.directory = directory;
     this.name = file.name;
     this.file = file;

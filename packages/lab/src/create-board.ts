@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { type FactoryConfiguration, formatFactory } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { Board, type BoardFile } from './board.ts';
 import { boardFiles } from './emulator.ts';
 import { type FactoryFiles, type PackFactory, packWithErofs, writeFactory } from './factory.ts';
-import { readImage } from './image.ts';
+import { readBoardImage } from './image.ts';
 import { runCommand } from './processes.ts';
 import { reflash } from './reflash.ts';
 import { copySparse } from './sparse-copy.ts';
@@ -17,7 +18,7 @@ export interface CreateBoardOptions {
   /** A build: `flash.bin`, `disk.img`, `image.json`. */
   readonly imageDirectory: string;
   /** What becomes `factory.json`; absent: the factory partition stays as the build made it. */
-  readonly factory?: Readonly<Record<string, unknown>>;
+  readonly factory?: FactoryConfiguration;
   /** More files for the factory partition. `authorized_keys` is there by itself. */
   readonly factoryFiles?: FactoryFiles;
   readonly packFactory?: PackFactory;
@@ -28,14 +29,14 @@ export interface CreateBoardOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Makes a board of a build. Errors: `lab/board-exists`, `lab/unknown-image`, `lab/image-invalid`, `lab/disk-full`. */
+/** Makes a board of a build. Errors: `lab/board-exists`, `lab/disk-full`, those of `readBoardImage`. */
 export async function createBoard(options: CreateBoardOptions): Promise<Board> {
   const { signal } = options;
   const directory = resolve(options.directory);
   const imageDirectory = resolve(options.imageDirectory);
   checkName(options.name);
   await checkAbsent(directory, options.name);
-  const image = await readImage(imageDirectory);
+  const image = await readBoardImage(imageDirectory);
   return await buildFolder(directory, async (work) => {
     const disk = join(work, boardFiles.disk);
     await copySparse(join(imageDirectory, image.flash.file), join(work, boardFiles.flash), signal);
@@ -44,7 +45,7 @@ export async function createBoard(options: CreateBoardOptions): Promise<Board> {
     const key = options.sshKey === undefined ? await makeSshKey(work, options.name) : resolve(options.sshKey);
     if (options.factory !== undefined) {
       const files: FactoryFiles = {
-        'factory.json': `${JSON.stringify(options.factory, null, 2)}\n`,
+        'factory.json': formatFactory(options.factory),
         authorized_keys: await readFile(`${key}.pub`, 'utf8'),
         ...options.factoryFiles,
       };
@@ -74,7 +75,7 @@ export async function openBoard(directory: string): Promise<Board> {
       details: { path },
     });
   });
-  return new Board(folder, parseBoardFile(text, path), await readImage(folder));
+  return new Board(folder, parseBoardFile(text, path), await readBoardImage(folder));
 }
 
 /**
@@ -117,7 +118,7 @@ export async function reflashBoard(
     });
   }
   const from = resolve(imageDirectory);
-  const image = await readImage(from);
+  const image = await readBoardImage(from);
   await reflash(board.directory, board.image, from, image, options.signal);
   await copySparse(join(from, 'image.json'), join(board.directory, 'image.json'), options.signal);
   // Last: a board whose reflash was interrupted still names the old build, so the next attempt does it again.

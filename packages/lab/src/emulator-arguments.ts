@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Image } from './image.ts';
+import type { BoardImage } from './image.ts';
 
 /** A port of the guest that is reachable at 127.0.0.1; host port 0 lets the host choose. */
 export interface PortForward {
@@ -23,7 +23,7 @@ export interface EmulatorSettings {
  * QEMU's command line: what the image says of its machine, then what a board adds. The CPUs wait (-S) until the control socket says
  * `cont`, so that nothing happens before the logs are open.
  */
-export function emulatorArguments(image: Image, settings: EmulatorSettings): string[] {
+export function emulatorArguments(image: BoardImage, settings: EmulatorSettings): string[] {
   const { runDirectory } = settings;
   const disk = { driver: 'raw', 'node-name': 'board-disk', discard: 'unmap', file: 'disk-file' };
   const blocks: Record<string, unknown>[] = [

@@ -6,7 +6,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MblError } from '@mbl/trust';
 import { type EmulatorSettings, emulatorArguments, type PortForward } from './emulator-arguments.ts';
-import type { Image } from './image.ts';
+import type { BoardImage } from './image.ts';
 import {
   identifyProcess,
   isAlive,
@@ -48,7 +48,7 @@ const startDeadlineMs = 30_000;
 export async function startEmulator(
   directory: string,
   name: string,
-  image: Image,
+  image: BoardImage,
   options: StartOptions,
 ): Promise<RunState> {
   const { signal } = options;
@@ -172,7 +172,7 @@ async function startHub(directory: string, runDirectory: string, signal?: AbortS
 async function spawnEmulator(
   directory: string,
   name: string,
-  image: Image,
+  image: BoardImage,
   settings: EmulatorSettings,
   detached: boolean,
 ): Promise<ProcessId> {

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import type { Image } from './image.ts';
+import type { BoardImage } from './image.ts';
 import { runCommand } from './processes.ts';
 
 /** Makes a read-only erofs image of a folder. */
@@ -35,7 +35,7 @@ export type FactoryFiles = Readonly<Record<string, string | Uint8Array>>;
 /** Writes the factory partition (ARCHITECTURE.md, "Factory configuration") of a disk image. */
 export async function writeFactory(
   disk: string,
-  image: Image,
+  image: BoardImage,
   files: FactoryFiles,
   pack: PackFactory,
   signal?: AbortSignal,

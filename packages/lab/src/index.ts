@@ -6,7 +6,6 @@ export { type CreateBoardOptions, cloneBoard, createBoard, openBoard, reflashBoa
 export type { StartOptions } from './emulator.ts';
 export type { PortForward } from './emulator-arguments.ts';
 export type { FactoryFiles, PackFactory } from './factory.ts';
-export { type Extent, type Image, type Partition, parseImage, readImage } from './image.ts';
 export type { FlipOptions, PartOptions } from './parts.ts';
 export type { CommandResult } from './processes.ts';
 export type { ReplayOptions, Unflushed } from './replay.ts';

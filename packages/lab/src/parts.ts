@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Extent } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { boardFiles } from './emulator.ts';
-import type { Extent, Image } from './image.ts';
+import type { BoardImage } from './image.ts';
 
 /** Where a part lies: `flash.bin` or `disk.img` of the board, bytes from its start. */
 export interface Part extends Extent {
@@ -32,7 +33,7 @@ const verityBlock = 4096;
  */
 export async function findPart(
   directory: string,
-  image: Image,
+  image: BoardImage,
   name: string,
   options: PartOptions = {},
 ): Promise<Part> {
@@ -61,7 +62,7 @@ export async function findPart(
 }
 
 /** The tree itself, behind the verity superblock if there is one. */
-async function findHashTree(directory: string, image: Image, root: Extent): Promise<Part> {
+async function findHashTree(directory: string, image: BoardImage, root: Extent): Promise<Part> {
   const offset = root.offset + image.root.hashOffset;
   const size = root.size - image.root.hashOffset;
   const file = await open(join(directory, boardFiles.disk));
@@ -74,7 +75,7 @@ async function findHashTree(directory: string, image: Image, root: Extent): Prom
   }
 }
 
-function unknownPart(image: Image, name: string): MblError {
+function unknownPart(image: BoardImage, name: string): MblError {
   const known = [
     ...Object.keys(image.flash.parts),
     ...['fit', ...Object.keys(image.fit.parts), 'root', 'hash-tree'],
@@ -89,7 +90,7 @@ function unknownPart(image: Image, name: string): MblError {
 /** Flips one bit; returns the byte's place in its file and its values. */
 export async function flipBit(
   directory: string,
-  image: Image,
+  image: BoardImage,
   options: FlipOptions,
 ): Promise<{ file: string; offset: number; before: number; after: number }> {
   const part = await findPart(directory, image, options.part, options);

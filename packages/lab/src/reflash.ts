@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Extent } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { boardFiles } from './emulator.ts';
-import type { Extent, Image } from './image.ts';
+import type { BoardImage } from './image.ts';
 import { copySparse } from './sparse-copy.ts';
 
 /** What belongs to the board and not to the build. */
@@ -13,12 +14,12 @@ const chunkSize = 1024 * 1024;
 /** Writes another build's firmware, kernel and root onto a board's flash and disk; identity and data stay. */
 export async function reflash(
   directory: string,
-  from: Image,
+  from: BoardImage,
   imageDirectory: string,
-  to: Image,
+  to: BoardImage,
   signal?: AbortSignal,
 ): Promise<void> {
-  const layout = (image: Image): string =>
+  const layout = (image: BoardImage): string =>
     JSON.stringify([image.machine, image.disk.size, image.disk.partitions]);
   if (layout(from) !== layout(to)) {
     throw new MblError(

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export { jsonLog, type Log, silentLog } from './infra/log.ts';
 export { type ListenOptions, type Service, type ServiceOptions, startService } from './service.ts';
-export { readServiceFile, type ServiceFile } from './service-file.ts';
 export {
   type CallOptions,
   type ListOptions,

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
-import { readServiceFile } from './service-file.ts';
+import { readServiceFile } from '@mbl/formats';
 import { eventually } from './testing/device.ts';
 
 const main = join(import.meta.dirname, 'main.ts');

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { KeepAliveOptions } from '@mbl/coap';
+import type { ServiceFile } from '@mbl/formats';
 import { type CertificateAuthority, MblError } from '@mbl/trust';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
 import { ensureAuthority, issueServiceIdentity } from './features/certificates/authorities.ts';
@@ -15,7 +16,7 @@ import { type Log, silentLog } from './infra/log.ts';
 import { migrate, readMigrations } from './infra/migrations.ts';
 import { PrivateCluster } from './infra/postgres/cluster.ts';
 import type { Schema } from './schema.ts';
-import { removeServiceFile, type ServiceFile, writeServiceFile } from './service-file.ts';
+import { removeServiceFile, writeServiceFile } from './service-file.ts';
 
 /** Ports: 0 or absent is any free one. */
 export interface ListenOptions {

@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-
-/** Where a part stands, in bytes. */
-export interface Extent {
-  readonly offset: number;
-  readonly size: number;
-}
+import type { Extent } from '@mbl/formats';
 
 // TF-A include/tools_share/firmware_image_package.h: TOC_HEADER_NAME, any serial number but 0, the UUIDs in the order of their bytes.
 const headerName = 0xaa640001;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Extent } from '@mbl/formats';
 import { buildSigner, type KeySet, MblError, tbbrCertificates } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import { requiredKeyNode } from '../kernel/required-key.ts';
 import type { Task } from '../task.ts';
-import { buildFip, type Extent } from './fip.ts';
+import { buildFip } from './fip.ts';
 
 export interface FlashRecipe {
   /** Bytes of the flash, and where the FIP starts in it; BL1 starts at 0. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { formatImage, type ImageDescription, parseImage } from '@mbl/formats';
 import { digestJson } from '../engine/canonical.ts';
 import { listTree, treeDigest } from '../engine/tree.ts';
 import type { FlashParts } from '../firmware/flash.ts';
@@ -9,7 +10,6 @@ import type { FitParts } from '../kernel/fit-task.ts';
 import type { RootReference } from '../kernel/root-reference.ts';
 import type { Machine } from '../recipes/machine.ts';
 import type { Json } from '../task.ts';
-import type { ImageComponents, ImageDescription } from './description.ts';
 import { emptyExt4 } from './filesystem.ts';
 import { createDisk, partitionNamed } from './partitions.ts';
 import { copyInto } from './sparse.ts';
@@ -41,7 +41,8 @@ export async function assembleImage(options: AssembleOptions): Promise<ImageDesc
   const { target, stampFile } = options;
   const code = treeDigest(await listTree(import.meta.dirname));
   const key = digestJson({ code, ...options } as unknown as Json);
-  if (await isCurrent(stampFile, key, target)) return await readJson(join(target, 'image.json'));
+  const file = join(target, 'image.json');
+  if (await isCurrent(stampFile, key, target)) return parseImage(await readFile(file, 'utf8'), file);
   await mkdir(dirname(target), { recursive: true });
   const fresh = `${target}.${process.pid}.tmp`;
   await rm(fresh, { recursive: true, force: true });
@@ -81,8 +82,7 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
   await copyFile(join(manifest, 'packages.cdx.json'), join(folder, 'packages.cdx.json'));
   await writeFile(join(folder, 'lock.json'), lock);
   const reference = await readJson<RootReference>(join(root, 'root.json'));
-  const { serialConsole, secureConsole, binary, args } = machine.emulator ?? noEmulator;
-  const components: ImageComponents = {
+  const components = {
     'boot-firmware': { version: versions.bootFirmware, sha256: await sha256(join(flash, 'flash.bin')) },
     kernel: { version: versions.kernel, sha256: await sha256(join(fit, 'fit.itb')) },
     root: { version: versions.root, rootHash: reference.rootHash },
@@ -105,13 +105,11 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
       hashOffset: reference.hashOffset,
       rootHash: reference.rootHash,
     },
-    emulator: { binary, args, serialConsole, secureConsole },
+    ...(machine.emulator === undefined ? {} : { emulator: machine.emulator }),
   };
-  await writeFile(join(folder, 'image.json'), `${JSON.stringify(description, undefined, 2)}\n`);
+  await writeFile(join(folder, 'image.json'), formatImage(description));
   return description;
 }
-
-const noEmulator = { binary: '', args: [], serialConsole: 0, secureConsole: 1 };
 
 async function copySparse(from: string, to: string): Promise<void> {
   await using source = await open(from);

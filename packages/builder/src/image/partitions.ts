@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import type { PlacedPartition } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import { type Partition, partitionTypes } from '../recipes/machine.ts';
-
-/** A partition on the disk, in bytes. */
-export interface PlacedPartition {
-  readonly name: string;
-  readonly offset: number;
-  readonly size: number;
-}
 
 const sector = 512;
 const alignment = 1024 * 1024;

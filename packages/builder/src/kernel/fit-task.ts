@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Extent } from '@mbl/formats';
 import { type KeySet, MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
-import type { Extent } from '../firmware/fip.ts';
 import type { Task } from '../task.ts';
 import { buildFit } from './fit.ts';
 import { compress } from './kernel.ts';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { formatImage, type ImageIdentity } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { downloadPackages } from '../debian/packages.ts';
 import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
@@ -34,7 +35,7 @@ export interface RootRecipe {
   readonly node: LockedNpm;
   readonly modules: readonly string[];
   /** `/etc/mbl/image.json`: what the device knows of itself. */
-  readonly description: Json;
+  readonly description: ImageIdentity;
 }
 
 const places = { disk: 'on the disk', download: 'as a download' } as const;
@@ -116,7 +117,7 @@ function kernelModulesTask(recipe: RootRecipe): Task {
 
 /** The device's services and what they are made of: a change there makes new bundles, and nothing but the root follows. */
 function deviceServicesTask({ repository }: RootRecipe): Task {
-  const sources = ['device', 'lwm2m', 'coap', 'blocks', 'trust'].map((name) =>
+  const sources = ['device', 'lwm2m', 'coap', 'formats', 'trust'].map((name) =>
     join(repository, 'packages', name),
   );
   return {
@@ -150,7 +151,7 @@ function rootTask(recipe: RootRecipe): Task {
       users: users.map(({ home = '', shell = '', ...rest }) => ({ ...rest, home, shell })),
       node: `${node.name} ${node.version} ${node.integrity}`,
       tools: digests(tools),
-      description,
+      description: formatImage(description),
     },
     files: [...policiesOf(recipe), ...folders, ...image.files, ...code],
     needs: ['packages', 'kernel-modules', 'device-services', 'trusted-applications'],
@@ -169,7 +170,7 @@ function rootTask(recipe: RootRecipe): Task {
           ...['kernel-modules', 'device-services', 'trusted-applications'].map((name) => context.need(name)),
           ...image.files,
         ],
-        files: new Map([['etc/mbl/image.json', `${JSON.stringify(description, undefined, 2)}\n`]]),
+        files: new Map([['etc/mbl/image.json', formatImage(description)]]),
         hostname,
         services,
         users,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { endpointNameRule, isEndpointName } from '@mbl/formats';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Cli, Outcome } from '../cli.ts';
 
@@ -45,13 +46,9 @@ export function repeated(text: string, before: readonly string[]): string[] {
   return [...before, text];
 }
 
-/** An endpoint name; the same rule as the factory's. */
+/** An endpoint name. */
 export function boardName(text: string): string {
-  if (!/^[A-Za-z0-9._:-]{1,64}$/.test(text) || text.startsWith('.')) {
-    throw new InvalidArgumentError(
-      'It must be 1 to 64 letters, digits, dots, underscores, colons or dashes.',
-    );
-  }
+  if (!isEndpointName(text)) throw new InvalidArgumentError(`It must be ${endpointNameRule}.`);
   return text;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Board, readImage } from '@mbl/lab';
+import { readImage } from '@mbl/formats';
+import type { Board } from '@mbl/lab';
 import type { Device } from '@mbl/service';
 import { loadKeys } from '@mbl/trust';
 import type { Cli, Outcome } from '../cli.ts';
@@ -109,7 +110,9 @@ async function readImages(build: string) {
   const found = await Promise.all(
     names.toSorted().map(async (name) => {
       try {
-        const { machine, image, buildId } = await readImage(join(build, name));
+        const found = await readImage(join(build, name));
+        if (found === undefined) return undefined;
+        const { machine, image, buildId } = found;
         const { mtime } = await stat(join(build, name, 'image.json'));
         return { name, machine, image, buildId, builtAt: mtime.toISOString() };
       } catch {

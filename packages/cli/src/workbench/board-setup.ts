@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuildResult } from '@mbl/builder';
+import { type FactoryConfiguration, factoryFor, type ServiceFile } from '@mbl/formats';
 import { type Board, createBoard, openBoard, type PortForward, reflashBoard } from '@mbl/lab';
-import type { ServiceFile } from '@mbl/service';
 import { loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
 import { boardFolder } from './boards.ts';
@@ -86,20 +86,10 @@ async function factoryConfiguration(
   cli: Cli,
   name: string,
   service: ServiceFile,
-): Promise<Record<string, unknown>> {
+): Promise<FactoryConfiguration> {
   const { code } = await clientOf(service).createEnrolment(name, { signal: cli.signal });
-  return {
-    version: 1,
-    endpointName: name,
-    serialNumber: name,
-    enrolmentCode: code,
-    service: {
-      est: `https://${hostOfGuests}:${service.ports.est}`,
-      lwm2m: `coaps+tcp://${hostOfGuests}:${service.ports.lwm2m}`,
-      serverName: 'service.mbl.internal',
-    },
-    trust: await readFile(service.trust, 'utf8'),
-  };
+  const trust = await readFile(service.trust, 'utf8');
+  return factoryFor(service, { endpointName: name, enrolmentCode: code, host: hostOfGuests, trust });
 }
 
 /** Switches the board on unless it is; it outlives this command when `detached`. Returns whether it was off. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ServiceClient, type ServiceFile } from '@mbl/service';
+import type { ServiceFile } from '@mbl/formats';
+import { ServiceClient } from '@mbl/service';
 import { MblError } from '@mbl/trust';
 import type { Workspace } from '../workspace.ts';
 import { findService } from './service-daemon.ts';

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { readServiceFile, type ServiceFile } from '@mbl/service';
+import { readServiceFile, type ServiceFile } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { Workspace } from '../workspace.ts';
 

@@ -5,14 +5,13 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Code } from '@mbl/coap';
+import { parseFactory, parseImageIdentity } from '@mbl/formats';
 import { keyFingerprint } from '@mbl/trust';
 import { code, deviceId, FakeService } from '../testing/fake-service.ts';
 import { StrictServer } from '../testing/strict-server.ts';
 import { eventually, FakePlatform, imageJson, KeptLog, TemporaryFolder } from '../testing/support.ts';
 import { Agent, type AgentTiming } from './agent.ts';
-import { parseFactory } from './factory.ts';
 import { IdentityStore } from './identity.ts';
-import { parseImage } from './image.ts';
 import { loadSettings } from './settings.ts';
 
 const name = 'mbl-board-1';
@@ -44,7 +43,7 @@ class Running implements AsyncDisposable {
   async #run(service: FakeService, dir: string, options: Options): Promise<void> {
     const agent = new Agent({
       factory: parseFactory(options.factory ?? service.factory(name), 'factory.json'),
-      image: parseImage(imageJson, 'image.json'),
+      image: parseImageIdentity(imageJson, 'image.json'),
       store: new IdentityStore(dir, name),
       settingsDir: dir,
       settings: await loadSettings(dir),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyObject } from 'node:crypto';
 import { Code, type CoapPeer } from '@mbl/coap';
+import type { FactoryConfiguration, ImageIdentity } from '@mbl/formats';
 import { type ClientState, Lwm2mClient, Lwm2mError, type Lwm2mValue } from '@mbl/lwm2m';
 import type { Log } from '../common/log.ts';
 import { sleep } from '../common/wait.ts';
@@ -8,10 +9,8 @@ import type { Platform } from '../platformd/interface.ts';
 import { Backoff } from './backoff.ts';
 import { openConnection } from './connection.ts';
 import { enrol, renew } from './est-client.ts';
-import type { FactoryConfiguration } from './factory.ts';
 import { classifyFailure } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
-import type { ImageDescription } from './image.ts';
 import { type DeviceObjects, deviceObjects } from './objects.ts';
 import { planStep, type Step } from './planner.ts';
 import {
@@ -48,7 +47,7 @@ export const defaultTiming: AgentTiming = {
 
 export interface AgentOptions {
   readonly factory: FactoryConfiguration;
-  readonly image: ImageDescription;
+  readonly image: ImageIdentity;
   readonly store: IdentityStore;
   /** Where settings are kept: the identity folder. */
   readonly settingsDir: string;
@@ -156,7 +155,7 @@ export class Agent {
       log.info('registered', {
         device: identity.deviceId,
         endpoint: factory.endpointName,
-        server: factory.lwm2m.uri,
+        server: factory.service.lwm2m,
       });
       this.#offline = false;
       await this.#watch(peer, identity, signal);

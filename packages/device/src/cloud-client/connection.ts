@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type TLSSocket } from 'node:tls';
 import { type CoapPeer, connectStream, type RequestHandler } from '@mbl/coap';
+import type { FactoryConfiguration } from '@mbl/formats';
 import { certificatePem, MblError } from '@mbl/trust';
-import type { FactoryConfiguration } from './factory.ts';
+import { addressOf } from '../common/address.ts';
 import type { Identity } from './identity.ts';
 
 const handshakeTimeoutMs = 30_000;
@@ -11,16 +12,16 @@ const keepAlive = { intervalMs: 30_000, timeoutMs: 20_000 };
 
 /** Opens CoAP over TLS to the service (RFC 8323 §9), with the device's certificate. Throws `device/connect-failed`. */
 export async function openConnection(
-  factory: Pick<FactoryConfiguration, 'lwm2m' | 'serverName' | 'trust'>,
+  { service, trust }: Pick<FactoryConfiguration, 'service' | 'trust'>,
   identity: Identity,
   handler: RequestHandler,
   signal: AbortSignal,
 ): Promise<CoapPeer> {
   const socket = connect({
-    host: factory.lwm2m.host,
-    port: factory.lwm2m.port,
-    servername: factory.serverName,
-    ca: factory.trust,
+    // RFC 8323 §8.2: the port of coaps+tcp.
+    ...addressOf(service.lwm2m, 5684),
+    servername: service.serverName,
+    ca: trust,
     key: identity.key.export({ type: 'pkcs8', format: 'pem' }),
     cert: certificatePem(identity.certificate),
     // RFC 8323 §8.2.

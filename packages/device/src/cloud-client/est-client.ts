@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { FactoryConfiguration } from '@mbl/formats';
 import {
   certificatePem,
   createRequest,
@@ -11,16 +12,13 @@ import {
   requestMediaType,
   subjectOf,
 } from '@mbl/trust';
-import { bareHost, type FactoryConfiguration } from './factory.ts';
+import { addressOf } from '../common/address.ts';
 import type { Identity } from './identity.ts';
 
 const timeoutMs = 30_000;
 const maxBodyBytes = 128 * 1024;
 
-type EstFactory = Pick<
-  FactoryConfiguration,
-  'est' | 'serverName' | 'trust' | 'endpointName' | 'enrolmentCode'
->;
+type EstFactory = Pick<FactoryConfiguration, 'service' | 'trust' | 'endpointName' | 'enrolmentCode'>;
 
 /**
  * Asks for a first certificate with the one-time code (RFC 7030 §4.2.1). A lost answer is no harm: the same key may ask again.
@@ -90,16 +88,16 @@ async function send(
   { headers, ...tls }: Authentication,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
+  const { est, serverName } = factory.service;
   // Needed once in a device's life: HTTP stays out of memory, and out of the way of a boot, afterwards.
   const { request } = await import('node:https');
   return new Promise((resolve, reject) => {
     const message = request({
       method: 'POST',
-      host: bareHost(factory.est),
-      port: factory.est.port === '' ? 443 : factory.est.port,
+      ...addressOf(est, 443),
       path: `/.well-known/est/${operation}`,
       // Checks the certificate against this name, not against the address that was dialled.
-      servername: factory.serverName,
+      servername: serverName,
       ca: factory.trust,
       minVersion: 'TLSv1.2',
       agent: false,
@@ -107,7 +105,7 @@ async function send(
       ...tls,
       headers: {
         ...headers,
-        host: factory.est.host,
+        host: new URL(est).host,
         'content-type': requestMediaType,
         'content-transfer-encoding': 'base64',
         'content-length': Buffer.byteLength(body),

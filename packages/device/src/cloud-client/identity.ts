@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, generateKeyPairSync, type KeyObject, type X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
+import { readRecord, readText } from '@mbl/formats';
 import { certificatePem, MblError, parseCertificate, subjectOf } from '@mbl/trust';
-import { readBounded, renameDurably, writeAtomic } from '../common/files.ts';
-import { readJson } from '../common/json.ts';
+import { renameDurably, writeAtomic } from '../common/files.ts';
 
 /** What the device is known by. The key is its own and never leaves it. */
 export interface Identity {
@@ -41,7 +41,7 @@ export class IdentityStore {
   }
 
   async load(): Promise<StoredIdentity> {
-    const keyPem = await readBounded(this.#keyFile, maxFileBytes);
+    const keyPem = await readText(this.#keyFile, maxFileBytes);
     if (keyPem === undefined) return {};
     let key: KeyObject;
     try {
@@ -49,7 +49,7 @@ export class IdentityStore {
     } catch {
       return { damage: 'key.pem is not a private key' };
     }
-    const certificatePem = await readBounded(this.#certificateFile, maxFileBytes);
+    const certificatePem = await readText(this.#certificateFile, maxFileBytes);
     if (certificatePem === undefined) return { key };
     try {
       return {
@@ -69,7 +69,7 @@ export class IdentityStore {
   /** Makes the device's key. A file in its place is kept as `key.pem.damaged`. */
   async createKey(): Promise<KeyObject> {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    if ((await readBounded(this.#keyFile, maxFileBytes)) !== undefined) {
+    if ((await readText(this.#keyFile, maxFileBytes)) !== undefined) {
       await renameDurably(this.#keyFile, `${this.#keyFile}.damaged`);
     }
     await writeAtomic(this.#keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }));
@@ -90,8 +90,12 @@ export class IdentityStore {
   /** 1970 when it is not known: renewal then begins by the end of the certificate alone. */
   async #enrolledAt(): Promise<Date> {
     try {
-      const text = await readBounded(this.#deviceFile, maxFileBytes);
-      const json = readJson(text ?? '', this.#deviceFile, 'device/bad-identity');
+      const text = await readText(this.#deviceFile, maxFileBytes);
+      const json = readRecord(text ?? '', {
+        path: this.#deviceFile,
+        code: 'device/bad-identity',
+        most: maxFileBytes,
+      });
       const date = new Date(json.string('enrolledAt'));
       return Number.isNaN(date.getTime()) ? new Date(0) : date;
     } catch {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Code } from '@mbl/coap';
+import { componentNames, type FactoryConfiguration, type ImageIdentity } from '@mbl/formats';
 import {
   Lwm2mError,
   type Lwm2mValue,
@@ -10,13 +11,11 @@ import {
 } from '@mbl/lwm2m';
 import type { Log } from '../common/log.ts';
 import type { Network, NetworkInterface, Platform } from '../platformd/interface.ts';
-import type { FactoryConfiguration } from './factory.ts';
-import { componentNames, type ImageDescription } from './image.ts';
 import type { ServerSettings } from './settings.ts';
 
 export interface DeviceObjectsOptions {
   readonly factory: FactoryConfiguration;
-  readonly image: ImageDescription;
+  readonly image: ImageIdentity;
   readonly platform: Platform;
   readonly settings: ServerSettings;
   /** Keeps what the server writes into object 1; throws `Lwm2mError` to refuse it. */
@@ -60,7 +59,7 @@ export function deviceObjects(options: DeviceObjectsOptions): DeviceObjects {
       device.instance,
       connectivity.instance,
       ...componentNames.map((name, index) =>
-        objectInstance(14, index, { 0: name, 2: options.image.versions[name] }),
+        objectInstance(14, index, { 0: name, 2: options.image.components[name].version }),
       ),
     ],
     refresh: async () => {
@@ -70,17 +69,17 @@ export function deviceObjects(options: DeviceObjectsOptions): DeviceObjects {
 }
 
 /** Out of every server's reach; the private key is not even here. */
-function securityObject({ lwm2m, serverName }: FactoryConfiguration): ReportingInstance {
+function securityObject({ service }: FactoryConfiguration): ReportingInstance {
   const none = Buffer.alloc(0);
   return objectInstance(0, 0, {
-    0: lwm2m.uri,
+    0: service.lwm2m,
     1: false,
     2: certificateMode,
     3: none,
     4: none,
     5: none,
     10: shortServerId,
-    14: serverName,
+    14: service.serverName,
   });
 }
 
@@ -99,7 +98,7 @@ function deviceObject({ factory, image, platform, log, now }: DeviceObjectsOptio
     0: 'MBL',
     1: image.machine,
     2: factory.serialNumber,
-    3: image.versions['boot-firmware'],
+    3: image.components['boot-firmware'].version,
     4: {
       execute: async () => {
         log.warning('reboot ordered', { by: 'service' });
@@ -113,7 +112,7 @@ function deviceObject({ factory, image, platform, log, now }: DeviceObjectsOptio
     13: { read: () => Math.floor(now() / 1000), write: refuseWrite },
     16: 'T',
     17: image.image,
-    19: `${image.versions.root} ${image.buildId}`,
+    19: `${image.components.root.version} ${image.buildId}`,
     21: { read: () => kibibytes('total') },
   });
   return { instance, refresh: () => memory.refresh(() => instance.changed(10)) };

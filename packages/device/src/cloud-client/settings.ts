@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
-import { readBounded, writeAtomic } from '../common/files.ts';
+import { readText } from '@mbl/formats';
+import { writeAtomic } from '../common/files.ts';
 
 /** What the server may write and a restart must not forget. */
 export interface ServerSettings {
@@ -15,7 +16,7 @@ const maxBytes = 4096;
 
 /** The settings kept in the identity folder; the defaults for what is missing or damaged. */
 export async function loadSettings(dir: string): Promise<ServerSettings> {
-  const text = await readBounded(join(dir, fileName), maxBytes).catch(() => undefined);
+  const text = await readText(join(dir, fileName), maxBytes).catch(() => undefined);
   try {
     const { lifetime } = JSON.parse(text ?? '{}') as { lifetime?: unknown };
     return isLifetime(lifetime) ? { lifetime } : defaultSettings;

@@ -1,21 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants, open, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { MblError } from '@mbl/trust';
-
-/** The text of a file of at most `limit` bytes; undefined when there is none. */
-export async function readBounded(path: string, limit: number): Promise<string | undefined> {
-  try {
-    await using file = await open(path, 'r');
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(limit + 1), 0, limit + 1, 0);
-    if (bytesRead > limit)
-      throw new MblError('device/file-too-large', `${path} has more than ${limit} bytes`);
-    return buffer.toString('utf8', 0, bytesRead);
-  } catch (cause) {
-    if (isErrno(cause, 'ENOENT')) return undefined;
-    throw cause;
-  }
-}
 
 /**
  * Writes a file so that a power cut leaves the old one or the new one, and the new one stays once this resolved.

@@ -2,7 +2,8 @@
 import { open, readlink } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { readBounded } from '../common/files.ts';
+import { readText } from '@mbl/formats';
+
 import type { Memory, Network, NetworkInterface, Platform } from './interface.ts';
 import { parseMemoryInformation, parseRoutes } from './parse.ts';
 
@@ -18,7 +19,7 @@ const maxEntries = 64;
 
 /** The running system, read from the kernel's file systems. */
 export function readSystem(options: SystemOptions): Platform {
-  const read = async (path: string) => (await readBounded(join(options.root, path), maxProcBytes)) ?? '';
+  const read = async (path: string) => (await readText(join(options.root, path), maxProcBytes)) ?? '';
   return {
     async reboot() {
       await using file = await open(options.rebootFile, 'w', 0o644);

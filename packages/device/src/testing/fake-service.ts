@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { createServer as createTls, type TLSSocket } from 'node:tls';
 import { connectStream } from '@mbl/coap';
+import { factoryFor, serviceName } from '@mbl/formats';
 import { Lwm2mError, Lwm2mServer, type Registration } from '@mbl/lwm2m';
 import {
   type CertificateAuthority,
@@ -22,7 +23,6 @@ import {
   subjectOf,
 } from '@mbl/trust';
 
-export const serverName = 'service.mbl.internal';
 export const deviceId = '0199aabbccdd00112233445566778899';
 export const accountId = 'account-1';
 export const code = 'one-time-secret';
@@ -61,7 +61,7 @@ export class FakeService implements AsyncDisposable {
     this.tls = tls;
   }
 
-  static async start(hosts: readonly string[] = [serverName]): Promise<FakeService> {
+  static async start(hosts: readonly string[] = [serviceName]): Promise<FakeService> {
     const signer = memorySigner(newKey());
     const ca = {
       signer,
@@ -86,19 +86,11 @@ export class FakeService implements AsyncDisposable {
 
   /** The text of a factory.json for this service. */
   factory(endpointName: string, change: object = {}): string {
-    return JSON.stringify({
-      version: 1,
-      endpointName,
-      serialNumber: endpointName,
-      enrolmentCode: code,
-      service: {
-        est: `https://127.0.0.1:${this.#ports.est}`,
-        lwm2m: `coaps+tcp://127.0.0.1:${this.#ports.lwm2m}`,
-        serverName,
-      },
-      trust: this.tls.ca,
-      ...change,
-    });
+    const factory = factoryFor(
+      { ports: { http: 0, ...this.#ports } },
+      { endpointName, enrolmentCode: code, host: '127.0.0.1', trust: this.tls.ca },
+    );
+    return JSON.stringify({ ...factory, ...change });
   }
 
   /** Starts, or starts again on the same ports. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatImage, type ImageDescription } from '@mbl/formats';
 import { runCommand } from '../processes.ts';
 
 /**
@@ -70,6 +71,7 @@ banner: .asciz "guest ready\\n"
 `;
 
 const megabyte = 1024 * 1024;
+const none = '0'.repeat(64);
 
 /** The layout of the bare build's disk: small, with every partition name of a real one. */
 export const barePartitions = [
@@ -93,12 +95,16 @@ export async function makeBareBuild(directory: string): Promise<string> {
   for (const { name, offset } of barePartitions) disk.write(`first bytes of ${name}`, offset);
   disk.write('verity\0\0', 2 * megabyte + 65536, 'latin1');
   await writeFile(at('disk.img'), disk);
-  const image = {
+  const image: ImageDescription = {
     version: 1,
     machine: 'bare',
     image: 'development',
     buildId: '0123456789abcdef',
-    components: {},
+    components: {
+      'boot-firmware': { version: '1', sha256: none },
+      kernel: { version: '1', sha256: none },
+      root: { version: '1', rootHash: none },
+    },
     flash: {
       file: 'flash.bin',
       size: flash.length,
@@ -106,7 +112,7 @@ export async function makeBareBuild(directory: string): Promise<string> {
     },
     disk: { file: 'disk.img', size: disk.length, sectorSize: 512, partitions: barePartitions },
     fit: { parts: { kernel: { offset: 4096, size: 8192 }, fdt: { offset: 16384, size: 100 } } },
-    root: { dataSize: 65536, hashOffset: 65536, rootHash: '00' },
+    root: { dataSize: 65536, hashOffset: 65536, rootHash: none },
     emulator: {
       binary: 'qemu-system-aarch64',
       args: ['-machine', 'virt', '-cpu', 'cortex-a57', '-m', '64'],
@@ -114,7 +120,7 @@ export async function makeBareBuild(directory: string): Promise<string> {
       secureConsole: 1,
     },
   };
-  await writeFile(at('image.json'), JSON.stringify(image));
+  await writeFile(at('image.json'), formatImage(image));
   return directory;
 }
 

@@ -2,6 +2,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { serviceName } from '@mbl/formats';
 import {
   type CertificateAuthority,
   certificatePem,
@@ -13,9 +14,6 @@ import {
   selfSign,
 } from '@mbl/trust';
 import { readIfThere, writeAtomic } from '../../infra/files.ts';
-
-/** The name that every service certificate holds and that devices verify (ARCHITECTURE.md, Names). */
-export const serviceName = 'service.mbl.internal';
 
 const serviceCertificateDays = 3650;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isEndpointName } from '@mbl/formats';
 import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
-import { endpointNamePattern } from '../devices/model.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { Door } from './table.ts';
 
@@ -64,9 +64,7 @@ export class Denials {
   async record(denial: Denial): Promise<void> {
     const { db, newId, now, accountId, log } = this.#context;
     const at = new Date(now());
-    const endpointName = endpointNamePattern.test(denial.endpointName ?? '')
-      ? (denial.endpointName ?? '')
-      : '';
+    const endpointName = isEndpointName(denial.endpointName ?? '') ? (denial.endpointName ?? '') : '';
     const { door, reason, description, remoteAddress } = denial;
     log.warn('Refused', {
       door,

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { endpointNamePattern, endpointNameRule } from '@mbl/formats';
 import { z } from 'zod';
 import { date, type FilterFields, flag, integer, text } from '../../infra/http/filters.ts';
 import type { DeviceRow } from './table.ts';
 
-/** ARCHITECTURE.md, Names. */
-export const endpointNamePattern = /^[A-Za-z0-9._:-]{1,64}$/;
-
-export const endpointName = z
-  .string()
-  .regex(endpointNamePattern, 'Letters, digits and ._:- only, 1 to 64 of them');
+export const endpointName = z.string().regex(endpointNamePattern, `Must be ${endpointNameRule}`);
 
 const customAttributes = z
   .record(

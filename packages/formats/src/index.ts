@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+export {
+  type FactoryConfiguration,
+  factoryFor,
+  formatFactory,
+  maxFactoryBytes,
+  parseFactory,
+} from './factory.ts';
+export {
+  type ComponentName,
+  componentNames,
+  type Extent,
+  formatImage,
+  type ImageDescription,
+  type ImageIdentity,
+  maxImageBytes,
+  type PlacedPartition,
+  parseImage,
+  parseImageIdentity,
+  readImage,
+} from './image.ts';
+export { endpointNamePattern, endpointNameRule, isEndpointName, serviceName } from './names.ts';
+export { readText } from './read-text.ts';
+export { JsonRecord, readRecord } from './record.ts';
+export {
+  formatServiceFile,
+  parseServiceFile,
+  readServiceFile,
+  type ServiceFile,
+  serviceFilePath,
+} from './service-file.ts';
