@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { checkArrows, readArrows } from './arrows.ts';
+import { checkArrows, checkUnused, readArrows } from './arrows.ts';
 import { formatFinding } from './check.ts';
 
 const architecture = `| folder | what | may import |
@@ -11,7 +11,7 @@ const architecture = `| folder | what | may import |
 | \`packages/trust\` | keys | |
 | \`packages/coap\` | messages | |
 | \`packages/service\` | service | coap, trust |
-| \`packages/cli\` | verbs | everything |
+| \`packages/cli\` | verbs | service |
 `;
 
 const everything = { '@mbl/trust': '1', '@mbl/coap': '1', '@mbl/service': '1' };
@@ -96,6 +96,29 @@ test('refuses circles of packages and of modules, types apart', () => {
       'packages/coap/src/a.ts: imports itself in a circle: packages/coap/src/a.ts -> packages/coap/src/b.ts -> packages/coap/src/c.ts -> packages/coap/src/a.ts',
     ],
   );
+});
+
+test('names arrows and dependencies that nobody uses', () => {
+  const files = {
+    'packages/service/src/a.ts': "import { x } from '@mbl/coap';\nimport 'pkijs/deep';",
+    'packages/cli/src/a.test.ts': "import type { x } from '@mbl/service';",
+    'tests/a.story.ts': "import { x } from '@mbl/trust';",
+  };
+  const found = checkUnused(
+    Object.entries(files).map(([path, text]) => ({ path, text })),
+    {
+      arrows: readArrows(architecture),
+      manifests: new Map([
+        ['service', { dependencies: { '@mbl/coap': '1', '@mbl/trust': '1', pkijs: '4', ws: '8' } }],
+        ['cli', { dependencies: { '@mbl/service': '1' }, devDependencies: { 'fast-check': '4' } }],
+      ]),
+    },
+  );
+  assert.deepEqual(found.map(formatFinding), [
+    'ARCHITECTURE.md: packages/service may import packages/trust, and does not: take the arrow out of the table of folders',
+    "packages/service/package.json: names '@mbl/trust', which no file there imports",
+    "packages/service/package.json: names 'ws', which no file there imports",
+  ]);
 });
 
 test('the table in ARCHITECTURE.md can be read', async () => {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname, join } from 'node:path/posix';
 import type { Finding, SourceFile } from './check.ts';
-import { findCircles } from './circles.ts';
 import { findImports, type Import } from './imports.ts';
 
 /** Which package may import which: read from the table of folders in ARCHITECTURE.md, so that page and check cannot differ. */
@@ -19,13 +18,9 @@ export function readArrows(architecture: string): Arrows {
   for (const match of architecture.matchAll(/^\| `packages\/([a-z0-9-]+)` \|[^|]*\|([^|]*)\|$/gm)) {
     cells.set(match[1] ?? '', (match[2] ?? '').trim());
   }
-  const all = [...cells.keys()];
   return new Map(
     [...cells].map(([name, cell]) => {
-      const names =
-        cell === 'everything'
-          ? all.filter((other) => other !== name)
-          : cell.split(',').map((part) => part.trim());
+      const names = cell.split(',').map((part) => part.trim());
       return [name, new Set(names.filter((part) => part !== ''))];
     }),
   );
@@ -75,6 +70,37 @@ export function checkArrows(sources: readonly SourceFile[], context: Context): F
   return findings;
 }
 
+/** What is allowed and not used: arrows of the table, dependencies of a package. An arrow that nobody needs hides the next wrong one. */
+export function checkUnused(
+  sources: readonly SourceFile[],
+  { arrows, manifests }: Pick<Context, 'arrows' | 'manifests'>,
+): Finding[] {
+  const used = new Map<string, Set<string>>();
+  for (const { path, text } of sources) {
+    const owner = ownerOf(path);
+    if (owner === undefined || !path.endsWith('.ts')) continue;
+    for (const { specifier } of findImports(text)) add(used, owner, dependencyOf(specifier));
+  }
+  const findings: Finding[] = [];
+  for (const [owner, allowed] of arrows) {
+    for (const name of allowed) {
+      if (used.get(owner)?.has(`@mbl/${name}`) === true) continue;
+      const message = `packages/${owner} may import packages/${name}, and does not: take the arrow out of the table of folders`;
+      findings.push({ file: 'ARCHITECTURE.md', message });
+    }
+  }
+  for (const [owner, { dependencies = {} }] of manifests) {
+    for (const name of Object.keys(dependencies)) {
+      if (used.get(owner)?.has(name) === true) continue;
+      findings.push({
+        file: `packages/${owner}/package.json`,
+        message: `names '${name}', which no file there imports`,
+      });
+    }
+  }
+  return findings;
+}
+
 /** What is wrong with an import, or undefined. */
 function judge(
   path: string,
@@ -100,7 +126,7 @@ function judge(
       return `packages/${owner} must not import packages/${name} (see the table of folders in ARCHITECTURE.md)`;
     }
   }
-  const dependency = specifier.startsWith('@') ? `${scope}/${name}` : (scope ?? '');
+  const dependency = dependencyOf(specifier);
   return named(path, owner, dependency, context)
     ? undefined
     : `imports '${dependency}', which package.json does not name`;
@@ -129,6 +155,11 @@ function anyNames(manifests: ReadonlyMap<string, Manifest>, dependency: string):
   );
 }
 
+/** `@scope/name` or `name`: what package.json calls the package that holds a module. */
+function dependencyOf(specifier: string): string {
+  return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+}
+
 function ownerOf(path: string): string | undefined {
   return /^packages\/([^/]+)\/src\//.exec(path)?.[1];
 }
@@ -137,4 +168,25 @@ function add(graph: Map<string, Set<string>>, from: string, to: string): void {
   const targets = graph.get(from);
   if (targets === undefined) graph.set(from, new Set([to]));
   else targets.add(to);
+}
+
+/** The circles of a graph, each once, as the nodes in order: [a, b] means a -> b -> a. */
+function findCircles(graph: ReadonlyMap<string, ReadonlySet<string>>): string[][] {
+  const circles: string[][] = [];
+  const done = new Set<string>();
+  const path: string[] = [];
+  const visit = (node: string) => {
+    const start = path.indexOf(node);
+    if (start !== -1) {
+      circles.push(path.slice(start));
+      return;
+    }
+    if (done.has(node)) return;
+    path.push(node);
+    for (const next of [...(graph.get(node) ?? [])].toSorted()) visit(next);
+    path.pop();
+    done.add(node);
+  };
+  for (const node of [...graph.keys()].toSorted()) visit(node);
+  return circles;
 }

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeProgram } from '@mbl/cli';
-import { checkArrows, type Manifest, readArrows } from './arrows.ts';
+import { checkArrows, checkUnused, type Manifest, readArrows } from './arrows.ts';
 import { type Finding, formatFinding, type SourceFile } from './check.ts';
 import { checkCliPage, cliPagePath } from './cli-page.ts';
 import { checkDependencies, decisionPath } from './dependencies.ts';
@@ -46,13 +46,14 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
     {
       title: 'arrows, front doors, circles',
       run: () =>
-        findings(async (files) =>
-          checkArrows(files, {
+        findings(async (files) => {
+          const context = {
             arrows: readArrows(await readFile(join(root, 'ARCHITECTURE.md'), 'utf8')),
             manifests: await readManifests(root),
             root: await readManifest(root),
-          }),
-        ),
+          };
+          return [...checkArrows(files, context), ...checkUnused(files, context)];
+        }),
     },
     { title: 'licence lines, file length, file names', run: () => findings(checkFiles) },
     {
