@@ -16,20 +16,26 @@ export interface TaskContext {
   /** Progress between 0 and 1, or a word about what is being done. */
   progress(fraction: number | undefined, what?: string): void;
   readonly signal: AbortSignal;
+  /** The task's key, 64 lower hex: stands for all that it depends on. */
+  readonly key: string;
 }
 
 /**
- * A step of the build. Its key is the hash of `name`, `inputs`, the digests of `files` and the keys of `needs`; the output of a key
- * that was built before is taken from the cache. `run` must depend on nothing else.
+ * A step of the build. Its key is the hash of `name`, `inputs`, the digests of `files`, of the code behind `code`, of its `tools` and of
+ * the outputs of `needs`; the output of a key that was built before is taken from the cache. `run` must depend on nothing else.
  */
 export interface Task {
   readonly name: string;
   /** What a person reads while it runs: "U-Boot 2025.01". */
   readonly title: string;
+  /** The module that defines it (`import.meta.filename`): its source, and all that it imports, is an input. */
+  readonly code: string;
   readonly inputs: Json;
   /** Files or folders whose contents are inputs (absolute paths). */
   readonly files?: readonly string[];
   readonly needs?: readonly string[];
+  /** Toolboxes whose programs it calls, by name; it finds no others. */
+  readonly tools?: readonly string[];
   /** Outputs that hold private keys or change with them stay out of the shared cache. Default: shared. */
   readonly private?: boolean;
   run(context: TaskContext): Promise<void>;

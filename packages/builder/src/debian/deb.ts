@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip, zstdDecompress } from 'node:zlib';
 import { MblError } from '@mbl/trust';
-import { runCommand } from './command.ts';
+import { runCommand } from '../engine/run-command.ts';
 import { parseControl, type Stanza } from './control.ts';
 import { readTar, type TarEntry } from './tar.ts';
 
@@ -66,7 +66,7 @@ const member = async (
   for (const [key, data] of members) {
     if (key === name) return data;
     if (key === `${name}.xz`)
-      return (await runCommand('xz', ['-dc'], { input: data, signal }).catch(corrupt)).stdout;
+      return runCommand('xz', ['-dc'], { input: data, capture: true, log: () => {}, signal }).catch(corrupt);
     if (key === `${name}.zst`) return zstd(data, { maxOutputLength: LARGEST }).catch(corrupt);
     if (key === `${name}.gz`) return gz(data, { maxOutputLength: LARGEST }).catch(corrupt);
   }
@@ -78,7 +78,7 @@ const gz = promisify(gunzip);
 
 const corrupt = (cause: unknown): never => {
   if (cause instanceof MblError && cause.code === 'builder/missing-tool') throw cause;
-  if (cause instanceof Error && cause.name === 'AbortError') throw cause;
+  if (cause instanceof MblError && cause.code === 'builder/stopped') throw cause;
   throw bad('it does not decompress');
 };
 

@@ -3,6 +3,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { Apt } from './apt.ts';
+import { runCommand as runTool } from '../engine/run-command.ts';
 import { runCommand } from './command.ts';
 import { parseControl } from './control.ts';
 import type { LockedFile, LockedSource } from '../recipes/lock.ts';
@@ -104,7 +105,8 @@ export const unpackSource = async (
   for (const [name, path] of paths) await copyFile(path, join(work, name));
   const dsc = [...paths.keys()].find((name) => name.endsWith('.dsc'));
   if (!dsc) throw new MblError('builder/bad-source', 'The source package has no .dsc file.');
-  await runCommand('dpkg-source', ['--no-check', '-x', join(work, dsc), target], { signal });
+  // By perl, which finds it on the search path: the script's first line names the host's perl.
+  await runTool('perl', ['-S', 'dpkg-source', '--no-check', '-x', join(work, dsc), target], { signal });
 };
 
 const isNewer = async (a: string, b: string): Promise<boolean> =>

@@ -12,6 +12,10 @@ export interface TaskRecord {
   readonly inputs: Json;
   /** Digest by absolute path of each input file. */
   readonly files: Readonly<Record<string, string>>;
+  /** Packages of npm that its code uses, `name version`. */
+  readonly packages: readonly string[];
+  /** Digest by name of each toolbox. */
+  readonly tools: Readonly<Record<string, string>>;
   /** Output digest by name of each task in `needs`. */
   readonly needs: Readonly<Record<string, string>>;
   /** How long it took when it last ran. */
@@ -52,11 +56,13 @@ export class Records {
 
 function isRecord(value: unknown): value is TaskRecord {
   if (typeof value !== 'object' || value === null) return false;
-  const { version, key, files, needs, seconds } = value as Partial<TaskRecord>;
+  const { version, key, files, packages, tools, needs, seconds } = value as Partial<TaskRecord>;
   return (
     version === 1 &&
     typeof key === 'string' &&
     isObject(files) &&
+    Array.isArray(packages) &&
+    isObject(tools) &&
     isObject(needs) &&
     typeof seconds === 'number'
   );
@@ -74,6 +80,8 @@ export function changes(
     ...(before.engine === after.engine ? [] : [`engine changed ${before.engine} -> ${after.engine}`]),
     ...short(inputChanges(before.inputs, after.inputs, 'inputs'), limit, 'inputs'),
     ...short(nameChanges(before.files, after.files, 'file', displayPath), limit, 'files'),
+    ...short(inputChanges(before.packages, after.packages, 'packages'), limit, 'packages'),
+    ...short(nameChanges(before.tools, after.tools, 'toolbox'), limit, 'toolboxes'),
     ...short(nameChanges(before.needs, after.needs, 'need'), limit, 'needs'),
   ];
   return reasons.length === 0 ? ['something changed'] : reasons;

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
 import { currentTask } from './current-task.ts';
+import { currentTools } from './current-tools.ts';
 import { errnoOf } from './errno.ts';
 import { toolPackages } from './tool-packages.ts';
 
@@ -28,15 +29,17 @@ export interface RunCommandOptions {
 /** The time that builds claim to be made at, where a file format wants one: 2025-01-01T00:00:00Z. */
 export const sourceDateEpoch = 1_735_689_600;
 
-/** The environment of commands: nothing of the caller's but the search path, so that the same inputs give the same bytes. */
+/**
+ * The environment of commands: the programs of the current tools and nothing of the caller's, so that the same inputs give the same
+ * bytes. Outside of a task, and in one without tools, the caller's search path.
+ */
 export function cleanEnvironment(
   extra: Readonly<Record<string, string | undefined>> = {},
 ): Record<string, string> {
-  const path = (process.env['PATH'] ?? '').split(':').filter((folder) => folder.startsWith('/'));
+  const tools = currentTools.getStore();
   const mark = currentTask.getStore()?.mark;
   const all: Record<string, string | undefined> = {
-    // File system tools live in sbin, which is not on every user's path.
-    PATH: [...new Set([...path, '/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin'])].join(':'),
+    PATH: (tools?.path ?? callersPath()).join(':'),
     LC_ALL: 'C.UTF-8',
     TZ: 'UTC',
     HOME: '/nonexistent',
@@ -44,11 +47,18 @@ export function cleanEnvironment(
     GIT_DIR: '/nonexistent',
     SOURCE_DATE_EPOCH: String(sourceDateEpoch),
     MBL_TASK: mark,
+    ...tools?.environment,
     ...extra,
   };
   return Object.fromEntries(
     Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
   );
+}
+
+/** File system tools live in sbin, which is not on every user's path. */
+function callersPath(): string[] {
+  const path = (process.env['PATH'] ?? '').split(':').filter((folder) => folder.startsWith('/'));
+  return [...new Set([...path, '/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin'])];
 }
 
 /**

@@ -4,6 +4,7 @@ import { access, statfs } from 'node:fs/promises';
 import { MblError } from '@mbl/trust';
 import type { Task, TaskContext } from '../task.ts';
 import { currentTask } from './current-task.ts';
+import { currentTools, joinTools, type ToolEnvironment } from './current-tools.ts';
 import type { TaskEvent } from './events.ts';
 import { taskFailure } from './failure.ts';
 import { endOrphans } from './orphans.ts';
@@ -15,6 +16,9 @@ const leastSpace = 4 * 1024 * 1024;
 interface RunTaskOptions {
   readonly store: Store;
   readonly id: string;
+  readonly key: string;
+  /** Opens a toolbox by its name. */
+  readonly openTools: (name: string, context: TaskContext) => Promise<ToolEnvironment>;
   readonly needs: ReadonlyMap<string, Output>;
   readonly signal: AbortSignal;
   /** False when an input file is other than it was when the key was made. */
@@ -28,7 +32,7 @@ interface RunTaskOptions {
  */
 export async function runTask(
   task: Task,
-  { store, id, needs, signal, isCurrent, tell }: RunTaskOptions,
+  { store, id, key, openTools, needs, signal, isCurrent, tell }: RunTaskOptions,
 ): Promise<Output | undefined> {
   const about = { task: task.name, title: task.title };
   const mark = store.staging(id);
@@ -45,6 +49,7 @@ export async function runTask(
       out,
       work,
       signal,
+      key,
       need: (name) => {
         const output = needs.get(name);
         if (output !== undefined) return output.folder;
@@ -61,7 +66,10 @@ export async function runTask(
       },
       progress: (fraction, what) => tell({ kind: 'progress', ...about, fraction, what }),
     };
-    await currentTask.run({ mark, signal, log: (line) => context.log(line) }, () => task.run(context));
+    await currentTask.run({ mark, signal, log: (line) => context.log(line) }, async () => {
+      const tools = await Promise.all((task.tools ?? []).map((name) => openTools(name, context)));
+      await (tools.length === 0 ? task.run(context) : currentTools.run(joinTools(tools), () => task.run(context)));
+    });
     signal.throwIfAborted();
     if (!(await isCurrent())) {
       await store.discard(id);

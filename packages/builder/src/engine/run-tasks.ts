@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import type { Task } from '../task.ts';
+import type { Json, Task, TaskContext } from '../task.ts';
 import { digestJson } from './canonical.ts';
+import { CodeFinder } from './code.ts';
+import type { ToolEnvironment } from './current-tools.ts';
 import { displayPath } from './display-path.ts';
 import { errnoOf } from './errno.ts';
 import type { TaskEvent, TaskReport } from './events.ts';
@@ -17,7 +19,15 @@ import { type Found, type Output, Store } from './store.ts';
 import { listTree, treeDigest } from './tree.ts';
 
 /** Part of every key: a higher number makes every task run again. */
-const engineVersion = 1;
+const engineVersion = 2;
+
+/** A toolbox that tasks may name. */
+export interface TaskTools {
+  /** What identifies it, in the keys of those tasks. */
+  readonly identity: Json;
+  /** Makes it ready; called by each task that uses it, when it runs. */
+  open(context: TaskContext): Promise<ToolEnvironment>;
+}
 
 export interface RunTasksOptions {
   /** Outputs that any workspace may share. */
@@ -26,6 +36,8 @@ export interface RunTasksOptions {
   readonly privateDirectory: string;
   /** Names of the tasks whose outputs are asked for. */
   readonly wanted: readonly string[];
+  /** The toolboxes by name. */
+  readonly tools?: Readonly<Record<string, TaskTools>>;
   /** How many tasks run at the same time. Default: 2. */
   readonly jobs?: number;
   readonly signal?: AbortSignal | undefined;
@@ -44,7 +56,8 @@ export interface RunReport {
 
 /**
  * Brings the outputs of `wanted` up to date: takes what is in the cache, runs what is not. A task's key is the SHA-256 of its name,
- * inputs, input files and the *outputs* of its needs, so that a task which runs again and leaves the same bytes ends the chain.
+ * inputs, input files, code, tools and the *outputs* of its needs, so that a task which runs again and leaves the same bytes ends the
+ * chain.
  *
  * May be killed at any time, and run by many processes at once. Throws `builder/task-graph`, `builder/task-failed` (the end of the log in
  * the message), `builder/disk-full`, `builder/stopped`, and what a task throws with its own code.
@@ -72,6 +85,7 @@ class Run {
   readonly #private: Store;
   readonly #records: Records;
   readonly #slots: Slots;
+  readonly #code = new CodeFinder();
   readonly #failure = new AbortController();
   readonly #signal: AbortSignal;
   readonly #done = new Map<string, Promise<Done>>();
@@ -187,6 +201,8 @@ class Run {
     const output = await runTask(task, {
       store,
       id,
+      key: current.key,
+      openTools: (tools, context) => this.#tools(tools).open(context),
       needs,
       signal: this.#signal,
       isCurrent: async () => (await this.#describe(task, needs)).key === current.key,
@@ -227,6 +243,7 @@ class Run {
   async #describe(task: Task, needs: ReadonlyMap<string, Output>): Promise<Omit<TaskRecord, 'seconds'>> {
     const files: Record<string, string> = {};
     const trees: string[] = [];
+    const code = await this.#code.codeOf(task.code);
     for (const root of task.files ?? []) {
       try {
         const entries = await listTree(root);
@@ -245,9 +262,29 @@ class Run {
       }
     }
     const digests = Object.fromEntries([...needs].map(([name, output]) => [name, output.digest]));
+    const tools = Object.fromEntries(
+      (task.tools ?? []).map((tools) => [tools, digestJson(this.#tools(tools).identity)]),
+    );
     const { name, inputs } = task;
-    const key = digestJson({ engine: engineVersion, name, inputs, files: trees, needs: digests });
-    return { version: 1, key, engine: engineVersion, inputs, files, needs: digests };
+    const { packages } = code;
+    trees.push(...Object.values(code.files));
+    const all = { engine: engineVersion, name, inputs, files: trees, packages, tools, needs: digests };
+    return {
+      version: 1,
+      key: digestJson(all),
+      engine: engineVersion,
+      inputs,
+      files: { ...files, ...code.files },
+      packages,
+      tools,
+      needs: digests,
+    };
+  }
+
+  #tools(name: string): TaskTools {
+    const found = this.#options.tools?.[name];
+    if (found !== undefined) return found;
+    throw new MblError('builder/task-graph', `The task graph is wrong: no toolbox is called "${name}".`);
   }
 
   #tell(event: TaskEvent): void {

@@ -14,7 +14,7 @@ export function applicationsTask(keys: KeySet, taPublicKey: string): Task {
     name: 'trusted-applications',
     title: 'Signed trusted applications',
     inputs: { taPublicKey },
-    files: [import.meta.dirname],
+    code: import.meta.filename,
     needs: ['optee'],
     async run(context) {
       const source = join(context.need('optee'), 'ta');

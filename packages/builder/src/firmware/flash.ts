@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Extent } from '@mbl/formats';
 import { buildSigner, type KeySet, MblError, tbbrCertificates } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
-import { requiredKeyNode } from '../kernel/required-key.ts';
+import { requiredKeyNode } from './required-key.ts';
 import type { Task } from '../task.ts';
 import { buildFip } from './fip.ts';
 
@@ -29,7 +29,8 @@ export function flashTask(recipe: FlashRecipe): Task {
     name: 'flash',
     title: 'Signed boot firmware',
     inputs: { size, fipOffset, deviceTree, publicKeys },
-    files: [import.meta.dirname],
+    code: import.meta.filename,
+    tools: ['image'],
     needs: ['u-boot', 'trusted-firmware', 'optee'],
     async run(context) {
       const part = (task: string, file: string): Promise<Buffer> => readFile(join(context.need(task), file));

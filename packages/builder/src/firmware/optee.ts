@@ -30,7 +30,8 @@ export function opteeTask(recipe: OpteeRecipe): Task {
     name: 'optee',
     title: `OP-TEE ${source.version}`,
     inputs: { source: sourceInputs(source), platform, options, taPublicKey },
-    files: [import.meta.filename],
+    code: import.meta.filename,
+    tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       const output = join(context.work, 'out');

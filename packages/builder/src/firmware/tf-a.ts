@@ -26,7 +26,8 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
     name: 'trusted-firmware',
     title: `TF-A ${source.version}`,
     inputs: { source: sourceInputs(source), mbedtls: sourceInputs(mbedtls), platform, options, rootOfTrust },
-    files: [import.meta.filename],
+    code: import.meta.filename,
+    tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       const crypto = await unpackInto(context, cache, mbedtls);

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
 import type { Task } from '../task.ts';
-import { make, prefixMap } from './make.ts';
+import { hostCompiler, make, prefixMap } from './make.ts';
 import { sourceInputs, unpackInto } from './sources.ts';
 
 export interface UBootRecipe {
@@ -27,14 +27,22 @@ export function uBootTask(recipe: UBootRecipe): Task {
     name: 'u-boot',
     title: `U-Boot ${source.version}`,
     inputs: { source: sourceInputs(source), defconfig },
-    files: [...config, environment, import.meta.filename],
+    code: import.meta.filename,
+    files: [...config, environment],
+    tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       await copyFile(environment, join(tree, 'mbl.env'));
       const fragments = await Promise.all(config.map((file) => readFile(file, 'utf8')));
       const parts = [await readFile(join(tree, 'configs', defconfig), 'utf8'), ...fragments];
       await writeFile(join(tree, 'configs', 'mbl_defconfig'), parts.join('\n'));
-      const cross = ['CROSS_COMPILE=aarch64-linux-gnu-', `KCFLAGS=${prefixMap(tree)}`];
+      const cross = [
+        'CROSS_COMPILE=aarch64-linux-gnu-',
+        `KCFLAGS=${prefixMap(tree)}`,
+        // Named, U-Boot does not compile one of its own, with a library for Python.
+        'DTC=dtc',
+        ...hostCompiler(),
+      ];
       await make(tree, [...cross, 'mbl_defconfig']);
       await checkConfig(fragments.join('\n'), await readFile(join(tree, '.config'), 'utf8'));
       context.progress(undefined, 'compiling');

@@ -29,7 +29,9 @@ export function fitTask(recipe: FitRecipe): Task {
     name: 'fit',
     title: 'Signed kernel and initramfs',
     inputs: { deviceTree, kernelArguments, publicKey },
-    files: [init, import.meta.dirname],
+    code: import.meta.filename,
+    files: [init],
+    tools: ['image'],
     needs: ['kernel', 'root'],
     async run(context) {
       const { work, out } = context;

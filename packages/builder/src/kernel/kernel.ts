@@ -76,7 +76,8 @@ export function kernelTask(recipe: KernelRecipe): Task {
     name: 'kernel',
     title: `Linux ${kernel.version}`,
     inputs: { packages: packages.map(({ name, sha256 }) => ({ name, sha256 })), initramfsModules },
-    files: [import.meta.dirname],
+    code: import.meta.filename,
+    tools: ['image'],
     async run(context) {
       const { signal } = context;
       const options = { cache, signal, log: (line: string) => context.log(line) };

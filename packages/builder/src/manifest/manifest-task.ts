@@ -39,7 +39,8 @@ function bootComponentsTask({ cache, suite, boot }: ManifestRecipe): Task {
     name: 'boot-components',
     title: 'Bill of materials of the boot',
     inputs: { boot: boot.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`) },
-    files: [import.meta.dirname, join(import.meta.dirname, '..', 'debian')],
+    code: import.meta.filename,
+    tools: ['image'],
     async run(context) {
       const { signal } = context;
       const paths = await downloadPackages(
@@ -70,7 +71,7 @@ function manifestTask({ image, sources, node }: ManifestRecipe): Task {
       sources: Object.values(sources).map(sourceInputs),
       node: `${node.name} ${node.version} ${node.integrity}`,
     },
-    files: [import.meta.dirname, join(import.meta.dirname, '..', 'firmware', 'sources.ts')],
+    code: import.meta.filename,
     needs: ['boot-components', 'packages', 'device-services'],
     async run(context) {
       const listed = async (task: string, file: string): Promise<Component[]> =>

@@ -25,13 +25,11 @@ const INDEXES = [
 
 /**
  * The files of the root file system, by path, that hold the named kernel modules, all that they depend on, and depmod's indexes. `deb` is
- * a `linux-image-*` package; `depmod` the words that start depmod (the toolbox's, so that the bytes do not depend on the host). Modules
- * are not compressed: the image compresses them, and a device loads them quicker. Throws `builder/unknown-module`.
+ * a `linux-image-*` package. Modules are not compressed: the image compresses them, and a device loads them quicker. Throws `builder/unknown-module`.
  */
 export const moduleFiles = async (
   deb: string,
   names: readonly string[],
-  depmod: readonly string[],
   signal?: AbortSignal,
 ): Promise<Map<string, Buffer>> => {
   const { files } = await readDeb(deb, 'the kernel package', signal);
@@ -50,8 +48,7 @@ export const moduleFiles = async (
       await writeFile(join(folder, 'kernel', `${name}.ko`), data);
       result.set(`${place}/kernel/${name}.ko`, data);
     }
-    const [program = 'depmod', ...args] = depmod;
-    await runCommand(program, [...args, '-b', join(work, 'usr'), release], { signal });
+    await runCommand('depmod', ['-b', join(work, 'usr'), release], { signal });
     for (const name of INDEXES) {
       const data = await readFile(join(folder, name)).catch(() => undefined);
       if (data) result.set(`${place}/${name}`, data);

@@ -40,8 +40,6 @@ export interface RootInput {
   readonly users: readonly ExtraUser[];
   /** The program `node`. */
   readonly node?: Buffer;
-  /** Words that start mkfs.erofs (`toolbox.command('mkfs.erofs')`). */
-  readonly mkfs: readonly string[];
   /** Seconds since 1970 that every file carries. */
   readonly time?: number;
   readonly log?: (line: string) => void;
@@ -80,7 +78,6 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
   checkLibraries(tree, 'arm64');
   input.progress?.(0.3, 'writing the file system');
   const image = await sealImage(tree.output(owners), join(out, 'root.img'), {
-    mkfs: input.mkfs,
     salt: Buffer.from(uuidOf(`salt ${name}`).replaceAll('-', '').repeat(2), 'hex').toString('hex'),
     uuid: uuidOf(`root ${name}`),
     time: input.time ?? sourceDateEpoch,

@@ -4,7 +4,6 @@ import { dirname, join } from 'node:path';
 import { formatImage, type ImageIdentity } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { downloadPackages } from '../debian/packages.ts';
-import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
 import { sourceDateEpoch } from '../engine/run-command.ts';
 import { kernelPackage } from '../kernel/kernel.ts';
 import type { Image } from '../recipes/image.ts';
@@ -31,7 +30,6 @@ export interface RootRecipe {
   readonly packages: readonly LockedPackage[];
   readonly local: readonly LocalPackage[];
   readonly boot: readonly LockedPackage[];
-  readonly tools: readonly LockedPackage[];
   readonly node: LockedNpm;
   readonly modules: readonly string[];
   /** `/etc/mbl/image.json`: what the device knows of itself. */
@@ -45,21 +43,10 @@ export function rootTasks(recipe: RootRecipe): Task[] {
   return [packagesTask(recipe), kernelModulesTask(recipe), deviceServicesTask(recipe), rootTask(recipe)];
 }
 
-/** The code that makes the root: a new version of it must not read what an older one left, nor keep what it made. */
-const code = [
-  import.meta.dirname,
-  ...['debian', 'manifest'].map((name) => join(import.meta.dirname, '..', name)),
-];
-
 const digests = (packages: readonly Pick<LockedPackage, 'name' | 'version' | 'sha256'>[]): Json =>
   packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}`);
 
 const policiesOf = ({ osDirectory, layers }: RootRecipe): string[] => policyFiles(osDirectory, layers);
-
-async function toolbox(recipe: RootRecipe, context: TaskContext): Promise<Toolbox> {
-  const { cache, tools, image } = recipe;
-  return openToolbox(tools, image.suite, { cache, signal: context.signal, log: (line) => context.log(line) });
-}
 
 async function download(
   recipe: RootRecipe,
@@ -86,7 +73,9 @@ function packagesTask(recipe: RootRecipe): Task {
     name: 'packages',
     title: `${packages.length} Debian packages`,
     inputs: { packages: digests(packages), local: digests(local) },
-    files: [...policiesOf(recipe), ...code],
+    code: import.meta.filename,
+    files: policiesOf(recipe),
+    tools: ['image'],
     async run(context) {
       const paths = await download(recipe, context, packages);
       const files = [...packages.map((each) => ({ ...each, file: pathOf(paths, each.name) })), ...local];
@@ -100,17 +89,17 @@ function packagesTask(recipe: RootRecipe): Task {
 }
 
 function kernelModulesTask(recipe: RootRecipe): Task {
-  const { boot, modules, tools } = recipe;
+  const { boot, modules } = recipe;
   const kernel = kernelPackage(boot);
   return {
     name: 'kernel-modules',
     title: `${modules.length} kernel modules and what they need`,
-    inputs: { kernel: digests([kernel]), modules, tools: digests(tools) },
-    files: code,
+    inputs: { kernel: digests([kernel]), modules },
+    code: import.meta.filename,
+    tools: ['image'],
     async run(context) {
       const deb = pathOf(await download(recipe, context, [kernel]), kernel.name);
-      const depmod = await (await toolbox(recipe, context)).command('depmod');
-      await writeFiles(context.out, await moduleFiles(deb, modules, depmod, context.signal));
+      await writeFiles(context.out, await moduleFiles(deb, modules, context.signal));
     },
   };
 }
@@ -124,7 +113,8 @@ function deviceServicesTask({ repository }: RootRecipe): Task {
     name: 'device-services',
     title: 'Device services',
     inputs: {},
-    files: [...sources, join(repository, 'package-lock.json'), ...code],
+    code: import.meta.filename,
+    files: [...sources, join(repository, 'package-lock.json')],
     async run(context) {
       const bundles = await bundleServices(repository);
       await writeFiles(
@@ -136,7 +126,7 @@ function deviceServicesTask({ repository }: RootRecipe): Task {
 }
 
 function rootTask(recipe: RootRecipe): Task {
-  const { cache, osDirectory, image, node, tools, description } = recipe;
+  const { cache, osDirectory, image, node, description } = recipe;
   const folders = ['base', 'device'].map((name) => join(osDirectory, 'rootfs', name));
   const { hostname, services, users, login, limits } = image;
   return {
@@ -150,10 +140,11 @@ function rootTask(recipe: RootRecipe): Task {
       limits,
       users: users.map(({ home = '', shell = '', ...rest }) => ({ ...rest, home, shell })),
       node: `${node.name} ${node.version} ${node.integrity}`,
-      tools: digests(tools),
       description: formatImage(description),
     },
-    files: [...policiesOf(recipe), ...folders, ...image.files, ...code],
+    code: import.meta.filename,
+    files: [...policiesOf(recipe), ...folders, ...image.files],
+    tools: ['image'],
     needs: ['packages', 'kernel-modules', 'device-services', 'trusted-applications'],
     async run(context) {
       const { signal } = context;
@@ -176,7 +167,6 @@ function rootTask(recipe: RootRecipe): Task {
         users,
         login,
         node: await fetchNode(cache, node, { log, progress, signal }),
-        mkfs: await (await toolbox(recipe, context)).command('mkfs.erofs'),
         time: sourceDateEpoch,
         log,
         progress,

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto';
+import { readFile, realpath } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { transform } from 'esbuild';
+import type { Json } from '../task.ts';
+import { errnoOf } from './errno.ts';
+
+/** Files of the code that a task runs: the module that defines it, and all that this one imports. */
+export interface TaskCode {
+  /** SHA-256 by absolute path of source files, in the order of the paths. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Packages of npm, `name version`, as they are installed. */
+  readonly packages: readonly string[];
+}
+
+interface Source {
+  readonly imports: readonly string[];
+  readonly sha256: string;
+}
+
+/** Finds the code behind modules. Reads each file once in its life: a build has one, the next build another. */
+export class CodeFinder {
+  readonly #sources = new Map<string, Promise<Source>>();
+
+  /** What running `module` (absolute path) can execute. Type-only imports are erased, and do not count. */
+  async codeOf(module: string): Promise<TaskCode> {
+    const files = new Map<string, string>();
+    const packages = new Set<string>();
+    const visit = async (file: string): Promise<void> => {
+      if (files.has(file)) return;
+      files.set(file, '');
+      const { imports, sha256 } = await this.#read(file);
+      files.set(file, sha256);
+      for (const specifier of imports) {
+        if (specifier.startsWith('.')) await visit(resolve(dirname(file), specifier));
+        else if (specifier.startsWith('@mbl/')) await visit(await ownPackage(file, specifier));
+        else if (!specifier.startsWith('node:')) packages.add(await installed(file, specifier));
+      }
+    };
+    await visit(module);
+    const sorted = [...files].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    return { files: Object.fromEntries(sorted), packages: [...packages].toSorted() };
+  }
+
+  #read(file: string): Promise<Source> {
+    let found = this.#sources.get(file);
+    if (found === undefined) {
+      found = readFile(file).then((bytes) => ({
+        imports: importsIn(bytes.toString()),
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+      }));
+      this.#sources.set(file, found);
+    }
+    return found;
+  }
+}
+
+/** The modules that a TypeScript source asks for when it runs. */
+export function importsIn(source: string): string[] {
+  const statements = /^(?:import\s(?!type\s)(?:[^'";]*?\sfrom\s)?\s*|export\s[*{][^'";]*?\sfrom\s*)'([^']+)'/gm;
+  const dynamic = /\bimport\(\s*'([^']+)'\s*\)/g;
+  return [...source.matchAll(statements), ...source.matchAll(dynamic)].map(([, specifier = '']) => specifier);
+}
+
+/**
+ * What code means, as a value that another comment, line break or type does not change: the sources as the machine reads them, by their
+ * places below `base`.
+ */
+export async function meaningOf({ files, packages }: TaskCode, base: string): Promise<Json> {
+  const sources: Record<string, string> = {};
+  for (const file of Object.keys(files)) {
+    const { code } = await transform(await readFile(file, 'utf8'), {
+      loader: 'ts',
+      minifyWhitespace: true,
+      legalComments: 'none',
+      target: 'esnext',
+    });
+    sources[file.startsWith(`${base}/`) ? file.slice(base.length + 1) : file] = code;
+  }
+  return { sources, packages };
+}
+
+/** `node_modules/<name>` of the folder nearest above `file`. */
+async function packageFolder(file: string, name: string): Promise<string> {
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    const candidate = join(folder, 'node_modules', name);
+    const found = await realpath(candidate).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
+      throw error;
+    });
+    if (found !== undefined) return found;
+    if (folder === dirname(folder))
+      throw new MblError('builder/missing-file', `${file} imports ${name}, which is not installed.`, {
+        remedy: 'Run ./mbl again: it installs what is missing.',
+      });
+  }
+}
+
+async function ownPackage(file: string, name: string): Promise<string> {
+  return join(await packageFolder(file, name), 'src/index.ts');
+}
+
+async function installed(file: string, specifier: string): Promise<string> {
+  const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
+  const text = await readFile(join(await packageFolder(file, name), 'package.json'), 'utf8');
+  const { version } = JSON.parse(text) as { version?: string };
+  return `${name} ${version ?? ''}`;
+}
