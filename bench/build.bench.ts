@@ -28,7 +28,6 @@ await using work = await scratch();
 const clone = join(work.path, 'clone');
 await run('git', ['clone', '-q', root, clone]);
 await symlink(join(root, 'node_modules'), join(clone, 'node_modules'));
-await cp(join(root, '.mbl/locks'), join(clone, '.mbl/locks'), { recursive: true });
 const build = async (
   env: Readonly<Record<string, string>>,
 ): Promise<Build & { readonly seconds: number }> => {
@@ -58,7 +57,7 @@ const { tasks } = await build({ MBL_CACHE: cold });
 const spent = (...names: string[]): number =>
   tasks.filter(({ task }) => names.includes(task)).reduce((sum, { seconds }) => sum + seconds, 0);
 
-const lock = JSON.parse(await readFile(join(root, '.mbl/locks/root-production.json'), 'utf8')) as {
+const lock = JSON.parse(await readFile(join(root, 'os/locks/trixie/root-production.json'), 'utf8')) as {
   packages: { name: string; version: string; architecture: string; sha256: string }[];
 };
 // The peer finds the packages in apt's archive, as we find them in our cache; it still asks the mirror for its indexes.
@@ -69,7 +68,7 @@ for (const { name, version, architecture, sha256 } of lock.packages)
     join(cache, 'downloads', sha256.slice(0, 2), sha256),
     join(archive, `${name}_${version.replace(':', '%3a')}_${architecture}.deb`),
   );
-const toolLock = JSON.parse(await readFile(join(root, '.mbl/locks/tools.json'), 'utf8')) as {
+const toolLock = JSON.parse(await readFile(join(root, 'os/locks/trixie/tools-amd64.json'), 'utf8')) as {
   packages: Parameters<typeof openToolbox>[0];
 };
 const toolbox = await openToolbox(toolLock.packages, 'trixie', { cache });

@@ -42,8 +42,7 @@ login: { ssh: key }
     );
     await cp(join(path, 'owner.pub'), join(layer, 'files/etc/ssh/authorized_keys/root'));
     const state = join(path, 'state');
-    for (const name of ['keys', 'locks'])
-      await cp(join(findWorkspace().state, name), join(state, name), { recursive: true });
+    await cp(join(findWorkspace().state, 'keys'), join(state, 'keys'), { recursive: true });
     const { directory } = await mblJson<{ directory: string }>(
       ['build', '--layer', layer, '--image', 'maintained'],
       { environment: { MBL_STATE: state, MBL_CACHE: findWorkspace().cache }, timeout: limit },

@@ -40,10 +40,6 @@ describe('keys in a token', { timeout: limit }, () => {
     };
     const init = ['--init-token', '--free', '--label', token, '--so-pin', '0000', '--pin', pin];
     await run('softhsm2-util', init, { env: { ...process.env, SOFTHSM2_CONF: configuration } });
-    // The versions of the working copy, so that what no key signs comes from its cache.
-    await cp(join(own.state, 'locks'), join(folder.path, 'state', 'locks'), { recursive: true }).catch(
-      () => undefined,
-    );
   });
   after(async () => await folder[Symbol.asyncDispose]());
 

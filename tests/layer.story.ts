@@ -31,15 +31,14 @@ describe('a product layer', { timeout: limit }, () => {
   const build = ['build', '--image', 'product', '--layer'];
 
   before(async () => {
-    // Makes keys, lock and firmware, unless they are there.
+    // Makes keys and firmware, unless they are there.
     await mblJson(['build', '--image', 'production'], { timeout: limit });
     folder = await temporaryFolder();
     layer = join(folder.path, 'acme', 'product-layer');
     await cp(join(root, 'examples/product-layer'), layer, { recursive: true });
     const own = findWorkspace();
     const state = join(folder.path, 'state');
-    for (const name of ['keys', 'locks'])
-      await cp(join(own.state, name), join(state, name), { recursive: true });
+    await cp(join(own.state, 'keys'), join(state, 'keys'), { recursive: true });
     environment = { MBL_STATE: state, MBL_CACHE: own.cache };
     built = await mblJson<Build>([...build, layer], { environment, timeout: limit });
     const file = join(built.directory, 'image.json');
@@ -62,10 +61,11 @@ describe('a product layer', { timeout: limit }, () => {
     const { locks } = JSON.parse(await readFile(join(built.directory, 'lock.json'), 'utf8')) as {
       locks: Record<string, { packages: { name: string; version: string; sha256: string }[] }>;
     };
-    const locked = locks['root-product']?.packages.find(({ name }) => name === 'tzdata');
+    const locked = locks['trixie/root-product']?.packages.find(({ name }) => name === 'tzdata');
     assert.equal(locked?.version, component.version, 'and the lock beside the image');
     assert.deepEqual(component.hashes, [{ alg: 'SHA-256', content: locked?.sha256 }]);
-    assert.deepEqual(Object.keys(locks), ['boot-qemu-arm64', 'firmware', 'root-product', 'tools']);
+    const names = ['boot-qemu-arm64', 'root-product', 'tools-amd64', 'tools-arm64'];
+    assert.deepEqual(Object.keys(locks), ['firmware', ...names.map((name) => `trixie/${name}`)]);
     assert.ok((await lstat(join(extracted, 'usr/share/zoneinfo/Europe/Lisbon'))).isFile());
   });
 

@@ -17,7 +17,9 @@ import { fitTask } from './kernel/fit-task.ts';
 import { readDeviceTree } from './kernel/device-tree.ts';
 import { kernelPackage, kernelTask } from './kernel/kernel.ts';
 import type { Image } from './recipes/image.ts';
-import { formatImageLock, type LockChange } from './recipes/lock.ts';
+import { formatImageLock } from './recipes/lock.ts';
+import { type LockFileChange, LockFiles } from './locks/lock-files.ts';
+import { loadStages } from './locks/stages.ts';
 import type { Machine } from './recipes/machine.ts';
 import { manifestTasks } from './manifest/manifest-task.ts';
 import { recipeIdentity } from './recipes/identity.ts';
@@ -41,8 +43,6 @@ export interface BuildOptions {
   readonly cache: string;
   /** Task outputs and records of this workspace only. */
   readonly privateCache: string;
-  /** Folder of the lock files. */
-  readonly locks: string;
   /** The image goes to `<output>/<machine>-<image>`. */
   readonly output: string;
   /** Version of the distribution, for the components. */
@@ -51,6 +51,8 @@ export interface BuildOptions {
   readonly jobs?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: TaskEvent) => void) | undefined;
+  /** A lock file was changed: whoever builds must hear of it, also when the build fails afterwards. */
+  readonly onLockChange?: ((change: LockFileChange) => void) | undefined;
   /** What is done outside of tasks: asking mirrors, putting the disk together. */
   readonly onPhase?: ((what: string) => void) | undefined;
 }
@@ -60,7 +62,6 @@ export interface BuildResult {
   readonly directory: string;
   readonly description: ImageDescription;
   readonly tasks: readonly TaskReport[];
-  readonly lockChanges: readonly LockChange[];
   /** What the layers change, a line each. */
   readonly overrides: readonly string[];
   readonly seconds: number;
@@ -73,18 +74,19 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const begin = performance.now();
   const { repository, keys, cache, signal, output } = options;
   const osDirectory = join(repository, 'os');
-  const recipes = await loadRecipes({ osDirectory, layers: options.layers ?? [] });
+  const layers = options.layers ?? [];
+  const recipes = await loadRecipes({ osDirectory, layers });
   const machine = recipes.machine(options.machine);
   const image = recipes.image(options.image);
   const deviceTree = await readDeviceTree(machine);
   const overrides = recipes.overrides(options.machine, options.image).map(formatOverride);
-  const { inputs, locks, changes } = await located(image, () =>
+  const stages = await loadStages(osDirectory, layers, options.machine, options.image);
+  const locks = new LockFiles(stages, options.updateLock ?? false, options.onLockChange);
+  const inputs = await located(image, () =>
     resolveInputs({
-      machine,
-      image,
-      locks: options.locks,
+      stages,
+      locks,
       cache,
-      update: options.updateLock ?? false,
       signal,
       ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),
     }),
@@ -143,7 +145,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     fit: outputOf('fit'),
     root: outputOf('root'),
     manifest: outputOf('manifest'),
-    lock: formatImageLock(locks, inputs.local),
+    lock: formatImageLock(Object.fromEntries(locks.locks), inputs.local),
     target: directory,
     stampFile: join(options.privateCache, 'images', `${name}.json`),
   });
@@ -151,7 +153,6 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     directory,
     description,
     tasks: report.tasks,
-    lockChanges: changes,
     overrides,
     seconds: (performance.now() - begin) / 1000,
     outputs: report.outputs,
@@ -166,7 +167,15 @@ function inputFolders(options: BuildOptions, machine: Machine, image: Image): st
     join(repository, 'packages', name, 'src'),
   );
   const { deviceTree, firmware } = machine;
-  return [os, ...policyFiles(os, layers), ...image.files, deviceTree, ...firmware.uBoot.config, ...device];
+  const data = ['firmware/u-boot', 'rootfs'].map((name) => join(os, name));
+  return [
+    ...data,
+    ...policyFiles(os, layers),
+    ...image.files,
+    deviceTree,
+    ...firmware.uBoot.config,
+    ...device,
+  ];
 }
 
 /** Errors about a package or a unit get the line of the recipe that asked for it. */

@@ -5,6 +5,7 @@ import { Apt } from './apt.ts';
 import { parseControl, type Stanza } from './control.ts';
 import type { LockedPackage } from '../recipes/lock.ts';
 import { Downloads, type ObtainOptions } from './downloads.ts';
+import { pretendInstalled } from './installed.ts';
 import { type DebianMirrors, findMirrors } from './mirror.ts';
 
 export type Architecture = 'arm64' | 'amd64';
@@ -25,12 +26,18 @@ export interface PackageOptions extends ObtainOptions {
 }
 
 /**
- * What apt would install on an empty system for a request: the packages and their dependencies, no recommends. Sorted by name. Throws
- * `builder/unknown-package`, `builder/unmet-dependencies` and what `Apt.update` throws.
+ * What apt would install on an empty system for a request: the packages and their dependencies, no recommends. Sorted by name.
+ *
+ * `locked` is an earlier answer, perhaps to another request: its packages stay at their versions for as long as they serve the request;
+ * what nothing needs any more goes, and what is missing comes at its newest version.
+ *
+ * Throws `builder/unknown-package`, `builder/unmet-dependencies`, what `Apt.update` throws, and what `downloadPackages` throws about
+ * packages of `locked` that the index does not describe any more.
  */
 export const resolvePackages = async (
   request: PackageRequest,
   options: PackageOptions,
+  locked: readonly LockedPackage[] = [],
 ): Promise<LockedPackage[]> => {
   const mirrors = options.mirrors ?? (await findMirrors());
   const { suite, architecture, packages } = request;
@@ -39,25 +46,45 @@ export const resolvePackages = async (
   options.progress?.(undefined, `resolving ${packages.length} packages`);
   const { cache, signal } = options;
   const apt = new Apt({ cache, mirrors, suite, architecture, kind: 'binary', signal });
-  const simulated = await apt.run('apt-get', ['install', '--simulate', '--yes', ...packages], true);
-  if (simulated.status !== 0) throw solverError(simulated.stderr + simulated.stdout.toString(), suite);
-  // "Inst name (version origin [arch])", with "[installed version]" never there: the system is empty.
-  const chosen = [...simulated.stdout.toString().matchAll(/^Inst (\S+) \((\S+) [^)]*\[(\w+)\]\)/gm)].map(
-    ([, name = '', version = '']) => `${name.replace(/:.*/, '')}=${version}`,
+  await using installed = await pretendInstalled(apt, locked, new Set(packages), (missing) =>
+    downloadPackages(missing, request, { ...options, mirrors }),
   );
-  const shown = await apt.run('apt-cache', ['show', ...chosen]);
+  const found = new Map(locked.map((entry) => [entry.name, entry]));
+  const added = packages.filter((name) => !found.has(name));
+  const tidy = ['--auto-remove', '--allow-remove-essential'];
+  const args = [...installed.options, 'install', '--simulate', '--yes', ...tidy, ...added];
+  const simulated = await apt.run('apt-get', args, true);
+  if (simulated.status !== 0) throw solverError(simulated.stderr + simulated.stdout.toString(), suite);
+  const plan = simulated.stdout.toString();
+  for (const [, name = ''] of plan.matchAll(/^(?:Remv|Purg) (\S+)/gm)) found.delete(name.replace(/:.*/, ''));
+  // "Inst name [installed version] (version origin [arch])"
+  const chosen = [...plan.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+) [^)]*\[(\w+)\]\)/gm)].map(
+    ([, name = '', version = '']) => [name.replace(/:.*/, ''), version] as const,
+  );
+  for (const [name, entry] of await describe(apt, chosen)) found.set(name, entry);
+  return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+};
+
+/** The index's entries of packages in these versions, by name. */
+const describe = async (
+  apt: Apt,
+  chosen: readonly (readonly [name: string, version: string])[],
+): Promise<Map<string, LockedPackage>> => {
   const found = new Map<string, LockedPackage>();
+  if (chosen.length === 0) return found;
+  const names = chosen.map(([name, version]) => `${name}=${version}`);
+  const shown = await apt.run('apt-cache', ['show', ...names]);
   for (const stanza of parseControl(shown.stdout.toString())) {
-    const parsed = fromStanza(stanza, suite);
+    const parsed = fromStanza(stanza, apt.options.suite);
     // The same version may stand in two archives (a security update that a point release took over): the first is apt's choice.
     if (parsed && !found.has(parsed.name)) found.set(parsed.name, parsed);
   }
-  const lost = chosen.filter((entry) => !found.has(entry.replace(/=.*/, '')));
-  if (lost.length > 0 || found.size === 0)
+  const lost = chosen.flatMap(([name]) => (found.has(name) ? [] : [name]));
+  if (lost.length > 0)
     throw new MblError('builder/mirror', `The index of the mirror does not describe ${lost.join(', ')}.`, {
       remedy: 'Run the build again; if it stays, use another mirror (MBL_DEBIAN_MIRROR).',
     });
-  return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return found;
 };
 
 /** The cache paths of packages, by package name, each checked by hash; missing ones are fetched. Works offline when all are cached. */

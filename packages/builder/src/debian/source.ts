@@ -9,6 +9,7 @@ import type { LockedFile, LockedSource } from '../recipes/lock.ts';
 import { Downloads, fileName, type ObtainOptions } from './downloads.ts';
 import { mirrorOf } from './packages.ts';
 import { type DebianMirrors, findMirrors } from './mirror.ts';
+import { compareVersions } from './version.ts';
 
 export interface SourceOptions extends ObtainOptions {
   /** The cache folder (downloads and apt's state). */
@@ -31,7 +32,8 @@ export const resolveSource = async (
   const versions = parseControl(shown.stdout.toString()).filter((stanza) => stanza.get('Package') === name);
   let newest = versions[0];
   for (const other of versions.slice(1))
-    if (newest && (await isNewer(other.get('Version') ?? '', newest.get('Version') ?? ''))) newest = other;
+    if (newest && compareVersions(other.get('Version') ?? '', newest.get('Version') ?? '') > 0)
+      newest = other;
   if (!newest)
     throw new MblError('builder/unknown-package', `Debian ${suite} has no source package "${name}".`, {
       remedy: 'Correct the name in the firmware recipe, or give another suite.',
@@ -80,16 +82,6 @@ export const downloadSource = async (
   return new Map([...found].map(([file, path]) => [fileName(file), path]));
 };
 
-/** `resolveSource` and `downloadSource` in one: what is needed without a lock. */
-export const fetchSource = async (
-  name: string,
-  suite: string,
-  options: SourceOptions,
-): Promise<LockedSource & { readonly paths: ReadonlyMap<string, string> }> => {
-  const source = await resolveSource(name, suite, options);
-  return { ...source, paths: await downloadSource(source, options) };
-};
-
 /**
  * Unpacks into `target` (which must not exist) as the source package says, with Debian's patches applied. `dpkg-source` runs on the
  * files' own names, so they are laid side by side in `work` first. The signature that counts is the index's, not the one in the `.dsc`.
@@ -106,6 +98,3 @@ export const unpackSource = async (
   if (!dsc) throw new MblError('builder/bad-source', 'The source package has no .dsc file.');
   await runCommand('dpkg-source', ['--no-check', '-x', join(work, dsc), target], { signal });
 };
-
-const isNewer = async (a: string, b: string): Promise<boolean> =>
-  (await runCommand('dpkg', ['--compare-versions', a, 'gt', b], { tolerant: true })).status === 0;

@@ -28,6 +28,8 @@ export interface Recipes {
   machine(name: string): Machine;
   /** Throws `builder/unknown-image`, `builder/recipe-invalid`. */
   image(name: string): Image;
+  /** The images that this one extends, the nearest first. */
+  bases(name: string): string[];
   /** What the layers change in this machine and this image. */
   overrides(machine: string, image: string): Override[];
 }
@@ -75,6 +77,7 @@ export async function loadRecipes({ osDirectory, layers = [] }: RecipesOptions):
     layers: loaded,
     machine: (name) => makeMachine(name, machines.complete(name)),
     image: (name) => makeImage(name, images.complete(name), packageFolders),
+    bases: (name) => images.bases(name),
     overrides: (machine, image) => [...machines.overrides(machine), ...images.overrides(image)],
   };
 }
@@ -126,6 +129,16 @@ class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value:
   complete(name: string): T {
     const recipe = this.#get(name);
     return this.#shape.complete(this.#part(name, []), recipe.node.at, '');
+  }
+
+  /** What `name` extends, and what that extends in turn. */
+  bases(name: string): string[] {
+    // Throws when one is not there, and when they go in a circle.
+    this.#part(name, []);
+    const chain: string[] = [];
+    for (let base = this.#get(name).part.extends; base; base = this.#get(base.value).part.extends)
+      chain.push(base.value);
+    return chain;
   }
 
   overrides(name: string): Override[] {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatLockChange } from '@mbl/builder';
 import type { Cli, Outcome } from '../cli.ts';
 import { formatDuration } from '../table.ts';
 import { buildImage, type ImageOptions } from '../workbench/image.ts';
@@ -30,10 +29,8 @@ export async function build(cli: Cli, options: BuildOptions): Outcome {
     })),
   });
   for (const override of overrides) output.line(override);
-  if (options.updateLock === true) {
-    for (const change of lockChanges) output.line(formatLockChange(change));
-    if (lockChanges.length === 0) output.line('the lock holds the newest versions');
-  }
+  if (options.updateLock === true && lockChanges.length === 0)
+    output.line('the locks hold the newest versions');
   if (options.explain === true) {
     output.table(
       ['TASK', 'TIME', 'WHY'],
