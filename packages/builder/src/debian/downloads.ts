@@ -97,7 +97,7 @@ export class Downloads {
       if (absent.length > 0)
         throw new MblError('builder/download-missing', `Could not fetch ${listNames(absent)}.`, {
           remedy:
-            'Check the network; when the mirror has newer versions by now, run: ./mbl build --update-lock',
+            'When the mirror has newer versions by now: ./mbl build --update-lock takes them; MBL_DEBIAN_SNAPSHOT=<base>/archive/debian/<timestamp> fetches the old ones; ./mbl build --from-archive <file> needs neither.',
           details: { names: absent },
         });
     } finally {

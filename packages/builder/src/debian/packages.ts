@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { Apt } from './apt.ts';
+import { Apt, keyringOf } from './apt.ts';
 import { parseControl, type Stanza } from './control.ts';
 import type { LockedPackage } from '../recipes/lock.ts';
 import { Downloads, type ObtainOptions } from './downloads.ts';
 import { pretendInstalled } from './installed.ts';
-import { type DebianMirrors, findMirrors } from './mirror.ts';
+import { type DebianMirrors, findMirrors, isSecurityFile } from './mirror.ts';
 
 export type Architecture = 'arm64' | 'amd64';
 
@@ -23,6 +23,8 @@ export interface PackageOptions extends ObtainOptions {
   readonly cache: string;
   /** Default: found on this machine. */
   readonly mirrors?: DebianMirrors;
+  /** Keys that must have signed the indexes. Default: Debian's. */
+  readonly keyring?: string;
 }
 
 /**
@@ -45,7 +47,7 @@ export const resolvePackages = async (
   if (packages.length === 0) return [];
   options.progress?.(undefined, `resolving ${packages.length} packages`);
   const { cache, signal } = options;
-  const apt = new Apt({ cache, mirrors, suite, architecture, kind: 'binary', signal });
+  const apt = new Apt({ cache, mirrors, suite, architecture, kind: 'binary', ...keyringOf(options), signal });
   await using installed = await pretendInstalled(apt, locked, new Set(packages), (missing) =>
     downloadPackages(missing, request, { ...options, mirrors }),
   );
@@ -61,6 +63,9 @@ export const resolvePackages = async (
   const chosen = [...plan.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+) [^)]*\[(\w+)\]\)/gm)].map(
     ([, name = '', version = '']) => [name.replace(/:.*/, ''), version] as const,
   );
+  // apt would rather take out what is installed than refuse what conflicts with it. Without the lock it says what is wrong, or finds a way.
+  if (packages.some((name) => !added.includes(name) && !found.has(name)))
+    return resolvePackages(request, options);
   for (const [name, entry] of await describe(apt, chosen)) found.set(name, entry);
   return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 };
@@ -98,25 +103,13 @@ export const downloadPackages = async (
     packages,
     async (missing) => {
       const mirrors = options.mirrors ?? (await findMirrors());
-      const apt = new Apt({ cache, mirrors, ...request, kind: 'binary', signal });
-      await apt.fetcher<LockedPackage & { uri: string }>()(
-        missing.map(({ wanted, target }) => ({
-          target,
-          wanted: { ...wanted, uri: `${mirrorOf(wanted, mirrors)}/${wanted.path}` },
-        })),
-      );
+      const apt = new Apt({ cache, mirrors, ...request, kind: 'binary', ...keyringOf(options), signal });
+      await apt.fetcher()(missing);
     },
     options,
   );
   return new Map([...found].map(([file, path]) => [file.name, path]));
 };
-
-/** Debian's security archive keeps its files below `pool/updates`, the main archive never. */
-const isSecurity = ({ path }: { readonly path: string }): boolean => path.startsWith('pool/updates/');
-
-/** The mirror that serves a file of the lock. */
-export const mirrorOf = (file: { readonly path: string }, mirrors: DebianMirrors): string =>
-  isSecurity(file) ? mirrors.security : mirrors.main;
 
 const fromStanza = (stanza: Stanza, suite: string): LockedPackage | undefined => {
   const name = stanza.get('Package');
@@ -129,7 +122,7 @@ const fromStanza = (stanza: Stanza, suite: string): LockedPackage | undefined =>
     name,
     version,
     architecture: stanza.get('Architecture') ?? 'all',
-    suite: isSecurity({ path }) ? `${suite}-security` : suite,
+    suite: isSecurityFile({ path }) ? `${suite}-security` : suite,
     path,
     sha256,
     size: Number(stanza.get('Size')),

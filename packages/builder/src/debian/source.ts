@@ -2,12 +2,11 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { Apt } from './apt.ts';
+import { Apt, keyringOf } from './apt.ts';
 import { runCommand } from './command.ts';
 import { parseControl } from './control.ts';
-import type { LockedFile, LockedSource } from '../recipes/lock.ts';
+import type { LockedSource } from '../recipes/lock.ts';
 import { Downloads, fileName, type ObtainOptions } from './downloads.ts';
-import { mirrorOf } from './packages.ts';
 import { type DebianMirrors, findMirrors } from './mirror.ts';
 import { compareVersions } from './version.ts';
 
@@ -16,6 +15,8 @@ export interface SourceOptions extends ObtainOptions {
   readonly cache: string;
   /** Default: found on this machine. */
   readonly mirrors?: DebianMirrors;
+  /** Keys that must have signed the indexes. Default: Debian's. */
+  readonly keyring?: string;
 }
 
 /** The newest version of a source package in `suite`, by the mirror's signed index. Throws `builder/unknown-package`. */
@@ -26,7 +27,15 @@ export const resolveSource = async (
 ): Promise<LockedSource> => {
   const mirrors = options.mirrors ?? (await findMirrors());
   const { cache, signal } = options;
-  const apt = new Apt({ cache, mirrors, suite, kind: 'source', architecture: 'arm64', signal });
+  const apt = new Apt({
+    cache,
+    mirrors,
+    suite,
+    kind: 'source',
+    architecture: 'arm64',
+    ...keyringOf(options),
+    signal,
+  });
   // --only-source: `apt-cache showsrc` also answers for binary packages of that name.
   const shown = await apt.run('apt-cache', ['showsrc', '--only-source', name], true);
   const versions = parseControl(shown.stdout.toString()).filter((stanza) => stanza.get('Package') === name);
@@ -68,14 +77,10 @@ export const downloadSource = async (
         suite: source.suite,
         kind: 'source',
         architecture: 'arm64',
+        ...keyringOf(options),
         signal,
       });
-      await apt.fetcher<LockedFile & { uri: string }>()(
-        missing.map(({ wanted, target }) => ({
-          target,
-          wanted: { ...wanted, uri: `${mirrorOf(wanted, mirrors)}/${wanted.path}` },
-        })),
-      );
+      await apt.fetcher()(missing);
     },
     options,
   );
