@@ -7,6 +7,7 @@ import type { TaskEvent, TaskReport } from './engine/events.ts';
 import { lockFile } from './engine/file-lock.ts';
 import { runTasks } from './engine/run-tasks.ts';
 import { listTree, treeDigest } from './engine/tree.ts';
+import { readFloors } from './firmware/advisories.ts';
 import { applicationsTask } from './firmware/applications.ts';
 import { flashTask } from './firmware/flash.ts';
 import { opteeTask } from './firmware/optee.ts';
@@ -82,10 +83,12 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const overrides = recipes.overrides(options.machine, options.image).map(formatOverride);
   const stages = await loadStages(osDirectory, layers, options.machine, options.image);
   const locks = new LockFiles(stages, options.updateLock ?? false, options.onLockChange);
+  const floors = await readFloors(join(osDirectory, 'firmware', 'advisories.yaml'));
   const inputs = await located(image, () =>
     resolveInputs({
       stages,
       locks,
+      floors,
       cache,
       signal,
       ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),

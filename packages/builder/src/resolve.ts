@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Architecture, type PackageRequest, resolvePackages } from './debian/packages.ts';
 import { resolveSource } from './debian/source.ts';
+import { checkFloors, type Floor } from './firmware/advisories.ts';
 import { type FirmwareSources, firmwareOrigins } from './firmware/sources.ts';
 import { initramfsContents, kernelPackage } from './kernel/kernel.ts';
 import type { LockSource, WantedLock } from './locks/lock-files.ts';
@@ -26,6 +27,8 @@ export interface ResolvedInputs {
 export interface ResolveOptions {
   readonly stages: Stages;
   readonly locks: LockSource;
+  /** What the firmware's sources must at least be. */
+  readonly floors: readonly Floor[];
   readonly cache: string;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (what: string) => void;
@@ -38,7 +41,10 @@ const toolPackages = ['erofs-utils', 'kmod'];
 /** Hosts that a build runs on. All their tools are locked together, so that one host's build never leaves another's lock behind. */
 const toolArchitectures: readonly Architecture[] = ['amd64', 'arm64'];
 
-/** Finds out, from the locks or else from the mirror, which version of everything the build takes. */
+/**
+ * Finds out, from the locks or else from the mirror, which version of everything the build takes. Throws what the locks and the mirror say,
+ * and `builder/vulnerable-source` for firmware with a known hole.
+ */
 export async function resolveInputs(options: ResolveOptions): Promise<ResolvedInputs> {
   const { stages, locks, signal } = options;
   const { machine, image } = stages.whole;
@@ -47,6 +53,7 @@ export async function resolveInputs(options: ResolveOptions): Promise<ResolvedIn
   const tools = new Map<Architecture, Lock>();
   for (const host of toolArchitectures) tools.set(host, await locks.obtain(toolsLock(options, host)));
   const firmware = await locks.obtain(firmwareLock(options));
+  checkFloors(firmware.sources, options.floors);
   const { local } = splitPackages(
     image.packages,
     await readLocalPackages(image.packageFolders, machine.architecture, signal),
@@ -121,7 +128,10 @@ function firmwareLock(options: ResolveOptions): WantedLock {
           before.sources.find((source) => source.name === name && source.suite === suite) ??
           (await resolveSource(name, suite, { cache, signal })),
       );
-      return { ...nothing, sources: await Promise.all(sources) };
+      const found = await Promise.all(sources);
+      // Before it is written: a mirror that is too old leaves no trace.
+      checkFloors(found, options.floors);
+      return { ...nothing, sources: found };
     },
   };
 }
