@@ -84,8 +84,16 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('the device is listed, shown, read, written and watched', async () => {
-    assert.match(await said('device', 'list'), /^[0-9a-f]{32} +first +online/m);
-    assert.match(await said('device', 'show', 'first'), /^state +registered$/m);
+    assert.match(await said('device', 'list'), /^[0-9a-f]{32} +first +online +development /m);
+    const shown = await said('device', 'show', 'first');
+    for (const line of [/^state +registered$/m, /^image_keys +development$/m]) assert.match(shown, line);
+    const listed = async (keys: string) =>
+      (
+        await mblJson<{ endpoint_name: string }[]>(['device', 'list', '--filter', `image_keys__eq=${keys}`], {
+          environment,
+        })
+      ).map((device) => device.endpoint_name);
+    assert.deepEqual([await listed('development'), await listed('production')], [['first'], []]);
     assert.match(await said('device', 'read', 'first', '/14/1/2'), /^6\.\d+\.\d+-\d+\n$/);
     assert.match(await said('device', 'read', 'first', '/14'), /^\/14\/1\/2 +Component Version +6\.\d/m);
     await said('device', 'write', 'first', '/1/0/1', '7200');
@@ -109,7 +117,12 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   test('the logs are the service’s, the serial console’s and the board’s', async () => {
     assert.match(await said('logs', 'service'), /"message":"Ready"/);
     const serial = await said('logs', 'serial', 'first', '--lines', '5000');
-    for (const line of ['Booting Trusted Firmware', 'Starting kernel', 'opened by dm-verity'])
+    for (const line of [
+      'Booting Trusted Firmware',
+      'Starting kernel',
+      'signed with development keys',
+      'opened by dm-verity',
+    ])
       assert.ok(serial.includes(line), line);
     assert.match(await said('logs', 'board', 'first', '--lines', '500'), /mbl-cloud-client/);
   });
@@ -133,6 +146,12 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
       ['first'],
     );
     assert.equal(boards.length, 3);
+  });
+
+  test('doctor names the boards that run what development keys signed', async () => {
+    const { stdout } = await mbl(['doctor'], { environment });
+    assert.match(stdout, /^! keys of boards: development keys signed what first, second, third run$/m);
+    assert.match(stdout, /\.\/mbl keys init --production/);
   });
 
   test('./mbl down leaves nothing running, and keeps everything', async () => {

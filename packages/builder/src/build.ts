@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import type { ImageDescription, ImageIdentity } from '@mbl/formats';
-import { type KeyName, type KeyRef, type KeySet, MblError } from '@mbl/trust';
+import {
+  confirmProfile,
+  imageKeyNames,
+  imagePublicKeys,
+  type KeyProfile,
+  type KeyRef,
+  type KeySet,
+  MblError,
+} from '@mbl/trust';
 import { digestJson } from './engine/canonical.ts';
 import type { TaskEvent, TaskReport } from './engine/events.ts';
 import { lockFile } from './engine/file-lock.ts';
@@ -17,6 +25,7 @@ import { assembleImage } from './image/assemble.ts';
 import { fitTask } from './kernel/fit-task.ts';
 import { readDeviceTree } from './kernel/device-tree.ts';
 import { kernelPackage, kernelTask } from './kernel/kernel.ts';
+import { refuseDeclaredLogin, signAfter } from './key-profile.ts';
 import type { Image } from './recipes/image.ts';
 import { formatImageLock } from './recipes/lock.ts';
 import { type LockFileChange, LockFiles } from './locks/lock-files.ts';
@@ -29,7 +38,7 @@ import { formatOverride } from './recipes/override.ts';
 import { loadRecipes } from './recipes/recipes.ts';
 import { type ResolvedInputs, resolveInputs } from './resolve.ts';
 import { policyFiles } from './rootfs/policy.ts';
-import { rootTasks } from './rootfs/tasks.ts';
+import { loginCheckTask, type RootRecipe, rootTasks } from './rootfs/tasks.ts';
 import type { Json, Task } from './task.ts';
 
 export interface BuildOptions {
@@ -79,6 +88,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const recipes = await loadRecipes({ osDirectory, layers });
   const machine = recipes.machine(options.machine);
   const image = recipes.image(options.image);
+  if (keys.profile === 'production') await refuseDeclaredLogin(machine, image);
   const deviceTree = await readDeviceTree(machine);
   const overrides = recipes.overrides(options.machine, options.image).map(formatOverride);
   const stages = await loadStages(osDirectory, layers, options.machine, options.image);
@@ -94,7 +104,8 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
       ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),
     }),
   );
-  const publicKeys = await readPublicKeys(keys);
+  const publicKeys = await imagePublicKeys(keys.keys);
+  const profile = confirmProfile(keys, publicKeys);
   await openTokens(keys);
   const versions = versionsOf(options.version, inputs);
   const sources = await Promise.all(
@@ -103,16 +114,21 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const recipe = recipeIdentity(machine, image);
   const { local, ...locked } = inputs;
   const localDigests = local.map(({ sha256 }) => sha256);
-  const buildId = digestJson({ recipe, locked, localDigests, publicKeys, sources } as unknown as Json).slice(
-    0,
-    16,
-  );
+  const buildId = digestJson({
+    recipe,
+    locked,
+    localDigests,
+    publicKeys,
+    profile,
+    sources,
+  } as unknown as Json).slice(0, 16);
   const rootVersion = `${options.version}+${buildId.slice(0, 8)}`;
-  const tasks = allTasks(options, machine, deviceTree, image, inputs, publicKeys, {
+  const tasks = allTasks(options, machine, deviceTree, image, inputs, publicKeys, profile, {
     version: 1,
     machine: machine.name,
     image: image.name,
     buildId,
+    keys: profile,
     components: {
       'boot-firmware': { version: versions.bootFirmware },
       kernel: { version: versions.kernel },
@@ -143,6 +159,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     machine,
     imageName: image.name,
     buildId,
+    keys: profile,
     versions: { ...versions, root: rootVersion },
     flash: outputOf('flash'),
     fit: outputOf('fit'),
@@ -190,29 +207,10 @@ async function located<T>(image: Image, act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The keys that sign an image. */
-const imageKeys: readonly KeyName[] = [
-  'root-of-trust',
-  'trusted-world',
-  'non-trusted-world',
-  'bl31',
-  'bl32',
-  'bl33',
-  'fit',
-  'ta',
-];
-
-async function readPublicKeys(keys: KeySet): Promise<Record<string, string>> {
-  const entries = await Promise.all(
-    imageKeys.map(async (name) => [name, await keys.keys[name].publicKey()] as const),
-  );
-  return Object.fromEntries(entries);
-}
-
 /** A token that does not open is told before minutes of compiling, and asked once: every wrong PIN counts. */
 async function openTokens(keys: KeySet): Promise<void> {
   const tokens = new Map<string, KeyRef>();
-  for (const name of imageKeys) {
+  for (const name of imageKeyNames) {
     const key = keys.keys[name];
     if ('pkcs11' in key.place) tokens.set(key.place.module, key);
   }
@@ -233,6 +231,7 @@ function allTasks(
   image: Image,
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
+  profile: KeyProfile,
   description: ImageIdentity,
 ): Task[] {
   const { repository, keys, cache, version } = options;
@@ -241,7 +240,22 @@ function allTasks(
   const { suite } = image;
   const { trustedFirmware, optee, uBoot } = machine.firmware;
   const key = (name: string): string => publicKeys[name] ?? '';
-  return [
+  const rootRecipe: RootRecipe = {
+    cache,
+    osDirectory,
+    layers: options.layers ?? [],
+    repository,
+    image,
+    packages: root,
+    local,
+    boot,
+    tools,
+    node,
+    modules: machine.kernel.modules,
+    description,
+    profile,
+  };
+  const tasks = [
     uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
     opteeTask({ cache, source: sources['optee-os'], ...optee, taPublicKey: key('ta') }),
     trustedFirmwareTask({
@@ -254,20 +268,7 @@ function allTasks(
     flashTask({ ...machine.flash, deviceTree, keys, publicKeys }),
     applicationsTask(keys, key('ta')),
     kernelTask({ cache, suite, packages: boot, initramfsModules: machine.kernel.initramfsModules }),
-    ...rootTasks({
-      cache,
-      osDirectory,
-      layers: options.layers ?? [],
-      repository,
-      image,
-      packages: root,
-      local,
-      boot,
-      tools,
-      node,
-      modules: machine.kernel.modules,
-      description,
-    }),
+    ...rootTasks(rootRecipe),
     ...manifestTasks({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
     fitTask({
       deviceTree,
@@ -275,6 +276,8 @@ function allTasks(
       init: join(osDirectory, 'rootfs', 'initramfs', 'init'),
       keys,
       publicKey: key('fit'),
+      profile,
     }),
   ];
+  return profile === 'production' ? signAfter(loginCheckTask(rootRecipe), tasks) : tasks;
 }

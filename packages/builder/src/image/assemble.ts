@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { copyFile, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatImage, type ImageDescription, parseImage } from '@mbl/formats';
+import type { KeyProfile } from '@mbl/trust';
 import { digestJson } from '../engine/canonical.ts';
 import { listTree, treeDigest } from '../engine/tree.ts';
 import type { FlashParts } from '../firmware/flash.ts';
@@ -19,6 +20,7 @@ export interface AssembleOptions {
   readonly machine: Machine;
   readonly imageName: string;
   readonly buildId: string;
+  readonly keys: KeyProfile;
   readonly versions: { readonly bootFirmware: string; readonly kernel: string; readonly root: string };
   /** Output folders of the tasks `flash`, `fit`, `root` and `manifest`. */
   readonly flash: string;
@@ -60,7 +62,7 @@ export async function assembleImage(options: AssembleOptions): Promise<ImageDesc
 }
 
 async function fill(folder: string, options: AssembleOptions): Promise<ImageDescription> {
-  const { machine, imageName, buildId, versions, flash, fit, root, manifest, lock } = options;
+  const { machine, imageName, buildId, keys, versions, flash, fit, root, manifest, lock } = options;
   await copySparse(join(flash, 'flash.bin'), join(folder, 'flash.bin'));
   const disk = join(folder, 'disk.img');
   const partitions = await createDisk(disk, machine.name, machine.partitions);
@@ -92,6 +94,7 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
     machine: machine.name,
     image: imageName,
     buildId,
+    keys,
     components,
     flash: {
       file: 'flash.bin',

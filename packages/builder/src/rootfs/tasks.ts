@@ -2,11 +2,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatImage, type ImageIdentity } from '@mbl/formats';
-import { MblError } from '@mbl/trust';
+import { type KeyProfile, MblError } from '@mbl/trust';
 import { downloadPackages } from '../debian/packages.ts';
 import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
 import { sourceDateEpoch } from '../engine/run-command.ts';
 import { kernelPackage } from '../kernel/kernel.ts';
+import { loginCheck, loginRefused } from '../key-profile.ts';
 import type { Image } from '../recipes/image.ts';
 import type { LocalPackage } from '../recipes/local-packages.ts';
 import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
@@ -15,9 +16,11 @@ import { bundleServices } from './bundles.ts';
 import { moduleFiles } from './modules.ts';
 import { fetchNode } from './node-runtime.ts';
 import { policyFiles, readPolicy } from './policy.ts';
-import { buildRoot } from './root.ts';
+import { buildRoot, composeRoot, type RootParts } from './root.ts';
 import { downloadWithin } from './seal.ts';
+import type { Tree } from './tree.ts';
 import { loadUnpacked, storeUnpacked, unpackPackages } from './unpack.ts';
+import { waysIn } from './ways-in.ts';
 
 export interface RootRecipe {
   readonly cache: string;
@@ -36,6 +39,8 @@ export interface RootRecipe {
   readonly modules: readonly string[];
   /** `/etc/mbl/image.json`: what the device knows of itself. */
   readonly description: ImageIdentity;
+  /** What the keys are for that sign the root. */
+  readonly profile: KeyProfile;
 }
 
 const places = { disk: 'on the disk', download: 'as a download' } as const;
@@ -136,45 +141,30 @@ function deviceServicesTask({ repository }: RootRecipe): Task {
 }
 
 function rootTask(recipe: RootRecipe): Task {
-  const { cache, osDirectory, image, node, tools, description } = recipe;
-  const folders = ['base', 'device'].map((name) => join(osDirectory, 'rootfs', name));
-  const { hostname, services, users, login, limits } = image;
+  const { cache, image, node, tools, description } = recipe;
+  const { limits } = image;
   return {
     name: 'root',
     title: 'Root file system',
     inputs: {
+      ...composition(recipe),
       image: image.name,
-      hostname,
-      services,
-      login,
       limits,
-      users: users.map(({ home = '', shell = '', ...rest }) => ({ ...rest, home, shell })),
       node: `${node.name} ${node.version} ${node.integrity}`,
       tools: digests(tools),
       description: formatImage(description),
     },
-    files: [...policiesOf(recipe), ...folders, ...image.files, ...code],
-    needs: ['packages', 'kernel-modules', 'device-services', 'trusted-applications'],
+    files: compositionFiles(recipe),
+    needs: [...composed, 'trusted-applications'],
     async run(context) {
       const { signal } = context;
       const log = (line: string): void => context.log(line);
       const progress = (fraction: number | undefined, what?: string): void =>
         context.progress(fraction, what);
       const sealed = await buildRoot({
+        ...(await partsOf(recipe, context, [...composed, 'trusted-applications'])),
         out: context.out,
         name: image.name,
-        unpacked: await loadUnpacked(context.need('packages')),
-        policy: await readPolicy(policiesOf(recipe)),
-        folders: [
-          ...folders,
-          ...['kernel-modules', 'device-services', 'trusted-applications'].map((name) => context.need(name)),
-          ...image.files,
-        ],
-        files: new Map([['etc/mbl/image.json', formatImage(description)]]),
-        hostname,
-        services,
-        users,
-        login,
         node: await fetchNode(cache, node, { log, progress, signal }),
         mkfs: await (await toolbox(recipe, context)).command('mkfs.erofs'),
         time: sourceDateEpoch,
@@ -197,6 +187,73 @@ function rootTask(recipe: RootRecipe): Task {
       check('download', await downloadWithin(join(context.out, 'root.img'), limits.download, signal));
     },
   };
+}
+
+/**
+ * Composes the root of a product before anything is signed, and finds no way in. The output is the same for every image that passes, so
+ * that what is signed does not depend on it. The task `root` looks again, at the very tree that it seals.
+ */
+export function loginCheckTask(recipe: RootRecipe): Task {
+  return {
+    name: loginCheck,
+    title: 'No login in the image',
+    inputs: composition(recipe),
+    files: compositionFiles(recipe),
+    needs: composed,
+    async run(context) {
+      await composeRoot(await partsOf(recipe, context, composed));
+      await writeFile(join(context.out, 'login'), 'none\n');
+    },
+  };
+}
+
+/** The tasks that bring the files of a root, beside those that sign. */
+const composed = ['packages', 'kernel-modules', 'device-services'];
+
+/** What decides how a root is put together, beside files and tasks. */
+function composition({ image, profile }: RootRecipe): { readonly [key: string]: Json } {
+  const { hostname, services, users, login } = image;
+  const people = users.map(({ home = '', shell = '', ...rest }) => ({ ...rest, home, shell }));
+  return { hostname, services, login, users: people, profile };
+}
+
+const ownFolders = ({ osDirectory }: RootRecipe): string[] =>
+  ['base', 'device'].map((name) => join(osDirectory, 'rootfs', name));
+
+const compositionFiles = (recipe: RootRecipe): string[] => [
+  ...policiesOf(recipe),
+  ...ownFolders(recipe),
+  ...recipe.image.files,
+  ...code,
+];
+
+async function partsOf(
+  recipe: RootRecipe,
+  context: TaskContext,
+  tasks: readonly string[],
+): Promise<RootParts> {
+  const { image, description, profile } = recipe;
+  const { hostname, services, users, login } = image;
+  return {
+    unpacked: await loadUnpacked(context.need('packages')),
+    policy: await readPolicy(policiesOf(recipe)),
+    folders: [
+      ...ownFolders(recipe),
+      ...tasks.filter((name) => name !== 'packages').map((name) => context.need(name)),
+      ...image.files,
+    ],
+    files: new Map([['etc/mbl/image.json', formatImage(description)]]),
+    hostname,
+    services,
+    users,
+    login,
+    judge: profile === 'production' ? refuseWaysIn : undefined,
+  };
+}
+
+function refuseWaysIn(tree: Tree): void {
+  const reasons = waysIn(tree).map(({ path, from, what }) => `${path} (${from}) ${what}`);
+  if (reasons.length > 0) throw loginRefused(reasons);
 }
 
 function pathOf(paths: ReadonlyMap<string, string>, name: string): string {

@@ -16,6 +16,7 @@ export async function build(cli: Cli, options: BuildOptions): Outcome {
     machine: options.machine,
     image: options.image,
     buildId: description.buildId,
+    keys: description.keys,
     seconds,
     overrides,
     lockChanges,
@@ -43,4 +44,8 @@ export async function build(cli: Cli, options: BuildOptions): Outcome {
     output.line();
   }
   output.line(`build ${description.buildId} is in ${directory}`);
+  if (description.keys === 'development')
+    output.remark(
+      'Warning: development keys signed it, for the desk and for virtual boards. For a product: ./mbl keys init --production --keys FOLDER',
+    );
 }

@@ -29,11 +29,14 @@ export async function listDevices(cli: Cli, options: ListOptions): Outcome {
     return;
   }
   output.table(
-    ['DEVICE', 'NAME', 'STATE', 'LAST SEEN', 'ADDRESS'],
+    ['DEVICE', 'NAME', 'STATE', 'KEYS', 'LAST SEEN', 'ADDRESS'],
     devices.map((device) => [
       device.id,
       device.endpoint_name,
       describeState(output, device),
+      device.image_keys === 'development'
+        ? output.style('yellow', 'development')
+        : (device.image_keys ?? '-'),
       device.last_seen === null ? 'never' : formatAge(Date.now() - Date.parse(device.last_seen)),
       device.remote_address ?? '-',
     ]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cli, Outcome } from '../cli.ts';
 import type { Diagnosis } from '../doctor/finding.ts';
+import { checkKeys } from '../doctor/keys.ts';
 import { checkDisk, checkMemory, checkNode, checkPorts } from '../doctor/machine.ts';
 import { checkMirror } from '../doctor/mirror.ts';
 import { checkTools } from '../doctor/tools.ts';
@@ -19,6 +20,7 @@ export async function doctor(cli: Cli): Outcome {
         checkMemory(),
         checkPorts(workspace),
         checkMirror(environment, signal),
+        checkKeys(workspace, signal),
       ]),
     () => ({ quiet: true }),
   );

@@ -78,6 +78,7 @@ test('a new device makes a key, enrols with its code, registers, and deregisters
   assert.deepEqual(request?.subject, { commonName: name });
   assert.deepEqual(service.alpn, ['coap']);
   assert.deepEqual(service.farewells, ['deregistered']);
+  assert.equal(service.registrations[0]?.parameters.get('keys'), 'development');
   const keyFile = join(folder.path, 'key.pem');
   assert.equal(statSync(keyFile).mode & 0o777, 0o600);
   const key = createPrivateKey(readFileSync(keyFile));
