@@ -66,9 +66,9 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   };
 
   test('is interrupted while the board boots, and continues to a device online', async () => {
-    const { code } = await once(['up', '--name', 'first'], /power on first/, (child) => child.kill('SIGINT'));
+    const { code } = await once(['up', 'first'], /power on first/, (child) => child.kill('SIGINT'));
     assert.equal(code, 130);
-    const { stdout, stderr, code: end } = await mbl(['up', '--name', 'first'], { environment, ...booting });
+    const { stdout, stderr, code: end } = await mbl(['up', 'first'], { environment, ...booting });
     assert.equal(end, 0, stderr);
     assert.match(stderr, /✔ build qemu-arm64 development .*nothing changed/);
     assert.match(stderr, /✔ wait until the device is online/);
@@ -77,7 +77,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('again changes nothing, and says the same to programs', async () => {
-    const { device, board } = await mblJson<Up>(['up', '--name', 'first'], { environment, ...booting });
+    const { device, board } = await mblJson<Up>(['up', 'first'], { environment, ...booting });
     assert.ok(device.online);
     assert.ok(board.directory.startsWith(folder.path));
     const status = await mblJson<{ service: { http: string } }>(['status'], { environment });
@@ -116,13 +116,11 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('another board stands beside it; a third has its console here until Ctrl-]', async () => {
-    assert.match(await said('up', '--name', 'second'), /^[0-9a-f]{32} +second +online/m);
+    assert.match(await said('up', 'second'), /^[0-9a-f]{32} +second +online/m);
     assert.match(await said('device', 'list'), / first +online[\s\S]* second +online/);
-    await said('down', '--name', 'second');
-    const { code, text } = await once(
-      ['run', '--name', 'third', '--no-service'],
-      /Starting kernel/,
-      (child) => child.stdin?.write('\x1d'),
+    await said('down', 'second');
+    const { code, text } = await once(['run', 'third', '--no-service'], /Starting kernel/, (child) =>
+      child.stdin?.write('\x1d'),
     );
     assert.equal(code, 0, text);
     assert.match(text, /Left the console\.\n$/);

@@ -8,12 +8,14 @@ import { testCli } from './testing/cli.ts';
 test('usage errors exit with 2 and say where help is', async () => {
   for (const [argv, message] of [
     [['upp'], /unknown command 'upp'\n\(Did you mean up\?\)\n.*mbl --help/],
-    [['up', '--nam'], /unknown option '--nam'\n\(Did you mean --name\?\)\n.*mbl up --help/],
-    [['up', '--name', 'a/b'], /must be 1 to 64 letters/],
+    [['up', '--imag'], /unknown option '--imag'\n\(Did you mean --image\?\)\n.*mbl up --help/],
+    [['up', 'a/b'], /must be 1 to 64 letters/],
     [['build', '--jobs', 'many'], /whole number of at least 1/],
     [['logs', 'nothing'], /Allowed choices are service, serial, board/],
     [['device', 'show'], /missing required argument 'device'\n.*mbl device show --help/],
-    [['down', 'extra'], /too many arguments/],
+    [['device', 'read', 'x', 'firmware'], /must be \/object\/instance\/resource/],
+    [['device', 'list', '--filter', 'x'], /must be field__operator=value/],
+    [['status', 'extra'], /too many arguments/],
   ] as const) {
     const { cli, stderr } = testCli();
     assert.equal(await runProgram(cli, argv), 2, argv.join(' '));

@@ -14,6 +14,11 @@ export interface Workspace {
   readonly cache: string;
 }
 
+/** The folder of the key set: the one that `--keys` names, or the workspace's own. */
+export function keysFolder({ state }: Workspace, given: string | undefined): string {
+  return given === undefined ? join(state, 'keys') : resolve(given);
+}
+
 export function findWorkspace(
   environment: Readonly<Record<string, string | undefined>> = process.env,
   root: string = resolve(import.meta.dirname, '../../..'),

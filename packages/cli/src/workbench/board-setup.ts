@@ -6,23 +6,18 @@ import { type FactoryConfiguration, factoryFor, type ServiceFile } from '@mbl/fo
 import { type Board, createBoard, openBoard, type PortForward, reflashBoard } from '@mbl/lab';
 import { loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
+import type { KeyOptions } from '../commands/parameters.ts';
 import { boardFolder } from './boards.ts';
-import type { ImageOptions } from './image.ts';
-import { type KeysOptions, keysFolder } from './keys.ts';
-import { clientOf } from './service-client.ts';
-import { serviceFolder, startDaemon } from './service-daemon.ts';
+import { keysFolder } from '../workspace.ts';
+import { clientOf, serviceFolder, startDaemon } from './service.ts';
 
 /** How a guest of QEMU's user network calls this machine. */
 const hostOfGuests = '10.0.2.2';
 
-export interface BoardOptions extends ImageOptions {
-  readonly name: string;
-}
-
 /** Starts the service unless it runs, with the device CA of the key set. */
-export async function ensureService(cli: Cli, options: KeysOptions): Promise<ServiceFile> {
+export async function ensureService(cli: Cli, { keys }: KeyOptions): Promise<ServiceFile> {
   const { output, workspace, signal } = cli;
-  const ca = await deviceCa(keysFolder(cli, options));
+  const ca = await deviceCa(keysFolder(workspace, keys));
   const { file, started } = await output.progress.phase(
     'start the service',
     async () => await startDaemon(workspace, { ...(ca && { deviceCa: ca }), signal }),

@@ -18,3 +18,13 @@ export async function listBoards(workspace: Workspace): Promise<Board[]> {
   );
   return found.filter((board) => board !== undefined);
 }
+
+/** The board that is meant where none is named: the only one, or the first by name; before there is any, the name of the first. */
+export async function boardName(workspace: Workspace, given: string | undefined): Promise<string> {
+  return given ?? (await listBoards(workspace))[0]?.name ?? 'mbl-board-1';
+}
+
+/** The board of this name, or the one that is meant where none is named. Errors: `lab/unknown-board`. */
+export async function findBoard(workspace: Workspace, given: string | undefined): Promise<Board> {
+  return await openBoard(boardFolder(workspace, await boardName(workspace, given)));
+}

@@ -5,24 +5,21 @@ import { join } from 'node:path';
 import { build, type BuildResult, type TaskEvent } from '@mbl/builder';
 import { initKeys, loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
+import type { ImageOptions, KeyOptions } from '../commands/parameters.ts';
 import type { Report } from '../progress.ts';
-import type { Workspace } from '../workspace.ts';
-import { type KeysOptions, keysFolder } from './keys.ts';
+import { keysFolder, type Workspace } from '../workspace.ts';
 
-/** What decides which image is built. */
-export interface ImageOptions extends KeysOptions {
-  readonly machine: string;
-  readonly image: string;
-  readonly layer: readonly string[];
+/** What only `mbl build` lets one choose. */
+export interface BuildChoices {
   readonly updateLock?: boolean;
-  readonly jobs?: number;
+  readonly jobs?: number | undefined;
 }
 
 /** Builds the image, or finds that it is built; one line of progress for the whole. */
-export async function buildImage(cli: Cli, options: ImageOptions): Promise<BuildResult> {
+export async function buildImage(cli: Cli, options: ImageOptions & BuildChoices): Promise<BuildResult> {
   const { output, workspace, signal, environment } = cli;
   await ensureKeys(cli, options);
-  const keys = await loadKeys(keysFolder(cli, options), { environment: { ...environment } });
+  const keys = await loadKeys(keysFolder(workspace, options.keys), { environment: { ...environment } });
   return await output.progress.phase(
     `build ${options.machine} ${options.image}`,
     async (report) =>
@@ -58,9 +55,9 @@ async function readVersion(workspace: Workspace): Promise<string> {
 }
 
 /** Makes the development key set, unless there is one or another one was named. */
-async function ensureKeys(cli: Cli, options: KeysOptions): Promise<void> {
-  if (options.keys !== undefined) return;
-  const folder = keysFolder(cli, options);
+async function ensureKeys(cli: Cli, { keys }: KeyOptions): Promise<void> {
+  if (keys !== undefined) return;
+  const folder = keysFolder(cli.workspace, keys);
   await cli.output.progress.phase(
     'make development keys',
     async () =>

@@ -6,7 +6,9 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readServiceFile, type ServiceFile } from '@mbl/formats';
+import { type Device, ServiceClient } from '@mbl/service';
 import { MblError } from '@mbl/trust';
+import type { Cli } from '../cli.ts';
 import type { Workspace } from '../workspace.ts';
 
 /** The ports of the service: boards are made for them, so they stay the same from start to start. */
@@ -36,6 +38,28 @@ export async function findService(workspace: Workspace): Promise<ServiceFile | u
   const folder = serviceFolder(workspace);
   const file = await readServiceFile(folder);
   return file !== undefined && (await isService(file.pid, folder)) ? file : undefined;
+}
+
+export function clientOf({ http, apiKey }: ServiceFile): ServiceClient {
+  return new ServiceClient({ url: http, apiKey });
+}
+
+/** A client of the workspace's running service. Errors: `cli/service-stopped`. */
+export async function connectService(workspace: Workspace): Promise<ServiceClient> {
+  const service = await findService(workspace);
+  if (service !== undefined) return clientOf(service);
+  throw new MblError('cli/service-stopped', 'The device management service does not run.', {
+    remedy: 'Start it, with a board: ./mbl up',
+  });
+}
+
+/** The device of this id or endpoint name, and a client to speak of it. Errors: `cli/service-stopped`, `service/no-such-device`. */
+export async function findDevice(
+  { workspace, signal }: Cli,
+  idOrName: string,
+): Promise<{ client: ServiceClient; device: Device }> {
+  const client = await connectService(workspace);
+  return { client, device: await client.findDevice(idOrName, { signal }) };
 }
 
 export interface StartOptions {

@@ -2,60 +2,68 @@
 import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openBoard } from '@mbl/lab';
-import { MblError } from '@mbl/trust';
-import type { Cli, Outcome } from '../cli.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { boardFolder } from '../workbench/boards.ts';
-import { serviceLog } from '../workbench/service-daemon.ts';
-
-export interface LogsOptions {
-  follow?: boolean;
-  lines: number;
-}
+import type { Board } from '@mbl/lab';
+import { type Cli, exitCodes } from '../cli.ts';
+import { choice, flag, value, verb } from '../verb.ts';
+import { board as boardArgument, wholeNumber } from './parameters.ts';
 
 /** Prints the end of a log, and with `follow` what comes after it. */
-export async function logs(
-  cli: Cli,
-  source: 'service' | 'serial' | 'board',
-  name: string,
-  options: LogsOptions,
-): Outcome {
-  if (source === 'service') {
-    return await printFile(cli, serviceLog(cli.workspace), options, 'Start the service with: ./mbl up');
-  }
-  const board = await openBoard(boardFolder(cli.workspace, name));
-  if (source === 'serial') {
-    return await printFile(cli, board.serial.logPath, options, 'Start the board with: ./mbl up');
-  }
-  const command = `journalctl --no-pager --lines=${options.lines}${options.follow === true ? ' --follow' : ''}`;
+export const logs = verb({
+  name: 'logs',
+  description: 'the log of the service, or of a board',
+  json: false,
+  arguments: { source: choice('whose log', ['service', 'serial', 'board']), board: boardArgument },
+  options: {
+    follow: flag('go on until Ctrl-C', { short: 'f' }),
+    lines: value('number', 'how many of the last lines', { short: 'n', parse: wholeNumber(0), fallback: 50 }),
+  },
+  more: 'service  what the device management service wrote\nserial   what the board wrote to its serial console\nboard    the journal of a board that runs the development image',
+  async run(cli, { source, board: name, ...part }) {
+    if (source === 'service') {
+      const { serviceLog } = await import('../workbench/service.ts');
+      return await printFile(cli, serviceLog(cli.workspace), part, 'Start the service with: ./mbl up');
+    }
+    const { findBoard } = await import('../workbench/boards.ts');
+    const board = await findBoard(cli.workspace, name);
+    return source === 'serial'
+      ? await printFile(cli, board.serial.logPath, part, 'Start the board with: ./mbl up')
+      : await printJournal(cli, board, part);
+  },
+});
+
+interface Part {
+  readonly follow: boolean;
+  readonly lines: number;
+}
+
+async function printJournal({ signal }: Cli, board: Board, { follow, lines }: Part): Promise<number> {
+  const command = `journalctl --no-pager --lines=${lines}${follow ? ' --follow' : ''}`;
   const child = spawn('ssh', [...board.sshArguments(), '--', command], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const stop = () => child.kill('SIGTERM');
-  cli.signal.addEventListener('abort', stop, { once: true });
+  signal.addEventListener('abort', stop, { once: true });
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (cli.signal.aborted) return exitCodes.interrupted;
-  if (code !== 0) {
-    throw new MblError('cli/board-unreachable', `Board ${name} does not answer on SSH (exit code ${code}).`, {
-      remedy: 'Only the development image takes SSH; what the console shows: ./mbl logs serial',
-    });
-  }
-  return 0;
+  if (signal.aborted) return exitCodes.interrupted;
+  if (code === 0) return 0;
+  const { MblError } = await import('@mbl/trust');
+  throw new MblError(
+    'cli/board-unreachable',
+    `Board ${board.name} does not answer on SSH (exit code ${code}).`,
+    {
+      remedy: `Only the development image takes SSH; what the console shows: ./mbl logs serial ${board.name}`,
+    },
+  );
 }
 
 const pollEvery = 200;
 const chunk = 64 << 10;
 
-async function printFile(
-  cli: Cli,
-  path: string,
-  { lines, follow }: LogsOptions,
-  remedy: string,
-): Promise<number> {
+async function printFile(cli: Cli, path: string, { lines, follow }: Part, remedy: string): Promise<number> {
+  const { MblError } = await import('@mbl/trust');
   const file = await open(path).catch((cause: unknown) => {
     throw new MblError('cli/no-log', `There is no log yet: ${path}`, { remedy, cause });
   });
@@ -64,7 +72,7 @@ async function printFile(
     position = await startOfLines(file, position, lines);
     for (;;) {
       position = await copyFrom(cli, file, position);
-      if (follow !== true) return 0;
+      if (!follow) return 0;
       await sleep(pollEvery, undefined, { signal: cli.signal }).catch(() => {});
       if (cli.signal.aborted) return exitCodes.interrupted;
       const now = await open(path).catch(() => undefined);
