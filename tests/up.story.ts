@@ -99,7 +99,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
       child.kill('SIGINT'),
     );
     assert.equal(watched.code, 130, watched.text);
-    assert.match(await said('device', 'events', '--device', 'first'), /registered/);
+    assert.match(await said('device', 'events', 'first'), /registered/);
   });
 
   test('the shell is the board’s, and its exit code is the command’s', async () => {

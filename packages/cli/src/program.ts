@@ -4,7 +4,7 @@ import { type Cli, exitCodes } from './cli.ts';
 import { commands } from './commands/all.ts';
 import { endWithFailure } from './failure.ts';
 import { Output } from './output.ts';
-import { findWorkspace } from './workspace.ts';
+import { findWorkspace, readVersion } from './workspace.ts';
 
 /**
  * The command line as commander sees it: names, options, help. What a verb does is imported when it runs, so that help stays fast.
@@ -15,6 +15,7 @@ export function createProgram(cli: Cli, finish: (code: number) => void): Command
     .description('Build a signed Linux for devices, run it on virtual boards, look after the devices.')
     .usage('<command> [options]')
     .helpOption('-h, --help', 'say how a command is used')
+    .version(readVersion(cli.workspace), '-V, --version', 'print the version')
     .helpCommand(false)
     .enablePositionalOptions()
     .showHelpAfterError('(mbl --help lists the commands)')

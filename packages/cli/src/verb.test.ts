@@ -1,8 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { MblError } from '@mbl/trust';
 import { InvalidArgumentError } from 'commander';
-import { choice, flag, group, optional, required, rest, value, values, verb, without } from './verb.ts';
+import {
+  choice,
+  flag,
+  fromProject,
+  group,
+  oneOf,
+  optional,
+  required,
+  rest,
+  value,
+  values,
+  verb,
+  without,
+} from './verb.ts';
 import { testCli } from './testing/cli.ts';
 
 /** What the action of a verb with one of each kind gets. */
@@ -21,6 +38,7 @@ async function given(...words: string[]): Promise<unknown> {
       limit: value('number', 'limit', { parse: number }),
       layer: values('folder', 'layer'),
       port: values('number', 'port', number),
+      category: oneOf('word', 'category', ['x', 'y'], 'y'),
     },
     run: async (_cli, options) => void (found = options),
   });
@@ -46,11 +64,12 @@ test('an action gets every argument and option that its verb declares, given or 
     limit: undefined,
     layer: [],
     port: [],
+    category: 'y',
   });
   assert.deepEqual(
     await given(
       ...['b', 'x', 'y', 'z', '-f', '--no-service', '--image', 'i', '--pkcs11-module', 'm', '--limit', '0'],
-      ...['--layer', 'l', '--layer', 'k', '--port', '1', '--port', '2'],
+      ...['--layer', 'l', '--layer', 'k', '--port', '1', '--port', '2', '--category', 'x'],
     ),
     {
       kind: 'b',
@@ -63,9 +82,11 @@ test('an action gets every argument and option that its verb declares, given or 
       limit: 0,
       layer: ['l', 'k'],
       port: [1, 2],
+      category: 'x',
     },
   );
   await assert.rejects(given('a', '--limit', 'x'), /must be a number/);
+  await assert.rejects(given('a', '--category', 'z'), /Allowed choices are x, y/);
   await assert.rejects(given('c'), /Allowed choices are a, b/);
 });
 
@@ -83,6 +104,40 @@ test('a verb ends with the exit code that it returns, and says whether JSON is w
   await run('none');
   assert.equal(cli.output.json, false);
   assert.deepEqual(codes, [7]);
+});
+
+test('the project file gives what the command line does not', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mbl-verb-'));
+  t.after(async () => await rm(folder, { recursive: true, force: true }));
+  const file = join(folder, 'mbl.yaml');
+  await writeFile(file, 'image: product\nlayers: [.]\n');
+  const { cli, stderr } = testCli();
+  const found: unknown[] = [];
+  const entry = verb({
+    name: 'try',
+    description: 'a verb',
+    options: {
+      machine: fromProject(value('m', 'machine', { fallback: 'qemu-arm64' }), ({ machine }) => machine),
+      image: fromProject(value('i', 'image', { fallback: 'development' }), ({ image }) => image),
+      layer: fromProject(values('l', 'layer'), ({ layers }) => layers),
+    },
+    async run(_cli, options) {
+      found.push(options);
+      throw new MblError('builder/unknown-image', 'No image.', { details: { name: options.image } });
+    },
+  });
+  const run = async (...words: string[]) =>
+    await entry
+      .command({ cli, finish() {} })
+      .exitOverride()
+      .parseAsync(['--project', file, ...words], { from: 'user' });
+  await assert.rejects(run(), /mbl\.yaml:1:8: No image\./);
+  await assert.rejects(run('--image', 'typed', '--layer', 'x', '--layer', 'y'), /^MblError: No image\./);
+  assert.deepEqual(found, [
+    { machine: 'qemu-arm64', image: 'product', layer: [folder] },
+    { machine: 'qemu-arm64', image: 'typed', layer: ['x', 'y'] },
+  ]);
+  assert.match(stderr(), /^Project file: .*mbl\.yaml$/m);
 });
 
 // Checked by tsc: each of these is an error, or the expectation of it is one.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { relative, resolve } from 'node:path';
 import { Argument, Command, Option } from 'commander';
+import type { Project } from '@mbl/builder';
 import type { Cli, Outcome } from './cli.ts';
 
 /** An option as a verb declares it; `T` is what the verb's action gets. The key that it stands under is its name. */
@@ -7,6 +9,8 @@ export interface OptionOf<T> {
   readonly option: (name: string) => Option;
   /** What the action gets where the option was not given. */
   readonly absent: T;
+  /** What stands in the project file for it; undefined where nothing does. */
+  readonly project?: (project: Project) => T | undefined;
 }
 
 /** A word of the command line that has no dashes before it; `T` is what the verb's action gets. */
@@ -79,6 +83,20 @@ export function value(
   };
 }
 
+/** `--category <category>`: one of a few words. */
+export function oneOf<const W extends string>(
+  placeholder: string,
+  description: string,
+  words: readonly W[],
+  fallback: NoInfer<W>,
+): OptionOf<W> {
+  return {
+    option: (name) =>
+      new Option(flags(name, {}, ` <${placeholder}>`), description).choices(words).default(fallback),
+    absent: fallback,
+  };
+}
+
 /** `--layer <folder>`, as often as one likes. */
 export function values(placeholder: string, description: string): OptionOf<readonly string[]>;
 export function values<T>(placeholder: string, description: string, parse: Parse<T>): OptionOf<readonly T[]>;
@@ -94,6 +112,14 @@ export function values(
         .default([]),
     absent: [],
   };
+}
+
+/** An option that the project file may give, and the command line over it. */
+export function fromProject<T>(
+  option: OptionOf<T>,
+  project: (project: Project) => T | undefined,
+): OptionOf<T> {
+  return { ...option, project };
 }
 
 /** A word that must stand there. */
@@ -171,6 +197,7 @@ export function verb<A extends ArgumentsOf = Nothing, O extends OptionsOf = Noth
   const { name, description, more, json = true, passThrough = false, hidden = false } = definition;
   const args = Object.entries<ArgumentOf<unknown>>(definition.arguments ?? {});
   const options = Object.entries<OptionOf<unknown>>(definition.options ?? {});
+  const usesProject = options.some(([, { project }]) => project !== undefined);
   return {
     hidden,
     command({ cli, finish }) {
@@ -178,22 +205,43 @@ export function verb<A extends ArgumentsOf = Nothing, O extends OptionsOf = Noth
       for (const [key, { argument }] of args) command.addArgument(argument(key));
       if (json) command.option('--json', 'print the result as JSON');
       for (const [key, { option }] of options) command.addOption(option(key));
+      if (usesProject)
+        command.option('--project <file>', 'the project file (default: mbl.yaml here, or in a folder above)');
       if (more !== undefined) command.addHelpText('after', `\n${more}`);
       if (passThrough) command.passThroughOptions();
       return command.action(async () => {
         const { processedArgs: words } = command;
         const found: Readonly<Record<string, unknown>> = command.opts();
         cli.output.json = found['json'] === true;
+        const project = usesProject ? await openProject(cli, found['project']) : undefined;
+        const optionValue = (key: string, { absent, project: read }: OptionOf<unknown>) => {
+          const typed = command.getOptionValueSource(key) === 'cli';
+          const configured = typed || project === undefined ? undefined : read?.(project);
+          return configured ?? found[key] ?? absent;
+        };
         const given = Object.fromEntries([
           ...args.map(([key, { absent }], i) => [key, words[i] ?? absent]),
-          ...options.map(([key, { absent }]) => [key, found[key] ?? absent]),
+          ...options.map(([key, option]) => [key, optionValue(key, option)]),
         ]);
         // Commander has no types for what it read: what the verb declares and what it gets meet here, and nowhere else.
-        const code = await definition.run(cli, given as Given<A> & Given<O>);
+        const outcome = definition.run(cli, given as Given<A> & Given<O>);
+        const code = await outcome.catch((error: unknown) => {
+          throw project === undefined ? error : project.locate(error);
+        });
         if (typeof code === 'number') finish(code);
       });
     },
   };
+}
+
+/** The project file that `--project` names, or the nearest one. */
+async function openProject(cli: Cli, given: unknown): Promise<Project | undefined> {
+  const { findProject, readProject } = await import('@mbl/builder');
+  const file = typeof given === 'string' ? resolve(given) : await findProject(process.cwd());
+  if (file === undefined) return undefined;
+  const project = await readProject(file);
+  cli.output.remark(`Project file: ${relative('', file)}`);
+  return project;
 }
 
 /** `device`, whose verbs are `device list`, `device show` and so on. */

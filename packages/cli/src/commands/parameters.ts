@@ -3,7 +3,7 @@
 // What several verbs have in common.
 import { endpointNameRule, isEndpointName } from '@mbl/formats';
 import { InvalidArgumentError } from 'commander';
-import { type Given, optional, required, value, values } from '../verb.ts';
+import { fromProject, type Given, optional, required, value, values } from '../verb.ts';
 
 /** A board is always an optional word: the only board, or the first by name, where it is left out. */
 export const board = optional('the board (default: the only one, or the first by name)', endpointName);
@@ -13,14 +13,23 @@ export const device = required('its id or its endpoint name');
 
 /** Which key set signs. */
 export const keyOptions = {
-  keys: value('folder', 'the key set that signs (default: .mbl/keys)'),
+  keys: fromProject(
+    value('folder', 'the key set that signs (default: .mbl/keys)'),
+    (project) => project.keys,
+  ),
 };
 
 /** Which image. */
 export const imageOptions = {
-  machine: value('machine', 'the kind of board: a file in os/machines', { fallback: 'qemu-arm64' }),
-  image: value('image', 'the image: a file in os/images', { fallback: 'development' }),
-  layer: values('folder', "a product's own folder, laid over os/"),
+  machine: fromProject(
+    value('machine', 'the kind of board: a file in os/machines', { fallback: 'qemu-arm64' }),
+    (project) => project.machine,
+  ),
+  image: fromProject(
+    value('image', 'the image: a file in os/images', { fallback: 'development' }),
+    (project) => project.image,
+  ),
+  layer: fromProject(values('folder', "a product's own folder, laid over os/"), (project) => project.layers),
   ...keyOptions,
 };
 

@@ -5,18 +5,20 @@ import type { Board } from '@mbl/lab';
 import type { Device } from '@mbl/service';
 import { formatAge } from '../table.ts';
 import { verb } from '../verb.ts';
-import { keysFolder, type Workspace } from '../workspace.ts';
+import { keysFolder } from '../workspace.ts';
+import { keyOptions } from './parameters.ts';
 
 /** Says which keys, images, service and boards the workspace has, and what of it runs. */
 export const status = verb({
   name: 'status',
   description: 'say what runs, and what was built',
-  async run(cli) {
+  options: keyOptions,
+  async run(cli, { keys: folder }) {
     const { listBoards } = await import('../workbench/boards.ts');
     const { clientOf, findService } = await import('../workbench/service.ts');
     const { output, workspace } = cli;
     const [keys, images, service, boards] = await Promise.all([
-      readKeys(workspace),
+      readKeys(keysFolder(workspace, folder)),
       readImages(workspace.build),
       findService(workspace),
       listBoards(workspace),
@@ -99,9 +101,8 @@ function describe(board: Board, devices: readonly Device[]) {
   };
 }
 
-async function readKeys(workspace: Workspace): Promise<{ profile: string; folder: string } | null> {
+async function readKeys(folder: string): Promise<{ profile: string; folder: string } | null> {
   const { loadKeys } = await import('@mbl/trust');
-  const folder = keysFolder(workspace, undefined);
   return await loadKeys(folder).then(
     ({ profile }) => ({ profile, folder }),
     () => null,

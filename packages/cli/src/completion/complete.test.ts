@@ -27,7 +27,7 @@ test('completes options, each once unless it may repeat', async () => {
   assert.deepEqual(await complete('build', '--m'), ['--machine']);
   assert.deepEqual(await complete('build', '--machine', 'x', '--m'), []);
   assert.deepEqual(await complete('build', '--layer', 'x', '--la'), ['--layer']);
-  assert.deepEqual(await complete('status', '-'), ['--json', '--help']);
+  assert.deepEqual(await complete('doctor', '-'), ['--json', '--help']);
 });
 
 test('completes values of options and arguments', async () => {
@@ -40,4 +40,6 @@ test('completes values of options and arguments', async () => {
   assert.deepEqual(await complete('logs', '-f', 'serial', 'b'), ['b-board']);
   assert.deepEqual(await complete('test', 'unit', 'a'), ['a-what']);
   assert.equal(await complete('build', '--layer', ''), 'folders');
+  assert.deepEqual(await complete('board', 'reset', ''), ['a-board', 'b-board']);
+  assert.ok((await complete('device', 'suspend', 'x', '--category', 'm')).includes('maintenance'));
 });

@@ -33,6 +33,7 @@ export function workspaceValues(
           ...rest,
         }));
       case 'layer':
+      case 'keys':
         return 'folders';
       default:
         return [];

@@ -53,18 +53,7 @@ export async function ensureBoard(
     if (error instanceof Error && 'code' in error && error.code === 'lab/unknown-board') return undefined;
     throw error;
   });
-  if (present === undefined) {
-    return await output.progress.phase(`make board ${name}`, async () => {
-      const factory = service === undefined ? undefined : await factoryConfiguration(cli, name, service);
-      return await createBoard({
-        directory,
-        name: name,
-        imageDirectory,
-        signal,
-        ...(factory === undefined ? {} : { factory }),
-      });
-    });
-  }
+  if (present === undefined) return await makeBoard(cli, name, imageDirectory, service);
   if (present.file.buildId === buildId) return present;
   return await output.progress.phase(
     `flash board ${name} with build ${buildId}`,
@@ -74,6 +63,27 @@ export async function ensureBoard(
     },
     () => ({ note: 'identity and data kept' }),
   );
+}
+
+/** Makes a board of a build, with a factory configuration that lets it enrol (given a service). */
+export async function makeBoard(
+  cli: Cli,
+  name: string,
+  imageDirectory: string,
+  service: ServiceFile | undefined,
+  { replace = false } = {},
+): Promise<Board> {
+  return await cli.output.progress.phase(`make board ${name}`, async () => {
+    const factory = service === undefined ? undefined : await factoryConfiguration(cli, name, service);
+    return await createBoard({
+      directory: boardFolder(cli.workspace, name),
+      name,
+      imageDirectory,
+      replace,
+      signal: cli.signal,
+      ...(factory === undefined ? {} : { factory }),
+    });
+  });
 }
 
 /** ARCHITECTURE.md, "Factory configuration": what the factory would write for this board. */

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { build, type BuildResult, type TaskEvent } from '@mbl/builder';
@@ -7,7 +6,7 @@ import { initKeys, loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
 import type { ImageOptions, KeyOptions } from '../commands/parameters.ts';
 import type { Report } from '../progress.ts';
-import { keysFolder, type Workspace } from '../workspace.ts';
+import { keysFolder, readVersion } from '../workspace.ts';
 
 /** What only `mbl build` lets one choose. */
 export interface BuildChoices {
@@ -33,7 +32,7 @@ export async function buildImage(cli: Cli, options: ImageOptions & BuildChoices)
         privateCache: join(workspace.state, 'build-cache'),
         locks: join(workspace.state, 'locks'),
         output: workspace.build,
-        version: await readVersion(workspace),
+        version: readVersion(workspace),
         updateLock: options.updateLock === true,
         jobs: options.jobs ?? availableParallelism(),
         signal,
@@ -45,13 +44,6 @@ export async function buildImage(cli: Cli, options: ImageOptions & BuildChoices)
       return { note: ran === 0 ? 'nothing changed' : `${ran} of ${tasks.length} tasks ran` };
     },
   );
-}
-
-async function readVersion(workspace: Workspace): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(workspace.root, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  return version;
 }
 
 /** Makes the development key set, unless there is one or another one was named. */

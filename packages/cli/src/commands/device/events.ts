@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { exitCodes } from '../../cli.ts';
-import { flag, value, verb } from '../../verb.ts';
+import { flag, optional, value, verb } from '../../verb.ts';
 import { wholeNumber } from '../parameters.ts';
+
+const styles = { SUCCESS: 'green', FAIL: 'red', INFO: 'dim' } as const;
 
 /** Prints the newest events, oldest of them first, and with `follow` those to come. */
 export const listEvents = verb({
   name: 'events',
   description: 'what happened to the devices: registered, lost, refused',
+  arguments: { device: optional('of this device only: its id or its endpoint name') },
   options: {
     follow: flag('go on until Ctrl-C', { short: 'f' }),
-    device: value('device', 'of this device only: its id or its endpoint name'),
     limit: value('number', 'at most so many', { parse: wholeNumber(1), fallback: 50 }),
   },
   async run({ output, workspace, signal }, { follow, device: idOrName, limit }) {
@@ -28,14 +30,9 @@ export const listEvents = verb({
     const show = (event: (typeof events)[number]) => {
       if (shown.has(event.id)) return;
       shown.add(event.id);
-      const style = { SUCCESS: 'green', FAIL: 'red' } as const;
-      const category =
-        event.event_type_category === 'SUCCESS' || event.event_type_category === 'FAIL'
-          ? style[event.event_type_category]
-          : 'dim';
       const who = event.endpoint_name ?? event.device_id ?? '-';
       output.line(
-        `${output.style('dim', event.date_time)}  ${who}  ${output.style(category, event.event_type)}  ${event.description}`,
+        `${output.style('dim', event.date_time)}  ${who}  ${output.style(styles[event.event_type_description], event.event_type)}  ${event.description}`,
       );
     };
     events.reverse();
