@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { findWorkspace } from '@mbl/cli';
-import { finish, mbl, mblJson, startMbl, temporaryFolder } from './support/mbl.ts';
+import { assertError, finish, mbl, mblJson, startMbl, temporaryFolder } from './support/mbl.ts';
 import { processesOf } from './support/processes.ts';
 import { bootTimeoutMs, until } from './support/world.ts';
 
@@ -19,6 +19,12 @@ const booting = { timeout: 2 * bootTimeoutMs };
 interface Up {
   readonly board: { readonly name: string; readonly directory: string };
   readonly device: { readonly id: string; readonly online: boolean };
+}
+
+interface Shown {
+  readonly online: boolean;
+  readonly registered_at: string;
+  readonly device_key: string;
 }
 
 interface Value {
@@ -102,6 +108,30 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
     assert.match(await said('device', 'events', 'first'), /registered/);
   });
 
+  test('a suspended device is gone and refused until it is resumed; it restarts when it is asked to', async () => {
+    const online = async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).online;
+    await said('device', 'suspend', 'first', '--category', 'maintenance');
+    await until('the connection ends', async () => !(await online()), 30_000);
+    await until(
+      'the device is refused',
+      async () => (await said('device', 'events', 'first')).includes('device.connection-refused'),
+      bootTimeoutMs,
+    );
+    await said('device', 'resume', 'first');
+    await until('it comes back', online, bootTimeoutMs);
+    const uptime = async () =>
+      Number((await said('shell', 'first', '--', 'cat', '/proc/uptime')).split(' ')[0]);
+    const before = await uptime();
+    const { registered_at: last } = await mblJson<Shown>(['device', 'show', 'first'], { environment });
+    await said('device', 'reboot', 'first');
+    await until(
+      'it registers again',
+      async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).registered_at !== last,
+      bootTimeoutMs,
+    );
+    assert.ok((await uptime()) < before, 'the board restarted');
+  });
+
   test('the shell is the board’s, and its exit code is the command’s', async () => {
     assert.equal((await said('shell', 'first', '--', 'uname', '-m')).trim(), 'aarch64');
     assert.equal((await mbl(['shell', 'first', '--', 'exit 7'], { environment, ...booting })).code, 7);
@@ -119,6 +149,13 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
     assert.match(await said('up', 'second'), /^[0-9a-f]{32} +second +online/m);
     assert.match(await said('device', 'list'), / first +online[\s\S]* second +online/);
     await said('down', 'second');
+    const identity = async () =>
+      (await mblJson<Shown>(['device', 'show', 'second'], { environment })).device_key;
+    const before = await identity();
+    await said('board', 'reset', 'second');
+    await said('up', 'second');
+    assert.notEqual(await identity(), before, 'the board made itself a new key');
+    await said('down', 'second');
     const { code, text } = await once(['run', 'third', '--no-service'], /Starting kernel/, (child) =>
       child.stdin?.write('\x1d'),
     );
@@ -132,6 +169,9 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
       ['first'],
     );
     assert.equal(boards.length, 3);
+    assertError(await mbl(['board', 'remove', 'first'], { environment }), 'lab/board-running', /first/);
+    await said('board', 'remove', 'third');
+    assert.doesNotMatch(await said('board', 'list'), /third/);
   });
 
   test('./mbl down leaves nothing running, and keeps everything', async () => {
