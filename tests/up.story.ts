@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { findWorkspace } from '@mbl/cli';
-import { finish, mbl, mblJson, startMbl, temporaryFolder } from './support/mbl.ts';
+import { assertError, finish, mbl, mblJson, startMbl, temporaryFolder } from './support/mbl.ts';
 import { processesOf } from './support/processes.ts';
 import { bootTimeoutMs, until } from './support/world.ts';
 
@@ -19,6 +19,12 @@ const booting = { timeout: 2 * bootTimeoutMs };
 interface Up {
   readonly board: { readonly name: string; readonly directory: string };
   readonly device: { readonly id: string; readonly online: boolean };
+}
+
+interface Shown {
+  readonly online: boolean;
+  readonly registered_at: string;
+  readonly device_key: string;
 }
 
 interface Value {
@@ -65,9 +71,9 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   };
 
   test('is interrupted while the board boots, and continues to a device online', async () => {
-    const { code } = await once(['up', '--name', 'first'], /power on first/, (child) => child.kill('SIGINT'));
+    const { code } = await once(['up', 'first'], /power on first/, (child) => child.kill('SIGINT'));
     assert.equal(code, 130);
-    const { stdout, stderr, code: end } = await mbl(['up', '--name', 'first'], { environment, ...booting });
+    const { stdout, stderr, code: end } = await mbl(['up', 'first'], { environment, ...booting });
     assert.equal(end, 0, stderr);
     assert.match(stderr, /✔ build qemu-arm64 development .*nothing changed/);
     assert.match(stderr, /✔ wait until the device is online/);
@@ -76,7 +82,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('again changes nothing, and says the same to programs', async () => {
-    const { device, board } = await mblJson<Up>(['up', '--name', 'first'], { environment, ...booting });
+    const { device, board } = await mblJson<Up>(['up', 'first'], { environment, ...booting });
     assert.ok(device.online);
     assert.ok(board.directory.startsWith(folder.path));
     const status = await mblJson<{ service: { http: string } }>(['status'], { environment });
@@ -106,7 +112,31 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
       child.kill('SIGINT'),
     );
     assert.equal(watched.code, 130, watched.text);
-    assert.match(await said('device', 'events', '--device', 'first'), /registered/);
+    assert.match(await said('device', 'events', 'first'), /registered/);
+  });
+
+  test('a suspended device is gone and refused until it is resumed; it restarts when it is asked to', async () => {
+    const online = async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).online;
+    await said('device', 'suspend', 'first', '--category', 'maintenance');
+    await until('the connection ends', async () => !(await online()), 30_000);
+    await until(
+      'the device is refused',
+      async () => (await said('device', 'events', 'first')).includes('device.connection-refused'),
+      bootTimeoutMs,
+    );
+    await said('device', 'resume', 'first');
+    await until('it comes back', online, bootTimeoutMs);
+    const uptime = async () =>
+      Number((await said('shell', 'first', '--', 'cat', '/proc/uptime')).split(' ')[0]);
+    const before = await uptime();
+    const { registered_at: last } = await mblJson<Shown>(['device', 'show', 'first'], { environment });
+    await said('device', 'reboot', 'first');
+    await until(
+      'it registers again',
+      async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).registered_at !== last,
+      bootTimeoutMs,
+    );
+    assert.ok((await uptime()) < before, 'the board restarted');
   });
 
   test('the shell is the board’s, and its exit code is the command’s', async () => {
@@ -128,13 +158,18 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('another board stands beside it; a third has its console here until Ctrl-]', async () => {
-    assert.match(await said('up', '--name', 'second'), /^[0-9a-f]{32} +second +online/m);
+    assert.match(await said('up', 'second'), /^[0-9a-f]{32} +second +online/m);
     assert.match(await said('device', 'list'), / first +online[\s\S]* second +online/);
-    await said('down', '--name', 'second');
-    const { code, text } = await once(
-      ['run', '--name', 'third', '--no-service'],
-      /Starting kernel/,
-      (child) => child.stdin?.write('\x1d'),
+    await said('down', 'second');
+    const identity = async () =>
+      (await mblJson<Shown>(['device', 'show', 'second'], { environment })).device_key;
+    const before = await identity();
+    await said('board', 'reset', 'second');
+    await said('up', 'second');
+    assert.notEqual(await identity(), before, 'the board made itself a new key');
+    await said('down', 'second');
+    const { code, text } = await once(['run', 'third', '--no-service'], /Starting kernel/, (child) =>
+      child.stdin?.write('\x1d'),
     );
     assert.equal(code, 0, text);
     assert.match(text, /Left the console\.\n$/);
@@ -146,6 +181,9 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
       ['first'],
     );
     assert.equal(boards.length, 3);
+    assertError(await mbl(['board', 'remove', 'first'], { environment }), 'lab/board-running', /first/);
+    await said('board', 'remove', 'third');
+    assert.doesNotMatch(await said('board', 'list'), /third/);
   });
 
   test('doctor names the boards that run what development keys signed', async () => {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { displayPath } from '../engine/display-path.ts';
 import { errnoOf } from '../engine/errno.ts';
-import { formatPosition, parseRecipe, type Position, type RecipeNode, recipeError } from './document.ts';
+import { type Position, type RecipeNode, recipeError } from './document.ts';
+import { loadFile, mustExist } from './files.ts';
 import { type Image, imageFields, imageShape, makeImage } from './image.ts';
 import { type Layer, readLayer } from './layer.ts';
 import { type Machine, machineFields, machineShape, makeMachine } from './machine.ts';
@@ -250,22 +251,4 @@ async function loadFolder(folder: string | undefined, name: string): Promise<Rec
       },
     );
   return Promise.all(recipes.map((file) => loadFile(join(folder, file), name)));
-}
-
-async function loadFile(file: string, name: string): Promise<RecipeNode> {
-  await using handle = await open(file);
-  // One byte more than a recipe may have, so that the parser can refuse it.
-  const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(256 * 1024 + 1) });
-  return parseRecipe(file, buffer.subarray(0, bytesRead), name);
-}
-
-async function mustExist({ value, at }: { readonly value: string; readonly at: Position }): Promise<void> {
-  try {
-    await stat(value);
-  } catch (cause) {
-    throw recipeError('builder/missing-file', at, `${displayPath(value)} does not exist`, {
-      remedy: `Make it, or correct ${formatPosition(at)}; a path starts at the folder of the file that names it.`,
-      cause,
-    });
-  }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { listBoards } from '../workbench/boards.ts';
-import { clientOf } from '../workbench/service-client.ts';
-import { findService } from '../workbench/service-daemon.ts';
+import { clientOf, findService } from '../workbench/service.ts';
 import type { Workspace } from '../workspace.ts';
 import type { Diagnosis } from './finding.ts';
 

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { build, type BuildResult, formatLockChange, type LockFileChange, type TaskEvent } from '@mbl/builder';
 import { initKeys, loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
+import type { ImageOptions, KeyOptions } from '../commands/parameters.ts';
 import type { Report } from '../progress.ts';
-import type { Workspace } from '../workspace.ts';
-import { type KeysOptions, keysFolder } from './keys.ts';
+import { keysFolder, readVersion } from '../workspace.ts';
 
-/** What decides which image is built. */
-export interface ImageOptions extends KeysOptions {
-  readonly machine: string;
-  readonly image: string;
-  readonly layer: readonly string[];
+/** What only `mbl build` lets one choose. */
+export interface BuildChoices {
   readonly updateLock?: boolean;
-  readonly jobs?: number;
+  readonly jobs?: number | undefined;
 }
 
 /** A build, with what it changed in lock files. */
@@ -24,10 +20,10 @@ export interface ImageBuild extends BuildResult {
 }
 
 /** Builds the image, or finds that it is built; one line of progress for the whole. */
-export async function buildImage(cli: Cli, options: ImageOptions): Promise<ImageBuild> {
+export async function buildImage(cli: Cli, options: ImageOptions & BuildChoices): Promise<ImageBuild> {
   const { output, workspace, signal, environment } = cli;
   await ensureKeys(cli, options);
-  const keys = await loadKeys(keysFolder(cli, options), { environment: { ...environment } });
+  const keys = await loadKeys(keysFolder(workspace, options.keys), { environment: { ...environment } });
   const lockChanges: LockFileChange[] = [];
   const built = output.progress.phase(
     `build ${options.machine} ${options.image}`,
@@ -41,7 +37,7 @@ export async function buildImage(cli: Cli, options: ImageOptions): Promise<Image
         cache: workspace.cache,
         privateCache: join(workspace.state, 'build-cache'),
         output: workspace.build,
-        version: await readVersion(workspace),
+        version: readVersion(workspace),
         updateLock: options.updateLock === true,
         jobs: options.jobs ?? availableParallelism(),
         signal,
@@ -70,17 +66,10 @@ function sayLockChanges({ output, workspace }: Cli, changes: readonly LockFileCh
   }
 }
 
-async function readVersion(workspace: Workspace): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(workspace.root, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  return version;
-}
-
 /** Makes the development key set, unless there is one or another one was named. */
-async function ensureKeys(cli: Cli, options: KeysOptions): Promise<void> {
-  if (options.keys !== undefined) return;
-  const folder = keysFolder(cli, options);
+async function ensureKeys(cli: Cli, { keys }: KeyOptions): Promise<void> {
+  if (keys !== undefined) return;
+  const folder = keysFolder(cli.workspace, keys);
   await cli.output.progress.phase(
     'make development keys',
     async () =>
