@@ -6,6 +6,15 @@ export { openToolbox } from './debian/toolbox.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
 export { type PruneReport, pruneCache } from './engine/prune.ts';
 export { formatTiming, type Timing, timingOf } from './engine/timing.ts';
+export { buildFip, findFip, readFip } from './firmware/fip.ts';
+export {
+  type BlobNode,
+  type BlobProperty,
+  type DeviceTreeBlob,
+  findNode,
+  propertyOf,
+  readDeviceTreeBlob,
+} from './kernel/device-tree-blob.ts';
 export { buildFit, type FitImages } from './kernel/fit.ts';
 export { formatLockChange, type LockChange } from './recipes/lock.ts';
 export type { Machine } from './recipes/machine.ts';
