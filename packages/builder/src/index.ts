@@ -6,6 +6,15 @@ export { openToolbox } from './debian/toolbox.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
 export { type CacheKind, pruneCache, type PruneOptions, type Pruned } from './engine/prune.ts';
 export { formatTiming, type Timing, timingOf } from './engine/timing.ts';
+export { buildFip, findFip, readFip } from './firmware/fip.ts';
+export {
+  type BlobNode,
+  type BlobProperty,
+  type DeviceTreeBlob,
+  findNode,
+  propertyOf,
+  readDeviceTreeBlob,
+} from './kernel/device-tree-blob.ts';
 export { buildFit, type FitImages } from './kernel/fit.ts';
 export type { LockFileChange } from './locks/lock-files.ts';
 export { formatLockChange } from './recipes/lock.ts';
