@@ -14,7 +14,7 @@ const keys = ['--keys', process.env['MBL_KEYS'] ?? join(root, '.mbl/keys')];
 const rows: Row[] = [];
 await run(mbl, ['build', ...keys], { env });
 try {
-  const up = await run(mbl, ['up', '--name', name, ...keys, '--json'], { env });
+  const up = await run(mbl, ['up', name, ...keys, '--json'], { env });
   const { board } = JSON.parse(up.stdout) as { board: { directory: string } };
   const phases = timesOf(await readFile(join(board.directory, 'serial.log'), 'utf8'));
   // What runs once after a boot has its time; then the guest idles.

@@ -4,7 +4,7 @@
 // in the variant that does the least (unpack only, no maintainer scripts) and writes a plain tar; then the mkfs.erofs that we use, on it.
 import { appendFile, cp, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { downloadSize, findMirrors, openToolbox } from '@mbl/builder';
+import { downloadSize, findMirrors, openLockedToolbox } from '@mbl/builder';
 import { parseImage } from '@mbl/formats';
 import { report, root, run, scratch } from './support.ts';
 
@@ -28,7 +28,6 @@ await using work = await scratch();
 const clone = join(work.path, 'clone');
 await run('git', ['clone', '-q', root, clone]);
 await symlink(join(root, 'node_modules'), join(clone, 'node_modules'));
-await cp(join(root, '.mbl/locks'), join(clone, '.mbl/locks'), { recursive: true });
 const build = async (
   env: Readonly<Record<string, string>>,
 ): Promise<Build & { readonly seconds: number }> => {
@@ -58,7 +57,7 @@ const { tasks } = await build({ MBL_CACHE: cold });
 const spent = (...names: string[]): number =>
   tasks.filter(({ task }) => names.includes(task)).reduce((sum, { seconds }) => sum + seconds, 0);
 
-const lock = JSON.parse(await readFile(join(root, '.mbl/locks/root-production.json'), 'utf8')) as {
+const lock = JSON.parse(await readFile(join(root, 'os/locks/trixie/root-production.json'), 'utf8')) as {
   packages: { name: string; version: string; architecture: string; sha256: string }[];
 };
 // The peer finds the packages in apt's archive, as we find them in our cache; it still asks the mirror for its indexes.
@@ -69,10 +68,7 @@ for (const { name, version, architecture, sha256 } of lock.packages)
     join(cache, 'downloads', sha256.slice(0, 2), sha256),
     join(archive, `${name}_${version.replace(':', '%3a')}_${architecture}.deb`),
   );
-const toolLock = JSON.parse(await readFile(join(root, '.mbl/locks/tools.json'), 'utf8')) as {
-  packages: Parameters<typeof openToolbox>[0];
-};
-const toolbox = await openToolbox(toolLock.packages, 'trixie', { cache });
+const toolbox = await openLockedToolbox(join(root, 'os'), 'image', { cache });
 const { main } = await findMirrors();
 const peer = await run('mmdebstrap', [
   '--quiet',
@@ -87,13 +83,11 @@ const peer = await run('mmdebstrap', [
   main,
 ]);
 // The peer's tar has no Node, which is no Debian package and a third of the root.
-const stripped = (await readdir(join(cache, 'npm'))).find((name) => name.endsWith('-stripped')) ?? '';
-const nodeAs = `--transform=s,.*,./usr/bin/node,`;
-await run('tar', ['-C', join(cache, 'npm'), '-rf', join(work.path, 'peer.tar'), nodeAs, stripped]);
-const [mkfs, ...words] = await toolbox.command('mkfs.erofs');
+const node = image.tasks.find(({ task }) => task === 'node')?.folder ?? '';
+await run('tar', ['-C', node, '-rf', join(work.path, 'peer.tar'), './usr/bin/node']);
+const mkfs = join(toolbox.path[0] ?? '', 'mkfs.erofs');
 const compression = ['-zlz4hc,level=9', '-C65536', '--workers=2'];
 const peerImage = await run(mkfs, [
-  ...words,
   '--quiet',
   '--tar=f',
   ...compression,

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Board, createBoard } from '@mbl/lab';
 import { initKeys } from '@mbl/trust';
 import {
@@ -14,6 +13,7 @@ import {
   type Change,
   environmentImage,
   flipped,
+  halts,
   linuxStarts,
   lonelyFactory,
   readFit,
@@ -40,16 +40,6 @@ after(async () => await stack.disposeAsync());
 
 const patience = { timeoutMs: bootTimeoutMs };
 
-/** The board says `refusal` on its console, and stays there: a loader of TF-A that refuses an image halts the CPU. */
-async function halts(changes: readonly Change[], refusal: RegExp, next: RegExp): Promise<void> {
-  await attack(board, changes, async () => {
-    await board.serial.waitFor(refusal, patience);
-    await sleep(3000);
-    await assertNever(board.serial, next);
-    await assertNever(board.serial, linuxStarts);
-  });
-}
-
 /** U-Boot says `refusal`, tries the other slot, which is empty, and resets the board. */
 async function refused(changes: readonly Change[], refusal: RegExp): Promise<void> {
   await attack(board, changes, async () => {
@@ -70,11 +60,12 @@ test('a board that nobody touched starts Linux: what the attacks are measured ag
 });
 
 test('one flipped byte in BL2', async () => {
-  await halts([await flipped(board, 'bl2')], /ERROR:\s+Failed to load BL2 firmware/, /BL2:|U-Boot/);
+  await halts(board, [await flipped(board, 'bl2')], /ERROR:\s+Failed to load BL2 firmware/, /BL2:|U-Boot/);
 });
 
 test('one flipped byte in BL31', async () => {
   await halts(
+    board,
     [await flipped(board, 'bl31')],
     /ERROR:\s+BL2: Failed to load image id 3 \(-80\)/,
     /BL31:|U-Boot/,
@@ -83,6 +74,7 @@ test('one flipped byte in BL31', async () => {
 
 test('one flipped byte in OP-TEE', async () => {
   await halts(
+    board,
     [await flipped(board, 'optee')],
     /ERROR:\s+BL2: Failed to load image id (?:4|21|22) \(-80\)/,
     /BL31:|U-Boot/,
@@ -91,6 +83,7 @@ test('one flipped byte in OP-TEE', async () => {
 
 test('one flipped byte in U-Boot', async () => {
   await halts(
+    board,
     [await flipped(board, 'u-boot')],
     /ERROR:\s+BL2: Failed to load image id 5 \(-80\)/,
     /BL31:|U-Boot/,

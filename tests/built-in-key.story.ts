@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A production image that its owner built an SSH key into: that key opens it and nothing else does. And with it, a look from inside at
-// what a production board runs and listens on.
+// An image like production's that its owner built an SSH key into: that key opens it and nothing else does. And with it, a look from inside
+// at what a production board runs and listens on. Development keys sign it; production keys sign no image with a login.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
@@ -11,13 +11,14 @@ import { promisify } from 'node:util';
 import { findWorkspace } from '@mbl/cli';
 import { type Board, createBoard } from '@mbl/lab';
 import { lonelyFactory } from './support/attacks.ts';
-import { mblJson, temporaryFolder } from './support/mbl.ts';
+import { assertError, mbl, mblJson, temporaryFolder } from './support/mbl.ts';
+import { productionKeys } from './support/production-keys.ts';
 import { bootTimeoutMs, until } from './support/world.ts';
 
 const run = promisify(execFile);
 const limit = 1_800_000;
 
-describe('a production image with a built-in SSH key', { timeout: limit }, () => {
+describe("an image like production's with a built-in SSH key", { timeout: limit }, () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   let board: Board;
 
@@ -42,8 +43,7 @@ login: { ssh: key }
     );
     await cp(join(path, 'owner.pub'), join(layer, 'files/etc/ssh/authorized_keys/root'));
     const state = join(path, 'state');
-    for (const name of ['keys', 'locks'])
-      await cp(join(findWorkspace().state, name), join(state, name), { recursive: true });
+    await cp(join(findWorkspace().state, 'keys'), join(state, 'keys'), { recursive: true });
     const { directory } = await mblJson<{ directory: string }>(
       ['build', '--layer', layer, '--image', 'maintained'],
       { environment: { MBL_STATE: state, MBL_CACHE: findWorkspace().cache }, timeout: limit },
@@ -78,6 +78,18 @@ login: { ssh: key }
     assert.equal(code, 0, `${command}: ${stderr}`);
     return stdout;
   };
+
+  test('is not for production keys', async () => {
+    const { path } = folder;
+    const keys = await productionKeys(join(path, 'production'));
+    const environment = { MBL_STATE: join(path, 'state'), MBL_CACHE: findWorkspace().cache };
+    const args = ['build', '--layer', join(path, 'layer'), '--image', 'maintained', '--keys', keys];
+    assertError(
+      await mbl(args, { environment, timeout: limit }),
+      'builder/login-refused',
+      /image maintained says login: \{ ssh: key \}/,
+    );
+  });
 
   test('lets its owner in', async () => {
     await until(

@@ -3,7 +3,7 @@
 // The command line as scripts and people meet it: exit codes, JSON, plain text, completion, Ctrl-C.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { symlink, writeFile } from 'node:fs/promises';
+import { mkdir, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,6 +26,7 @@ describe('without a service', () => {
   test('help is exit code 0, a wrong word 2, an error 1', async () => {
     assert.equal((await mbl(['--help'])).code, 0);
     assert.equal((await mbl([])).code, 0);
+    assert.match((await mbl(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
     const wrong = await mbl(['upp']);
     assert.equal(wrong.code, 2);
     assert.match(wrong.stderr, /unknown command 'upp'\n\(Did you mean up\?\)/);
@@ -54,6 +55,54 @@ describe('without a service', () => {
     const { stdout } = await mbl(['keys', 'show'], { environment });
     assert.doesNotMatch(stdout, /PRIVATE/);
     assert.match(stdout, /^root-of-trust +ec-p256 /m);
+  });
+
+  test('a project file says what no option says', async () => {
+    const product = join(folder.path, 'product');
+    const below = join(product, 'below');
+    await mkdir(below, { recursive: true });
+    await writeFile(join(product, 'mbl.yaml'), 'keys: keys\nmachine: qemu-arm46\n');
+    const wrong = await mbl(['build'], { environment, cwd: below });
+    assertError(wrong, 'builder/missing-file', /mbl\.yaml:1:7: .*keys does not exist/);
+    await mblJson(['keys', 'init', '--keys', join(product, 'keys')], { environment });
+    const shown = await mbl(['keys', 'show'], { environment, cwd: below });
+    assert.match(shown.stdout, /^development keys in .*\/product\/keys$/m);
+    assert.match(shown.stderr, /^Project file: \.\.\/mbl\.yaml$/m);
+    const unknown = await mbl(['build'], { environment, cwd: below });
+    assertError(
+      unknown,
+      'builder/unknown-machine',
+      /\.\.\/mbl\.yaml:2:10: No machine is called "qemu-arm46"/,
+    );
+    assert.match(unknown.stderr, /Did you mean "qemu-arm64"\?/);
+    const typed = await mbl(['build', '--machine', 'other'], { environment, cwd: below });
+    assertError(typed, 'builder/unknown-machine', /\] No machine is called "other"/);
+    await writeFile(join(product, 'mbl.yaml'), 'image: product\nlayer: [x]\n');
+    assertError(
+      await mbl(['up', '--project', join(product, 'mbl.yaml')], { environment }),
+      'builder/recipe-invalid',
+      /mbl\.yaml:2:1: "layer" is not a key.*\n.*"layers"\?/,
+    );
+  });
+
+  test('the cache is pruned of what nobody used, after saying what that is', async () => {
+    const cache = join(folder.path, 'cache');
+    const own = { ...environment, MBL_CACHE: cache };
+    assert.match((await mbl(['cache', 'prune'], { environment: own })).stdout, /^Nothing in the cache/);
+    const output = join(cache, 'tasks', 'a-0123456789abcdef');
+    for (const place of [output, join(cache, 'locks')]) await mkdir(place, { recursive: true });
+    await writeFile(join(output, 'output.json'), 'x'.repeat(10_000));
+    const longAgo = new Date(Date.now() - 40 * 86_400_000);
+    await utimes(join(output, 'output.json'), longAgo, longAgo);
+    const asked = await mbl(['cache', 'prune', '--dry-run'], { environment: own });
+    assert.match(asked.stdout, /^outputs of tasks +1 +1[26]( KiB|\.0 KiB) .*\n\n.* would be freed$/m);
+    type Pruned = { bytes: number; removed: { kind: string; removed: number }[] };
+    const keep = await mblJson<Pruned>(['cache', 'prune', '--keep-days', '50'], { environment: own });
+    assert.deepEqual(keep.removed, []);
+    const { bytes, removed } = await mblJson<Pruned>(['cache', 'prune'], { environment: own });
+    assert.deepEqual([removed[0]?.kind, removed[0]?.removed], ['outputs', 1]);
+    assert.ok(bytes >= 10_000);
+    await assert.rejects(stat(output), { code: 'ENOENT' });
   });
 
   test('status of an empty workspace, for people and for programs', async () => {
@@ -117,7 +166,7 @@ describe('without a service', () => {
     assert.deepEqual(await complete('d'), ['down', 'doctor', 'device']);
     assert.deepEqual(await complete('build', '--machine', 'q'), ['qemu-arm64']);
     assert.deepEqual(await complete('build', '--image', 'd'), ['development']);
-    assert.deepEqual(await complete('up', '--na'), ['--name']);
+    assert.deepEqual(await complete('up', '--im'), ['--image']);
     assert.ok((await complete('test', 'tests/cl')).includes('tests/cli.story.ts'));
   });
 
@@ -188,19 +237,39 @@ describe('with a service', () => {
   });
 
   test('what asks a device that is not there says so', async () => {
-    const { code, stderr } = await mbl(['device', 'read', 'board-a', '/3/0/3'], { environment });
-    assert.equal(code, 1);
-    assert.match(stderr, /not connected/);
-    assertError(
-      await mbl(['device', 'read', 'board-a', 'firmware'], { environment }),
-      'cli/bad-path',
-      /no LwM2M path/,
+    for (const words of [
+      ['read', 'board-a', '/3/0/3'],
+      ['execute', 'board-a', '/3/0/4'],
+      ['reboot', 'board-a'],
+    ]) {
+      const { code, stderr } = await mbl(['device', ...words], { environment });
+      assert.equal(code, 1);
+      assert.match(stderr, /not connected/);
+    }
+  });
+
+  test('a device is suspended, resumed, and deleted', async () => {
+    type Shown = { lifecycle_status: string; last_operator_suspended_category: string };
+    const shown = async () => await mblJson<Shown>(['device', 'show', 'board-a'], { environment });
+    const reason = ['--category', 'lost_or_stolen', '--reason', 'left on a train'];
+    const { stdout } = await mbl(['device', 'suspend', 'board-a', ...reason], { environment });
+    assert.match(stdout, /^board-a is suspended\. .*mbl device resume board-a$/m);
+    assert.equal((await shown()).lifecycle_status, 'blocked');
+    assert.equal((await shown()).last_operator_suspended_category, 'lost_or_stolen');
+    assert.match((await mbl(['device', 'list'], { environment })).stdout, / board-a +suspended /);
+    assert.match(
+      (await mbl(['device', 'events', 'board-a'], { environment })).stdout,
+      /device\.suspended {2}left on a train$/m,
     );
-    assertError(
-      await mbl(['device', 'list', '--filter', 'x'], { environment }),
-      'cli/bad-filter',
-      /no filter/,
+    const resumed = await mblJson<{ suspended: boolean }>(['device', 'resume', 'board-a'], { environment });
+    assert.equal(resumed.suspended, false);
+    assert.equal((await shown()).lifecycle_status, 'enabled');
+    await mbl(['device', 'enrol', 'board-d'], { environment });
+    assert.match(
+      (await mbl(['device', 'delete', 'board-d'], { environment })).stdout,
+      /no longer in the dir/,
     );
+    assertError(await mbl(['device', 'delete', 'board-d'], { environment }), 'service/no-such-device', /-d/);
   });
 
   test('events are followed until Ctrl-C, which is exit code 130', async () => {

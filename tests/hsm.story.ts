@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -40,10 +40,6 @@ describe('keys in a token', { timeout: limit }, () => {
     };
     const init = ['--init-token', '--free', '--label', token, '--so-pin', '0000', '--pin', pin];
     await run('softhsm2-util', init, { env: { ...process.env, SOFTHSM2_CONF: configuration } });
-    // The versions of the working copy, so that what no key signs comes from its cache.
-    await cp(join(own.state, 'locks'), join(folder.path, 'state', 'locks'), { recursive: true }).catch(
-      () => undefined,
-    );
   });
   after(async () => await folder[Symbol.asyncDispose]());
 
@@ -59,7 +55,7 @@ describe('keys in a token', { timeout: limit }, () => {
 
   test('are asked for at once: without the PIN, or with a wrong one, nothing is compiled', async () => {
     const build = async (value: string | undefined) =>
-      await mbl(['build', '--keys', keys], {
+      await mbl(['build', '--image', 'production', '--keys', keys], {
         environment: { ...environment, MBL_PKCS11_PIN: value },
         timeout: limit,
       });
@@ -67,11 +63,33 @@ describe('keys in a token', { timeout: limit }, () => {
     assertError(await build(undefined), 'keys/no-pin', /MBL_PKCS11_PIN/);
   });
 
-  test('sign an image, and still no file holds one', async () => {
-    ({ directory } = await mblJson<{ directory: string }>(['build', '--keys', keys], {
-      environment,
-      timeout: limit,
-    }));
+  test('sign no image with a login, whatever it is called and whoever it comes from', async () => {
+    const layer = join(folder.path, 'layer');
+    await mkdir(join(layer, 'images'), { recursive: true });
+    await writeFile(join(layer, 'layer.yaml'), 'name: acme\nimages: images\n');
+    const renamed = 'extends: development\ntitle: Quiet\nlogin: { console: none, ssh: none }\n';
+    await writeFile(join(layer, 'images/quiet.yaml'), renamed);
+    const attempt = async (...args: string[]) =>
+      await mbl(['build', '--keys', keys, ...args], { environment, timeout: limit });
+    assertError(
+      await attempt(),
+      'builder/login-refused',
+      /image development says login: \{ console: getty \}/,
+    );
+    assertError(
+      await attempt('--image', 'quiet', '--layer', layer),
+      'builder/login-refused',
+      /\/usr\/sbin\/sshd \(package openssh-server\)/,
+    );
+    assert.deepEqual(await readdir(join(folder.path, 'state', 'build')).catch(() => []), []);
+  });
+
+  test('sign an image, which says so, and still no file holds one', async () => {
+    ({ directory } = await mblJson<{ directory: string }>(
+      ['build', '--image', 'production', '--keys', keys],
+      { environment, timeout: limit },
+    ));
+    assert.equal(JSON.parse(await readFile(join(directory, 'image.json'), 'utf8')).keys, 'production');
     await assertNoPrivateKey(folder.path);
   });
 
@@ -98,12 +116,17 @@ describe('keys in a token', { timeout: limit }, () => {
     await board.serial.waitFor(/mbl-init: root file system root_a opened by dm-verity/, {
       timeoutMs: bootTimeoutMs,
     });
+    const said = (await board.serial.lines()).map(({ text }) => text);
+    assert.ok(!said.some((text) => /signed with .* keys/.test(text)), 'nothing of development');
   });
 
   test('leave the certificates of devices to a CA of the service, and `up` says so', async () => {
     try {
       // The board need not come online for that.
-      const { stderr } = await mbl(['up', '--keys', keys, '--timeout', '1'], { environment, timeout: limit });
+      const { stderr } = await mbl(['up', '--image', 'production', '--keys', keys, '--timeout', '1'], {
+        environment,
+        timeout: limit,
+      });
       const [, authority] = /device-ca is in a token, .* in (\/.*)\.$/m.exec(stderr) ?? [];
       assert.ok(authority !== undefined, stderr);
       assert.match(await readFile(join(authority, 'device-ca.pem'), 'utf8'), /BEGIN CERTIFICATE/);

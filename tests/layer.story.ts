@@ -3,13 +3,14 @@
 // A product in a folder of its own, outside the repository: examples/product-layer, as a person would copy and build it.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cp, lstat, open, readFile, readlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, lstat, mkdir, open, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { type ImageDescription, parseImage } from '@mbl/formats';
 import { findWorkspace } from '@mbl/cli';
 import { assertError, mbl, mblJson, root, temporaryFolder } from './support/mbl.ts';
+import { productionKeys } from './support/production-keys.ts';
 
 const run = promisify(execFile);
 const limit = 1_800_000;
@@ -31,15 +32,14 @@ describe('a product layer', { timeout: limit }, () => {
   const build = ['build', '--image', 'product', '--layer'];
 
   before(async () => {
-    // Makes keys, lock and firmware, unless they are there.
+    // Makes keys and firmware, unless they are there.
     await mblJson(['build', '--image', 'production'], { timeout: limit });
     folder = await temporaryFolder();
     layer = join(folder.path, 'acme', 'product-layer');
     await cp(join(root, 'examples/product-layer'), layer, { recursive: true });
     const own = findWorkspace();
     const state = join(folder.path, 'state');
-    for (const name of ['keys', 'locks'])
-      await cp(join(own.state, name), join(state, name), { recursive: true });
+    await cp(join(own.state, 'keys'), join(state, 'keys'), { recursive: true });
     environment = { MBL_STATE: state, MBL_CACHE: own.cache };
     built = await mblJson<Build>([...build, layer], { environment, timeout: limit });
     const file = join(built.directory, 'image.json');
@@ -62,10 +62,11 @@ describe('a product layer', { timeout: limit }, () => {
     const { locks } = JSON.parse(await readFile(join(built.directory, 'lock.json'), 'utf8')) as {
       locks: Record<string, { packages: { name: string; version: string; sha256: string }[] }>;
     };
-    const locked = locks['root-product']?.packages.find(({ name }) => name === 'tzdata');
+    const locked = locks['trixie/root-product']?.packages.find(({ name }) => name === 'tzdata');
     assert.equal(locked?.version, component.version, 'and the lock beside the image');
     assert.deepEqual(component.hashes, [{ alg: 'SHA-256', content: locked?.sha256 }]);
-    assert.deepEqual(Object.keys(locks), ['boot-qemu-arm64', 'firmware', 'root-product', 'tools']);
+    const names = ['boot-qemu-arm64', 'root-product', 'tools-amd64', 'tools-arm64'];
+    assert.deepEqual(Object.keys(locks), ['firmware', ...names.map((name) => `trixie/${name}`)]);
     assert.ok((await lstat(join(extracted, 'usr/share/zoneinfo/Europe/Lisbon'))).isFile());
   });
 
@@ -135,6 +136,72 @@ describe('a product layer', { timeout: limit }, () => {
       assertError(result, 'builder/root-too-large', what);
       assert.equal(await readFile(join(built.directory, 'image.json'), 'utf8'), before, 'the image stays');
     }
+  });
+
+  test('is signed by production keys when nobody can log in, and by no way else', async () => {
+    const state = join(folder.path, 'shop');
+    await cp(join(folder.path, 'state', 'locks'), join(state, 'locks'), { recursive: true });
+    const keys = await productionKeys(join(folder.path, 'production'));
+    const product = async (name: string, from: string) =>
+      await mbl(['build', '--image', name, '--layer', from, '--keys', keys], {
+        environment: { ...environment, MBL_STATE: state },
+        timeout: limit,
+      });
+    const copy = join(folder.path, 'opened');
+    const debugShell = ['[Service]', 'ExecStart=/bin/sh', 'StandardInput=tty', 'TTYPath=/dev/ttyAMA0'];
+    const attempts: readonly [file: string, text: string, yaml: string, reason: RegExp][] = [
+      // One after the other: each is taken away again.
+      [
+        'files/etc/ssh/authorized_keys/root',
+        'ssh-ed25519 AAAA\n',
+        'packages: [openssh-server]',
+        /\/usr\/sbin\/sshd \(package openssh-server\)/,
+      ],
+      [
+        'files/usr/lib/systemd/system/acme-console.service',
+        `${debugShell.join('\n')}\n[Install]\nWantedBy=multi-user.target\n`,
+        'services: { enable: [acme-console.service] }',
+        /acme-console\.service \(.*opened\/files\)/,
+      ],
+      [
+        'files/etc/acme/x',
+        '',
+        'services: { enable: [debug-shell.service] }',
+        /debug-shell\.service \(package systemd\)/,
+      ],
+      [
+        'files/etc/acme/x',
+        '',
+        'kernel-arguments: [systemd.debug_shell]',
+        /kernel argument systemd\.debug_shell/,
+      ],
+      ['files/etc/acme/x', '', 'login: { console: getty }', /image opened says login: \{ console: getty \}/],
+      [
+        'files/usr/libexec/acme-keys',
+        '#!/bin/sh\ncp /factory/authorized_keys /run/\n',
+        '',
+        /acme-keys .*factory partition/,
+      ],
+    ];
+    for (const [file, text, yaml, reason] of attempts) {
+      await cp(layer, copy, { recursive: true });
+      await mkdir(dirname(join(copy, file)), { recursive: true });
+      await writeFile(join(copy, file), text);
+      await writeFile(join(copy, 'images/opened.yaml'), `extends: product\ntitle: Opened\n${yaml}\n`);
+      assertError(await product('opened', copy), 'builder/login-refused', reason);
+      await rm(copy, { recursive: true });
+    }
+    const signed = ['flash', 'fit', 'trusted-applications', 'root'];
+    const records = await readdir(join(state, 'build-cache', 'records'));
+    assert.ok(records.includes('packages.json'), 'the check sees what was done');
+    assert.deepEqual(
+      records.filter((name) => signed.includes(name.replace('.json', ''))),
+      [],
+    );
+    assert.deepEqual(await readdir(join(state, 'build')).catch(() => []), []);
+    const done = await product('product', layer);
+    assert.equal(done.code, 0, done.stderr);
+    assert.doesNotMatch(done.stderr, /development keys/);
   });
 
   test('that has a mistake is told file and line', async () => {

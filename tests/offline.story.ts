@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { findWorkspace } from '@mbl/cli';
 import { assertError, finish, mbl, mblJson, type MblResult, root, temporaryFolder } from './support/mbl.ts';
-import { fileDigest } from './support/working-copy.ts';
+import { copyWorkingCopy, fileDigest } from './support/working-copy.ts';
 
 const run = promisify(execFile);
 const limit = 1_800_000;
@@ -31,6 +31,8 @@ describe('building without the network', { timeout: 2 * limit }, () => {
   let folder: AsyncDisposable & { readonly path: string };
   let state: string;
   let cache: string;
+  let copy: string;
+  let lockFile: string;
   let environment: Record<string, string>;
   let first: Build;
 
@@ -41,8 +43,11 @@ describe('building without the network', { timeout: 2 * limit }, () => {
     cache = join(folder.path, 'cache');
     environment = { MBL_STATE: state, MBL_CACHE: cache };
     const own = findWorkspace();
-    for (const name of ['keys', 'locks'])
-      await cp(join(own.state, name), join(state, name), { recursive: true });
+    await cp(join(own.state, 'keys'), join(state, 'keys'), { recursive: true });
+    // The locks are in the repository: what spoils them here, spoils a copy.
+    copy = join(folder.path, 'copy');
+    await copyWorkingCopy(copy);
+    lockFile = join(copy, 'os/locks/trixie/root-development.json');
     // The downloads, and of the outputs only the firmware: tests/reproducible.story.ts compiles it again.
     for (const name of ['apt', 'downloads', 'npm', 'toolbox'])
       await linkTree(join(own.cache, name), join(cache, name));
@@ -51,6 +56,13 @@ describe('building without the network', { timeout: 2 * limit }, () => {
         await linkTree(join(own.cache, 'tasks', task), join(cache, 'tasks', task));
   });
   after(async () => await folder[Symbol.asyncDispose]());
+
+  /** Runs `mbl build` in the copy. */
+  async function buildInCopy(...options: string[]): Promise<MblResult> {
+    const command = ['node_modules/.bin/node', 'packages/cli/src/main.ts', 'build', ...options];
+    const child = spawn('env', command, { cwd: copy, env: { ...process.env, ...environment } });
+    return await finish(child, limit);
+  }
 
   /** Runs `./mbl build` where there is no network at all but the loopback of its own. */
   async function buildUnplugged(): Promise<MblResult> {
@@ -68,8 +80,7 @@ describe('building without the network', { timeout: 2 * limit }, () => {
   }
 
   async function readLock(): Promise<{ packages: Package[] }> {
-    const text = await readFile(join(state, 'locks', 'root-development.json'), 'utf8');
-    return JSON.parse(text) as { packages: Package[] };
+    return JSON.parse(await readFile(lockFile, 'utf8')) as { packages: Package[] };
   }
 
   const dropPackages = async () => {
@@ -107,45 +118,42 @@ describe('building without the network', { timeout: 2 * limit }, () => {
   });
 
   test('a locked version that the mirror has no more: named, with the command that takes the new one', async () => {
-    const path = join(state, 'locks', 'root-development.json');
-    const before = await readFile(path, 'utf8');
+    const before = await readFile(lockFile, 'utf8');
     const lock = await readLock();
     const gone = lock.packages.find(({ name }) => name === 'kmod');
     assert.ok(gone !== undefined);
     gone.path = gone.path.replace(/kmod_[^/]*_/, 'kmod_1-1_');
     gone.version = '1-1';
     gone.sha256 = 'ab'.repeat(32);
-    await writeFile(path, `${JSON.stringify(lock, undefined, 2)}\n`);
+    await writeFile(lockFile, `${JSON.stringify(lock, undefined, 2)}\n`);
     assertError(
-      await mbl(['build'], { environment, timeout: limit }),
+      await buildInCopy(),
       'builder/download-missing',
-      /kmod_1-1_[\s\S]*mbl build --update-lock/,
+      /kmod_1-1_[\s\S]*mbl build --update-lock[\s\S]*MBL_DEBIAN_SNAPSHOT[\s\S]*--from-archive/,
     );
-    const build = await mblJson<Build & { lockChanges: unknown[] }>(['build', '--update-lock'], {
-      environment,
-      timeout: limit,
-    });
+    const { code, stdout, stderr } = await buildInCopy('--update-lock', '--json');
+    assert.equal(code, 0, stderr);
+    const { lockChanges } = JSON.parse(stdout) as { lockChanges: unknown[] };
     assert.ok(
-      build.lockChanges.some((change) => JSON.stringify(change).includes('"1-1"')),
-      JSON.stringify(build.lockChanges),
+      lockChanges.some((change) => JSON.stringify(change).includes('"1-1"')),
+      JSON.stringify(lockChanges),
     );
-    assert.doesNotMatch(await readFile(path, 'utf8'), /kmod_1-1_/);
-    await writeFile(path, before);
+    assert.doesNotMatch(await readFile(lockFile, 'utf8'), /kmod_1-1_/);
+    await writeFile(lockFile, before);
   });
 
   test('a damaged lock file is named', async () => {
-    const path = join(state, 'locks', 'root-development.json');
-    const before = await readFile(path, 'utf8');
-    await writeFile(path, before.slice(0, before.length >> 1));
-    assertError(await mbl(['build'], { environment }), 'builder/[a-z-]+', /root-development\.json/);
-    await writeFile(path, before);
+    const before = await readFile(lockFile, 'utf8');
+    await writeFile(lockFile, before.slice(0, before.length >> 1));
+    assertError(await buildInCopy(), 'builder/[a-z-]+', /root-development\.json/);
+    await writeFile(lockFile, before);
   });
 
   test('a disk that is full when the image is put together: one error, no half image, and the next build is well', async (t) => {
     const small = join(folder.path, 'small');
     await mkdir(small);
     const script =
-      'mount -t tmpfs -o size=24m none "$1" && cp -r "$2/keys" "$2/locks" "$1" && ' +
+      'mount -t tmpfs -o size=24m none "$1" && cp -r "$2/keys" "$1" && ' +
       'MBL_STATE="$1" ./mbl build; code=$?; ls -A "$1/build" 2>/dev/null >&2; exit $code';
     const user = process.getuid?.() === 0 ? [] : ['--map-root-user'];
     const command = ['unshare', ...user, '--mount', 'sh', '-c', script, 'sh', small, state];

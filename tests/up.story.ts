@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { findWorkspace } from '@mbl/cli';
-import { finish, mbl, mblJson, startMbl, temporaryFolder } from './support/mbl.ts';
+import { assertError, finish, mbl, mblJson, startMbl, temporaryFolder } from './support/mbl.ts';
 import { processesOf } from './support/processes.ts';
 import { bootTimeoutMs, until } from './support/world.ts';
 
@@ -19,6 +19,12 @@ const booting = { timeout: 2 * bootTimeoutMs };
 interface Up {
   readonly board: { readonly name: string; readonly directory: string };
   readonly device: { readonly id: string; readonly online: boolean };
+}
+
+interface Shown {
+  readonly online: boolean;
+  readonly registered_at: string;
+  readonly device_key: string;
 }
 
 interface Value {
@@ -36,8 +42,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
     environment = { MBL_STATE: join(folder.path, 'state') };
     // The image of the working copy, so that nothing is compiled here.
     await mblJson(['build'], building);
-    for (const name of ['keys', 'locks'])
-      await cp(join(findWorkspace().state, name), join(folder.path, 'state', name), { recursive: true });
+    await cp(join(findWorkspace().state, 'keys'), join(folder.path, 'state', 'keys'), { recursive: true });
   });
   after(async () => {
     await mbl(['down'], { environment, ...booting });
@@ -66,9 +71,9 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   };
 
   test('is interrupted while the board boots, and continues to a device online', async () => {
-    const { code } = await once(['up', '--name', 'first'], /power on first/, (child) => child.kill('SIGINT'));
+    const { code } = await once(['up', 'first'], /power on first/, (child) => child.kill('SIGINT'));
     assert.equal(code, 130);
-    const { stdout, stderr, code: end } = await mbl(['up', '--name', 'first'], { environment, ...booting });
+    const { stdout, stderr, code: end } = await mbl(['up', 'first'], { environment, ...booting });
     assert.equal(end, 0, stderr);
     assert.match(stderr, /✔ build qemu-arm64 development .*nothing changed/);
     assert.match(stderr, /✔ wait until the device is online/);
@@ -77,7 +82,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('again changes nothing, and says the same to programs', async () => {
-    const { device, board } = await mblJson<Up>(['up', '--name', 'first'], { environment, ...booting });
+    const { device, board } = await mblJson<Up>(['up', 'first'], { environment, ...booting });
     assert.ok(device.online);
     assert.ok(board.directory.startsWith(folder.path));
     const status = await mblJson<{ service: { http: string } }>(['status'], { environment });
@@ -85,8 +90,16 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('the device is listed, shown, read, written and watched', async () => {
-    assert.match(await said('device', 'list'), /^[0-9a-f]{32} +first +online/m);
-    assert.match(await said('device', 'show', 'first'), /^state +registered$/m);
+    assert.match(await said('device', 'list'), /^[0-9a-f]{32} +first +online +development /m);
+    const shown = await said('device', 'show', 'first');
+    for (const line of [/^state +registered$/m, /^image_keys +development$/m]) assert.match(shown, line);
+    const listed = async (keys: string) =>
+      (
+        await mblJson<{ endpoint_name: string }[]>(['device', 'list', '--filter', `image_keys__eq=${keys}`], {
+          environment,
+        })
+      ).map((device) => device.endpoint_name);
+    assert.deepEqual([await listed('development'), await listed('production')], [['first'], []]);
     assert.match(await said('device', 'read', 'first', '/14/1/2'), /^6\.\d+\.\d+-\d+\n$/);
     assert.match(await said('device', 'read', 'first', '/14'), /^\/14\/1\/2 +Component Version +6\.\d/m);
     await said('device', 'write', 'first', '/1/0/1', '7200');
@@ -99,7 +112,31 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
       child.kill('SIGINT'),
     );
     assert.equal(watched.code, 130, watched.text);
-    assert.match(await said('device', 'events', '--device', 'first'), /registered/);
+    assert.match(await said('device', 'events', 'first'), /registered/);
+  });
+
+  test('a suspended device is gone and refused until it is resumed; it restarts when it is asked to', async () => {
+    const online = async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).online;
+    await said('device', 'suspend', 'first', '--category', 'maintenance');
+    await until('the connection ends', async () => !(await online()), 30_000);
+    await until(
+      'the device is refused',
+      async () => (await said('device', 'events', 'first')).includes('device.connection-refused'),
+      bootTimeoutMs,
+    );
+    await said('device', 'resume', 'first');
+    await until('it comes back', online, bootTimeoutMs);
+    const uptime = async () =>
+      Number((await said('shell', 'first', '--', 'cat', '/proc/uptime')).split(' ')[0]);
+    const before = await uptime();
+    const { registered_at: last } = await mblJson<Shown>(['device', 'show', 'first'], { environment });
+    await said('device', 'reboot', 'first');
+    await until(
+      'it registers again',
+      async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).registered_at !== last,
+      bootTimeoutMs,
+    );
+    assert.ok((await uptime()) < before, 'the board restarted');
   });
 
   test('the shell is the board’s, and its exit code is the command’s', async () => {
@@ -110,19 +147,29 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   test('the logs are the service’s, the serial console’s and the board’s', async () => {
     assert.match(await said('logs', 'service'), /"message":"Ready"/);
     const serial = await said('logs', 'serial', 'first', '--lines', '5000');
-    for (const line of ['Booting Trusted Firmware', 'Starting kernel', 'opened by dm-verity'])
+    for (const line of [
+      'Booting Trusted Firmware',
+      'Starting kernel',
+      'signed with development keys',
+      'opened by dm-verity',
+    ])
       assert.ok(serial.includes(line), line);
     assert.match(await said('logs', 'board', 'first', '--lines', '500'), /mbl-cloud-client/);
   });
 
   test('another board stands beside it; a third has its console here until Ctrl-]', async () => {
-    assert.match(await said('up', '--name', 'second'), /^[0-9a-f]{32} +second +online/m);
+    assert.match(await said('up', 'second'), /^[0-9a-f]{32} +second +online/m);
     assert.match(await said('device', 'list'), / first +online[\s\S]* second +online/);
-    await said('down', '--name', 'second');
-    const { code, text } = await once(
-      ['run', '--name', 'third', '--no-service'],
-      /Starting kernel/,
-      (child) => child.stdin?.write('\x1d'),
+    await said('down', 'second');
+    const identity = async () =>
+      (await mblJson<Shown>(['device', 'show', 'second'], { environment })).device_key;
+    const before = await identity();
+    await said('board', 'reset', 'second');
+    await said('up', 'second');
+    assert.notEqual(await identity(), before, 'the board made itself a new key');
+    await said('down', 'second');
+    const { code, text } = await once(['run', 'third', '--no-service'], /Starting kernel/, (child) =>
+      child.stdin?.write('\x1d'),
     );
     assert.equal(code, 0, text);
     assert.match(text, /Left the console\.\n$/);
@@ -134,6 +181,15 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
       ['first'],
     );
     assert.equal(boards.length, 3);
+    assertError(await mbl(['board', 'remove', 'first'], { environment }), 'lab/board-running', /first/);
+    await said('board', 'remove', 'third');
+    assert.doesNotMatch(await said('board', 'list'), /third/);
+  });
+
+  test('doctor names the boards that run what development keys signed', async () => {
+    const { stdout } = await mbl(['doctor'], { environment });
+    assert.match(stdout, /^! keys of boards: development keys signed what first, second, third run$/m);
+    assert.match(stdout, /\.\/mbl keys init --production/);
   });
 
   test('./mbl down leaves nothing running, and keeps everything', async () => {

@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { buildFit } from '@mbl/builder';
 import { type FactoryConfiguration, factoryFor } from '@mbl/formats';
 import type { Board, SerialConsole } from '@mbl/lab';
 import type { KeyRef } from '@mbl/trust';
+import { bootTimeoutMs } from './world.ts';
 
 export const run = promisify(execFile);
 
@@ -46,6 +48,21 @@ export async function attack(
     await board.powerOff();
     for (const { part, offset = 0, bytes } of undo) await board.writePart(part, bytes, { offset });
   }
+}
+
+/** The board says `refusal` on its console, and stays there: a loader of TF-A that refuses an image halts the CPU. */
+export async function halts(
+  board: Board,
+  changes: readonly Change[],
+  refusal: RegExp,
+  next: RegExp,
+): Promise<void> {
+  await attack(board, changes, async () => {
+    await board.serial.waitFor(refusal, { timeoutMs: bootTimeoutMs });
+    await sleep(3000);
+    await assertNever(board.serial, next);
+    await assertNever(board.serial, linuxStarts);
+  });
 }
 
 /** Asserts that nothing on the console so far matches. */

@@ -1,33 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
-import type { ImageDescription, ImageIdentity } from '@mbl/formats';
-import { type KeyName, type KeyRef, type KeySet, MblError } from '@mbl/trust';
-import { digestJson } from './engine/canonical.ts';
+import type { ImageDescription } from '@mbl/formats';
+import {
+  confirmProfile,
+  imageKeyNames,
+  imagePublicKeys,
+  type KeyProfile,
+  type KeyRef,
+  type KeySet,
+  MblError,
+} from '@mbl/trust';
+import { CodeFinder } from './engine/code.ts';
+import { currentTools } from './engine/current-tools.ts';
+import { definitionOf } from './engine/definition.ts';
 import type { TaskEvent, TaskReport } from './engine/events.ts';
 import { lockFile } from './engine/file-lock.ts';
 import { runTasks } from './engine/run-tasks.ts';
-import { listTree, treeDigest } from './engine/tree.ts';
+import { readFloors } from './firmware/advisories.ts';
 import { applicationsTask } from './firmware/applications.ts';
 import { flashTask } from './firmware/flash.ts';
 import { opteeTask } from './firmware/optee.ts';
 import { trustedFirmwareTask } from './firmware/tf-a.ts';
 import { uBootTask } from './firmware/u-boot.ts';
-import { assembleImage } from './image/assemble.ts';
+import { assembleImage, imageStep } from './image/assemble.ts';
+import { identityTask, readIdentity, type Unidentified } from './image/identity.ts';
 import { fitTask } from './kernel/fit-task.ts';
 import { readDeviceTree } from './kernel/device-tree.ts';
 import { kernelPackage, kernelTask } from './kernel/kernel.ts';
+import { refuseDeclaredLogin, signAfter } from './key-profile.ts';
 import type { Image } from './recipes/image.ts';
-import { formatImageLock, type LockChange } from './recipes/lock.ts';
+import { formatImageLock } from './recipes/lock.ts';
+import { type LockFileChange, LockFiles } from './locks/lock-files.ts';
+import { loadStages } from './locks/stages.ts';
 import type { Machine } from './recipes/machine.ts';
 import { manifestTasks } from './manifest/manifest-task.ts';
-import { recipeIdentity } from './recipes/identity.ts';
 import { locateImageError } from './recipes/locate-error.ts';
 import { formatOverride } from './recipes/override.ts';
 import { loadRecipes } from './recipes/recipes.ts';
 import { type ResolvedInputs, resolveInputs } from './resolve.ts';
-import { policyFiles } from './rootfs/policy.ts';
-import { rootTasks } from './rootfs/tasks.ts';
-import type { Json, Task } from './task.ts';
+import { deviceServicesTask } from './rootfs/device-services-task.ts';
+import { kernelModulesTask } from './rootfs/kernel-modules-task.ts';
+import { loginCheckTask } from './rootfs/login-check-task.ts';
+import { nodeTask } from './rootfs/node-task.ts';
+import { packagesTask } from './rootfs/packages-task.ts';
+import type { RootRecipe } from './rootfs/recipe.ts';
+import { rootContents, rootTask } from './rootfs/root-task.ts';
+import type { Task } from './task.ts';
+import { taskTools, toolVersions } from './tools/locked.ts';
 
 export interface BuildOptions {
   /** The repository: `os/` and the device's sources. */
@@ -41,8 +60,6 @@ export interface BuildOptions {
   readonly cache: string;
   /** Task outputs and records of this workspace only. */
   readonly privateCache: string;
-  /** Folder of the lock files. */
-  readonly locks: string;
   /** The image goes to `<output>/<machine>-<image>`. */
   readonly output: string;
   /** Version of the distribution, for the components. */
@@ -51,6 +68,8 @@ export interface BuildOptions {
   readonly jobs?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: TaskEvent) => void) | undefined;
+  /** A lock file was changed: whoever builds must hear of it, also when the build fails afterwards. */
+  readonly onLockChange?: ((change: LockFileChange) => void) | undefined;
   /** What is done outside of tasks: asking mirrors, putting the disk together. */
   readonly onPhase?: ((what: string) => void) | undefined;
 }
@@ -60,7 +79,6 @@ export interface BuildResult {
   readonly directory: string;
   readonly description: ImageDescription;
   readonly tasks: readonly TaskReport[];
-  readonly lockChanges: readonly LockChange[];
   /** What the layers change, a line each. */
   readonly overrides: readonly string[];
   readonly seconds: number;
@@ -73,52 +91,49 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const begin = performance.now();
   const { repository, keys, cache, signal, output } = options;
   const osDirectory = join(repository, 'os');
-  const recipes = await loadRecipes({ osDirectory, layers: options.layers ?? [] });
+  const layers = options.layers ?? [];
+  const recipes = await loadRecipes({ osDirectory, layers });
   const machine = recipes.machine(options.machine);
   const image = recipes.image(options.image);
+  if (keys.profile === 'production') await refuseDeclaredLogin(machine, image);
   const deviceTree = await readDeviceTree(machine);
   const overrides = recipes.overrides(options.machine, options.image).map(formatOverride);
-  const { inputs, locks, changes } = await located(image, () =>
+  const stages = await loadStages(osDirectory, layers, options.machine, options.image);
+  const locks = new LockFiles(stages, options.updateLock ?? false, options.onLockChange);
+  const floors = await readFloors(join(osDirectory, 'firmware', 'advisories.yaml'));
+  const inputs = await located(image, () =>
     resolveInputs({
-      machine,
-      image,
-      locks: options.locks,
+      stages,
+      locks,
+      floors,
       cache,
-      update: options.updateLock ?? false,
       signal,
       ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),
     }),
   );
-  const publicKeys = await readPublicKeys(keys);
+  const publicKeys = await imagePublicKeys(keys.keys);
+  const profile = confirmProfile(keys, publicKeys);
   await openTokens(keys);
   const versions = versionsOf(options.version, inputs);
-  const sources = await Promise.all(
-    inputFolders(options, machine, image).map(async (path) => treeDigest(await listTree(path))),
-  );
-  const recipe = recipeIdentity(machine, image);
-  const { local, ...locked } = inputs;
-  const localDigests = local.map(({ sha256 }) => sha256);
-  const buildId = digestJson({ recipe, locked, localDigests, publicKeys, sources } as unknown as Json).slice(
-    0,
-    16,
-  );
-  const rootVersion = `${options.version}+${buildId.slice(0, 8)}`;
-  const tasks = allTasks(options, machine, deviceTree, image, inputs, publicKeys, {
+  const unidentified: Unidentified = {
     version: 1,
     machine: machine.name,
     image: image.name,
-    buildId,
+    keys: profile,
     components: {
       'boot-firmware': { version: versions.bootFirmware },
       kernel: { version: versions.kernel },
-      root: { version: rootVersion },
+      root: { version: options.version },
     },
-  });
+  };
+  const tools = taskTools(inputs.tools, cache);
+  const tasks = await allTasks(options, machine, deviceTree, image, inputs, publicKeys, profile, unidentified);
   const report = await located(image, () =>
     runTasks(tasks, {
       cacheDirectory: cache,
       privateDirectory: options.privateCache,
-      wanted: ['flash', 'fit', 'root', 'manifest'],
+      tools,
+      wanted: ['identity', 'flash', 'fit', 'root', 'manifest'],
       ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
       signal,
       onEvent: options.onEvent,
@@ -134,39 +149,29 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const directory = join(output, name);
   // One at a time: another process may build the same image.
   await using _lock = await lockFile(join(options.privateCache, 'locks', `image-${name}.lock`), { signal });
-  const description = await assembleImage({
-    machine,
-    imageName: image.name,
-    buildId,
-    versions: { ...versions, root: rootVersion },
-    flash: outputOf('flash'),
-    fit: outputOf('fit'),
-    root: outputOf('root'),
-    manifest: outputOf('manifest'),
-    lock: formatImageLock(locks, inputs.local),
-    target: directory,
-    stampFile: join(options.privateCache, 'images', `${name}.json`),
-  });
+  const identity = await readIdentity(outputOf('identity'), unidentified);
+  const description = await currentTools.run(await tools.image.open(), async () =>
+      await assembleImage({
+        machine,
+        identity,
+        tools: tools.image.identity,
+        flash: outputOf('flash'),
+        fit: outputOf('fit'),
+        root: outputOf('root'),
+        manifest: outputOf('manifest'),
+        lock: formatImageLock(Object.fromEntries(locks.locks), inputs.local),
+        target: directory,
+        stampFile: join(options.privateCache, 'images', `${name}.json`),
+      }),
+  );
   return {
     directory,
     description,
     tasks: report.tasks,
-    lockChanges: changes,
     overrides,
     seconds: (performance.now() - begin) / 1000,
     outputs: report.outputs,
   };
-}
-
-/** What a build reads beside the recipes: a change there is another build. */
-function inputFolders(options: BuildOptions, machine: Machine, image: Image): string[] {
-  const { repository, layers } = options;
-  const os = join(repository, 'os');
-  const device = ['device', 'lwm2m', 'coap', 'formats', 'trust'].map((name) =>
-    join(repository, 'packages', name, 'src'),
-  );
-  const { deviceTree, firmware } = machine;
-  return [os, ...policyFiles(os, layers), ...image.files, deviceTree, ...firmware.uBoot.config, ...device];
 }
 
 /** Errors about a package or a unit get the line of the recipe that asked for it. */
@@ -178,29 +183,10 @@ async function located<T>(image: Image, act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The keys that sign an image. */
-const imageKeys: readonly KeyName[] = [
-  'root-of-trust',
-  'trusted-world',
-  'non-trusted-world',
-  'bl31',
-  'bl32',
-  'bl33',
-  'fit',
-  'ta',
-];
-
-async function readPublicKeys(keys: KeySet): Promise<Record<string, string>> {
-  const entries = await Promise.all(
-    imageKeys.map(async (name) => [name, await keys.keys[name].publicKey()] as const),
-  );
-  return Object.fromEntries(entries);
-}
-
 /** A token that does not open is told before minutes of compiling, and asked once: every wrong PIN counts. */
 async function openTokens(keys: KeySet): Promise<void> {
   const tokens = new Map<string, KeyRef>();
-  for (const name of imageKeys) {
+  for (const name of imageKeyNames) {
     const key = keys.keys[name];
     if ('pkcs11' in key.place) tokens.set(key.place.module, key);
   }
@@ -214,22 +200,36 @@ function versionsOf(version: string, inputs: ResolvedInputs): { bootFirmware: st
   return { bootFirmware: `${version}+${firmware}`, kernel: kernelPackage(boot).version };
 }
 
-function allTasks(
+async function allTasks(
   options: BuildOptions,
   machine: Machine,
   deviceTree: string,
   image: Image,
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
-  description: ImageIdentity,
-): Task[] {
+  profile: KeyProfile,
+  unidentified: Unidentified,
+): Promise<Task[]> {
   const { repository, keys, cache, version } = options;
-  const { sources, boot, root, local, tools, node } = inputs;
+  const { sources, boot, root, local, node } = inputs;
   const osDirectory = join(repository, 'os');
   const { suite } = image;
   const { trustedFirmware, optee, uBoot } = machine.firmware;
   const key = (name: string): string => publicKeys[name] ?? '';
-  return [
+  const recipe: RootRecipe = {
+    cache,
+    osDirectory,
+    layers: options.layers ?? [],
+    repository,
+    image,
+    packages: root,
+    local,
+    boot,
+    node,
+    modules: machine.kernel.modules,
+    profile,
+  };
+  const before = [
     uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
     opteeTask({ cache, source: sources['optee-os'], ...optee, taPublicKey: key('ta') }),
     trustedFirmwareTask({
@@ -242,27 +242,30 @@ function allTasks(
     flashTask({ ...machine.flash, deviceTree, keys, publicKeys }),
     applicationsTask(keys, key('ta')),
     kernelTask({ cache, suite, packages: boot, initramfsModules: machine.kernel.initramfsModules }),
-    ...rootTasks({
-      cache,
-      osDirectory,
-      layers: options.layers ?? [],
-      repository,
-      image,
-      packages: root,
-      local,
-      boot,
-      tools,
-      node,
-      modules: machine.kernel.modules,
-      description,
-    }),
+    packagesTask(recipe),
+    kernelModulesTask(recipe),
+    deviceServicesTask(recipe),
+    nodeTask(recipe),
     ...manifestTasks({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
+  ];
+  const after = [
+    rootTask(recipe, unidentified),
     fitTask({
       deviceTree,
       kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, 'panic=1'],
       init: join(osDirectory, 'rootfs', 'initramfs', 'init'),
       keys,
       publicKey: key('fit'),
+      profile,
     }),
   ];
+  const code = new CodeFinder();
+  const versions = toolVersions(inputs.tools);
+  const steps = [...after, { name: 'image', ...imageStep(machine) }];
+  const definitions = await Promise.all(
+    steps.map(async (step) => [step.name, await definitionOf(step, code, versions)] as const),
+  );
+  const identity = identityTask(['flash', 'kernel', ...rootContents], Object.fromEntries(definitions));
+  const tasks = [...before, identity, ...after];
+  return profile === 'production' ? signAfter(loginCheckTask(recipe), tasks) : tasks;
 }

@@ -2,12 +2,23 @@
 export { downloadSize } from './rootfs/seal.ts';
 export { type BuildOptions, type BuildResult, build } from './build.ts';
 export { findMirrors } from './debian/mirror.ts';
-export { openToolbox } from './debian/toolbox.ts';
+export { openLockedToolbox } from './tools/locked.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
-export { type PruneReport, pruneCache } from './engine/prune.ts';
+export { type CacheKind, pruneCache, type PruneOptions, type Pruned } from './engine/prune.ts';
 export { formatTiming, type Timing, timingOf } from './engine/timing.ts';
+export { buildFip, findFip, readFip } from './firmware/fip.ts';
+export {
+  type BlobNode,
+  type BlobProperty,
+  type DeviceTreeBlob,
+  findNode,
+  propertyOf,
+  readDeviceTreeBlob,
+} from './kernel/device-tree-blob.ts';
 export { buildFit, type FitImages } from './kernel/fit.ts';
-export { formatLockChange, type LockChange } from './recipes/lock.ts';
+export type { LockFileChange } from './locks/lock-files.ts';
+export { formatLockChange } from './recipes/lock.ts';
+export { findProject, type Project, projectFile, readProject } from './recipes/project.ts';
 export type { Machine } from './recipes/machine.ts';
 export type { Image } from './recipes/image.ts';
 export { loadRecipes, type Recipes, type RecipesOptions } from './recipes/recipes.ts';

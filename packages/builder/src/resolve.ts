@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { type Architecture, resolvePackages } from './debian/packages.ts';
+import { type Architecture, type PackageRequest, resolvePackages } from './debian/packages.ts';
 import { resolveSource } from './debian/source.ts';
-import { type FirmwareSourceName, type FirmwareSources, firmwareOrigins } from './firmware/sources.ts';
+import { checkFloors, type Floor } from './firmware/advisories.ts';
+import { type FirmwareSources, firmwareOrigins } from './firmware/sources.ts';
 import { initramfsContents, kernelPackage } from './kernel/kernel.ts';
-import type { Image } from './recipes/image.ts';
+import type { LockSource, WantedLock } from './locks/lock-files.ts';
+import type { Stages } from './locks/stages.ts';
 import { type LocalPackage, readLocalPackages, splitPackages } from './recipes/local-packages.ts';
-import {
-  diffLock,
-  emptyLock,
-  type Lock,
-  type LockChange,
-  type LockedNpm,
-  type LockedPackage,
-  readLock,
-  writeLock,
-} from './recipes/lock.ts';
-import type { Machine } from './recipes/machine.ts';
+import type { Lock, LockedNpm, LockedPackage } from './recipes/lock.ts';
 import { NODE } from './rootfs/node-runtime.ts';
+import { toolboxes, type ToolboxName, toolboxNames, toolSuite } from './tools/contents.ts';
+import { type LockedTools, toolsLockFile } from './tools/locked.ts';
 
 /** Everything that a build fetches, with version and digest. */
 export interface ResolvedInputs {
@@ -28,101 +20,137 @@ export interface ResolvedInputs {
   readonly local: readonly LocalPackage[];
   /** The kernel and what the initramfs is made of. */
   readonly boot: readonly LockedPackage[];
-  /** Programs of the build itself (amd64), the same on every host. */
-  readonly tools: readonly LockedPackage[];
+  /** Programs of the build itself and of the workbench, for each kind of host. */
+  readonly tools: LockedTools;
   readonly sources: FirmwareSources;
   readonly node: LockedNpm;
 }
 
 export interface ResolveOptions {
-  readonly machine: Machine;
-  readonly image: Image;
-  /** Folder of the lock files. */
-  readonly locks: string;
+  readonly stages: Stages;
+  readonly locks: LockSource;
+  /** What the firmware's sources must at least be. */
+  readonly floors: readonly Floor[];
   readonly cache: string;
-  /** Ask the mirror again, also for what is locked. */
-  readonly update: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (what: string) => void;
 }
 
-/** What the build's own programs come from; they run on the host. */
-const toolPackages = ['erofs-utils', 'kmod'];
-
 /**
- * Reads the lock files, asks the mirror for what they do not answer, and writes them. A lock answers the request that it was made for:
- * when an image names another package, its lock is made anew. `changes` says what is different now, `locks` are the locks by their files.
+ * Finds out, from the locks or else from the mirror, which version of everything the build takes. Throws what the locks and the mirror say,
+ * and `builder/vulnerable-source` for firmware with a known hole.
  */
-export async function resolveInputs(options: ResolveOptions): Promise<{
-  readonly inputs: ResolvedInputs;
-  readonly locks: Readonly<Record<string, Lock>>;
-  readonly changes: readonly LockChange[];
-}> {
-  const { machine, image, cache, signal } = options;
-  const { suite } = image;
-  const changes: LockChange[] = [];
-  const locks: Record<string, Lock> = {};
-  const locked = async (
-    file: string,
-    request: readonly string[],
-    resolve: () => Promise<Partial<Lock>>,
-  ): Promise<Lock> => {
-    const path = join(options.locks, `${file}.json`);
-    const before = await readLock(path);
-    if (!options.update && same(before.request, request)) return (locks[file] = before);
-    options.progress?.(`asking the mirror for the versions of ${file}`);
-    const after: Lock = { ...emptyLock, ...(await resolve()), request };
-    changes.push(...diffLock(before, after));
-    await mkdir(dirname(path), { recursive: true });
-    await writeLock(path, after);
-    // As the next build will read it: the same order, so the same keys of tasks.
-    return (locks[file] = await readLock(path));
-  };
-  const debian = async (architecture: Architecture, packages: readonly string[]): Promise<LockedPackage[]> =>
-    resolvePackages({ suite, architecture, packages }, { cache, signal });
-
-  const bootNames = [machine.kernel.package, ...Object.keys(initramfsContents)];
-  const boot = await locked(`boot-${machine.name}`, [suite, ...bootNames], async () => {
-    const packages = await debian('arm64', bootNames);
-    const kernel = kernelPackage(packages);
-    return { packages: packages.filter(({ name }) => name === kernel.name || name in initramfsContents) };
-  });
-  const split = splitPackages(
+export async function resolveInputs(options: ResolveOptions): Promise<ResolvedInputs> {
+  const { stages, locks, signal } = options;
+  const { machine, image } = stages.whole;
+  const boot = await locks.obtain(bootLock(options));
+  const root = await locks.obtain(rootLock(options));
+  const tools = await lockedTools(options);
+  const firmware = await locks.obtain(firmwareLock(options));
+  checkFloors(firmware.sources, options.floors);
+  const { local } = splitPackages(
     image.packages,
     await readLocalPackages(image.packageFolders, machine.architecture, signal),
   );
-  const replaced = new Set(split.local.map(({ name }) => name));
-  const root = await locked(`root-${image.name}`, [suite, ...split.suite], async () => ({
-    packages: (await debian('arm64', split.suite)).filter(({ name }) => !replaced.has(name)),
-    npm: [NODE],
-  }));
-  const tools = await locked('tools', [suite, ...toolPackages], async () => ({
-    packages: await debian('amd64', toolPackages),
-  }));
-  const wanted = Object.entries(firmwareOrigins).map(([name, { suite: from }]) => [name, from] as const);
-  const firmware = await locked(
-    'firmware',
-    wanted.map(([name, from]) => `${name}/${from}`),
-    async () => ({
-      sources: await Promise.all(wanted.map(([name, from]) => resolveSource(name, from, { cache, signal }))),
-    }),
-  );
-  const sources = Object.fromEntries(firmware.sources.map((source) => [source.name, source]));
+  const replaced = new Set(local.map(({ name }) => name));
+  const kernel = kernelPackage(boot.packages);
   return {
-    inputs: {
-      root: root.packages,
-      local: split.local,
-      boot: boot.packages,
-      tools: tools.packages,
-      // Each was asked for by this name just now, or the lock answers that same request.
-      sources: sources as Record<FirmwareSourceName, (typeof firmware.sources)[number]>,
-      node: root.npm[0] ?? NODE,
-    },
-    locks,
-    changes,
+    root: root.packages.filter(({ name }) => !replaced.has(name)),
+    local,
+    boot: boot.packages.filter(({ name }) => name === kernel.name || name in initramfsContents),
+    tools,
+    // Each was asked for by this name.
+    sources: Object.fromEntries(firmware.sources.map((source) => [source.name, source])) as FirmwareSources,
+    node: root.npm[0] ?? NODE,
   };
 }
 
-function same(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((entry, i) => entry === b[i]);
+/** The kernel with all that apt would install beside it, so that the lock can be added to; the build takes a few of them. */
+function bootLock(options: ResolveOptions): WantedLock {
+  const { machine, image } = options.stages.whole;
+  return {
+    file: `${image.suite}/boot-${machine.name}`,
+    request: async (stage) => {
+      if (stage.machine === undefined) return undefined;
+      return [image.suite, stage.machine.kernel.package, ...Object.keys(initramfsContents)];
+    },
+    resolve: async ([suite = '', ...packages], before) =>
+      resolveDebian(options, { suite, architecture: 'arm64', packages }, before),
+  };
 }
+
+function rootLock(options: ResolveOptions): WantedLock {
+  const { image, bases } = options.stages.whole;
+  const node = `npm:${NODE.name}@${NODE.version}`;
+  return {
+    file: `${image.suite}/root-${image.name}`,
+    bases: bases.map((base) => `${image.suite}/root-${base}`),
+    request: async (stage) => {
+      if (stage.image === undefined || stage.machine === undefined) return undefined;
+      const { packages, packageFolders } = stage.image;
+      const local = await readLocalPackages(packageFolders, stage.machine.architecture, options.signal);
+      return [stage.image.suite, ...splitPackages(packages, local).suite, node];
+    },
+    resolve: async ([suite = '', ...wanted], before) => {
+      const packages = wanted.filter((name) => name !== node);
+      const debian = await resolveDebian(options, { suite, architecture: 'arm64', packages }, before);
+      return { ...debian, npm: [NODE] };
+    },
+  };
+}
+
+/** For every kind of host, so that one host's build never leaves the lock of another behind. */
+async function lockedTools(options: ResolveOptions): Promise<LockedTools> {
+  const entries: [ToolboxName, LockedTools[ToolboxName]][] = [];
+  for (const name of toolboxNames) {
+    const amd64 = await options.locks.obtain(toolsLock(options, name, 'amd64'));
+    const arm64 = await options.locks.obtain(toolsLock(options, name, 'arm64'));
+    entries.push([name, { amd64: amd64.packages, arm64: arm64.packages }]);
+  }
+  return Object.fromEntries(entries) as LockedTools;
+}
+
+function toolsLock(options: ResolveOptions, name: ToolboxName, architecture: Architecture): WantedLock {
+  const { packages: wanted, without } = toolboxes[name];
+  return {
+    file: toolsLockFile(name, architecture),
+    request: async () => [toolSuite, ...wanted, ...without.map((each) => `!${each}`)],
+    resolve: async ([suite = ''], before) => {
+      const found = await resolveDebian(options, { suite, architecture, packages: wanted }, before);
+      return { ...found, packages: found.packages.filter((each) => !without.includes(each.name)) };
+    },
+  };
+}
+
+/** Each source has a suite of its own, named with it. */
+function firmwareLock(options: ResolveOptions): WantedLock {
+  const { cache, signal } = options;
+  const wanted = Object.entries(firmwareOrigins).map(([name, { suite }]) => ({ name, suite }));
+  return {
+    file: 'firmware',
+    request: async () => wanted.map(({ name, suite }) => `${name}/${suite}`),
+    resolve: async (_request, before) => {
+      options.progress?.('asking the mirror for the sources of the firmware');
+      const sources = wanted.map(
+        async ({ name, suite }) =>
+          before.sources.find((source) => source.name === name && source.suite === suite) ??
+          (await resolveSource(name, suite, { cache, signal })),
+      );
+      const found = await Promise.all(sources);
+      // Before it is written: a mirror that is too old leaves no trace.
+      checkFloors(found, options.floors);
+      return { ...nothing, sources: found };
+    },
+  };
+}
+
+async function resolveDebian(
+  { cache, signal, progress }: ResolveOptions,
+  request: PackageRequest,
+  before: Lock,
+): Promise<Pick<Lock, 'packages' | 'sources' | 'npm'>> {
+  progress?.(`asking the mirror for packages of ${request.suite} (${request.architecture})`);
+  return { ...nothing, packages: await resolvePackages(request, { cache, signal }, before.packages) };
+}
+
+const nothing = { packages: [], sources: [], npm: [] };

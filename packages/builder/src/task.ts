@@ -11,13 +11,13 @@ export interface TaskContext {
   readonly work: string;
   /** The output folder of a task named in `needs`. */
   need(name: string): string;
+  /** SHA-256 of the output of a task named in `needs`, 64 lower hex. */
+  digest(name: string): string;
   /** A line for the task's log (and for `--verbose`). */
   log(line: string): void;
   /** Progress between 0 and 1, or a word about what is being done. */
   progress(fraction: number | undefined, what?: string): void;
   readonly signal: AbortSignal;
-  /** The task's key, 64 lower hex: stands for all that it depends on. */
-  readonly key: string;
 }
 
 /**
@@ -28,8 +28,8 @@ export interface Task {
   readonly name: string;
   /** What a person reads while it runs: "U-Boot 2025.01". */
   readonly title: string;
-  /** The module that defines it (`import.meta.filename`): its source, and all that it imports, is an input. */
-  readonly code: string;
+  /** The module that defines it (`import.meta.filename`), and others that it works on: their source and all that they import is an input. */
+  readonly code: string | readonly string[];
   readonly inputs: Json;
   /** Files or folders whose contents are inputs (absolute paths). */
   readonly files?: readonly string[];

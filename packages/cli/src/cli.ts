@@ -11,5 +11,8 @@ export interface Cli {
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
+/** What `mbl` returns beside 0. */
+export const exitCodes = { failure: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
+
 /** What a verb returns: nothing for success, or the exit code. */
 export type Outcome = Promise<number | void>;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Cli } from './cli.ts';
-import { exitCodes } from './exit-codes.ts';
+import { type Cli, exitCodes } from './cli.ts';
 import type { Output } from './output.ts';
 
 /** What a failure shows to a person and, with `--json`, to a program. */

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, CommanderError, Help } from 'commander';
-import type { Cli } from './cli.ts';
-import { exitCodes } from './exit-codes.ts';
+import { type Cli, exitCodes } from './cli.ts';
+import { commands } from './commands/all.ts';
 import { endWithFailure } from './failure.ts';
-import { boardCommands } from './grammar/board.ts';
-import { completionCommands } from './grammar/completion.ts';
-import { deviceCommand } from './grammar/device.ts';
-import { imageCommands } from './grammar/image.ts';
-import { workbenchCommands } from './grammar/workbench.ts';
 import { Output } from './output.ts';
-import { findWorkspace } from './workspace.ts';
+import { findWorkspace, readVersion } from './workspace.ts';
 
 /**
  * The command line as commander sees it: names, options, help. What a verb does is imported when it runs, so that help stays fast.
@@ -20,19 +15,16 @@ export function createProgram(cli: Cli, finish: (code: number) => void): Command
     .description('Build a signed Linux for devices, run it on virtual boards, look after the devices.')
     .usage('<command> [options]')
     .helpOption('-h, --help', 'say how a command is used')
+    .version(readVersion(cli.workspace), '-V, --version', 'print the version')
     .helpCommand(false)
     .enablePositionalOptions()
     .showHelpAfterError('(mbl --help lists the commands)')
     .addHelpText('after', '\nStart with: ./mbl up\nEach command says more with --help.');
-  const define = { cli, finish };
-  for (const command of [
-    ...workbenchCommands(define),
-    ...imageCommands(define),
-    ...boardCommands(define),
-    deviceCommand(define),
-    ...completionCommands(define, () => program),
-  ]) {
-    program.addCommand(command, { hidden: command.name() === 'complete' });
+  for (const [heading, entries] of Object.entries(commands)) {
+    for (const entry of entries) {
+      const command = entry.command({ cli, finish }).helpGroup(`${heading}:`);
+      program.addCommand(command, { hidden: entry.hidden });
+    }
   }
   configure(program, cli);
   return program;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -12,6 +13,17 @@ export interface Workspace {
   readonly build: string;
   /** Downloads and task outputs. `MBL_CACHE`, or the user's cache. */
   readonly cache: string;
+}
+
+/** The version of this working copy, as in its package.json. */
+export function readVersion({ root }: Workspace): string {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}
+
+/** The folder of the key set: the one that `--keys` names, or the workspace's own. */
+export function keysFolder({ state }: Workspace, given: string | undefined): string {
+  return given === undefined ? join(state, 'keys') : resolve(given);
 }
 
 export function findWorkspace(

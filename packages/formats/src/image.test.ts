@@ -11,6 +11,7 @@ const good: ImageDescription = {
   machine: 'qemu-arm64',
   image: 'development',
   buildId: '0123456789abcdef',
+  keys: 'production',
   components: {
     'boot-firmware': { version: '2.12.1', sha256: hash },
     kernel: { version: '6.12.117', sha256: hash },
@@ -49,16 +50,21 @@ test('what is written is read, with an emulator and without', () => {
 });
 
 test("a build's description is also what the root says of itself, and more", () => {
-  const { version, machine, image, buildId } = good;
+  const { version, machine, image, buildId, keys } = good;
   const components = {
     'boot-firmware': { version: '2.12.1' },
     kernel: { version: '6.12.117' },
     root: { version: '0.1.0+01234567' },
   };
-  const identity = { version, machine, image, buildId, components };
+  const identity = { version, machine, image, buildId, keys, components };
   assert.deepEqual(parseImageIdentity(formatImage(good), 'image.json'), identity);
   assert.deepEqual(parseImageIdentity(formatImage(identity), 'image.json'), identity);
   assert.throws(() => parseImage(formatImage(identity), 'image.json'), { code: 'formats/bad-image' });
+});
+
+test('an image that does not say which keys signed it counts as signed by development keys', () => {
+  assert.equal(parseImage(changed('keys', undefined), 'image.json').keys, 'development');
+  assert.equal(parseImage(changed('keys', 'development'), 'image.json').keys, 'development');
 });
 
 test('what is wrong is named, with what to do', () => {
@@ -66,6 +72,8 @@ test('what is wrong is named, with what to do', () => {
     ['version', 2, /"version" must be 1/],
     ['machine', '../up', /"machine"/],
     ['buildId', '0', /"buildId"/],
+    ['keys', 'none', /"keys" must be/],
+    ['keys', null, /"keys" must be/],
     ['components.kernel.version', 'a\nb', /"components\.kernel\.version"/],
     ['components.root.rootHash', '00', /"components\.root\.rootHash"/],
     ['flash.size', -1, /"flash\.size"/],

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
+import type { KeyProfile } from '@mbl/trust';
 import { readText } from './read-text.ts';
 import { type JsonRecord, readRecord } from './record.ts';
 
@@ -15,6 +16,8 @@ export interface ImageIdentity {
   readonly image: string;
   /** 16 hex digits. */
   readonly buildId: string;
+  /** What the keys are for that signed it. An image that does not say is read as one of development keys: it proves nothing else. */
+  readonly keys: KeyProfile;
   readonly components: Readonly<Record<ComponentName, { readonly version: string }>>;
 }
 
@@ -148,12 +151,19 @@ function identity(json: JsonRecord): ImageIdentity {
     machine: json.string('machine', name),
     image: json.string('image', name),
     buildId: json.string('buildId', /^[0-9a-f]{16}$/),
+    keys: keysOf(json),
     components: {
       'boot-firmware': component('boot-firmware'),
       kernel: component('kernel'),
       root: component('root'),
     },
   };
+}
+
+function keysOf(json: JsonRecord): KeyProfile {
+  if (json.is('keys', 'production')) return 'production';
+  if (json.is('keys', 'development') || json.is('keys', undefined)) return 'development';
+  throw json.fail('"keys" must be "development" or "production"');
 }
 
 function emulator(json: JsonRecord): NonNullable<ImageDescription['emulator']> {

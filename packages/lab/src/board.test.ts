@@ -13,7 +13,7 @@ import { factoryFor } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { attachConsole } from './attach-console.ts';
 import type { Board } from './board.ts';
-import { cloneBoard, createBoard, openBoard, reflashBoard } from './create-board.ts';
+import { cloneBoard, createBoard, openBoard, reflashBoard, removeBoard } from './create-board.ts';
 import { isAlive, runCommand, waitForExit } from './processes.ts';
 import { qmp } from './qmp.ts';
 import type { RunState } from './run-state.ts';
@@ -308,6 +308,29 @@ test('what cannot become a board is refused, and nothing is left', async () => {
   await assert.rejects(createBoard(options), failsWith('lab/board-exists'));
   await writeFile(join(directory, 'board.json'), '{}');
   await assert.rejects(openBoard(directory), failsWith('lab/board-invalid'));
+});
+
+test('a board is made anew or removed while it is off, and only then', async () => {
+  const board = await make('removed');
+  await board.writePart('data', Buffer.from('my data'));
+  const options = { directory: board.directory, name: 'removed', imageDirectory: build, replace: true };
+  await assert.rejects(
+    createBoard({ ...options, factory, factoryFiles: { big: new Uint8Array(2 << 20) } }),
+    failsWith('lab/factory-failed'),
+  );
+  assert.equal((await board.readPart('data', { length: 7 })).toString(), 'my data', 'still the old one');
+  {
+    await using running = await openBoard(board.directory);
+    await running.start();
+    await assert.rejects(removeBoard(board.directory), failsWith('lab/board-running'));
+    await assert.rejects(createBoard(options), failsWith('lab/board-running'));
+  }
+  const fresh = await createBoard(options);
+  assert.notEqual((await fresh.readPart('data', { length: 7 })).toString(), 'my data');
+  await writeFile(join(board.directory, 'board.json'), '{}');
+  await removeBoard(board.directory);
+  await assert.rejects(stat(board.directory), { code: 'ENOENT' });
+  await assert.rejects(removeBoard(board.directory), failsWith('lab/unknown-board'));
 });
 
 test('the power fails at the n-th write, and the disk is as it was then', async () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type FactoryConfiguration, formatFactory } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { Board, type BoardFile } from './board.ts';
@@ -9,11 +9,13 @@ import { type FactoryFiles, type PackFactory, packWithErofs, writeFactory } from
 import { readBoardImage } from './image.ts';
 import { runCommand } from './processes.ts';
 import { reflash } from './reflash.ts';
+import { readRunState } from './run-state.ts';
 import { copySparse } from './sparse-copy.ts';
 
 export interface CreateBoardOptions {
-  /** The board's folder; must not exist. */
   readonly directory: string;
+  /** A board that is there already, and off, gives way when the new one is complete. Without this the folder must not exist. */
+  readonly replace?: boolean;
   readonly name: string;
   /** A build: `flash.bin`, `disk.img`, `image.json`. */
   readonly imageDirectory: string;
@@ -29,15 +31,16 @@ export interface CreateBoardOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Makes a board of a build. Errors: `lab/board-exists`, `lab/disk-full`, those of `readBoardImage`. */
+/** Makes a board of a build. Errors: `lab/board-exists`, `lab/board-running`, `lab/disk-full`, those of `readBoardImage`. */
 export async function createBoard(options: CreateBoardOptions): Promise<Board> {
-  const { signal } = options;
+  const { signal, replace = false } = options;
   const directory = resolve(options.directory);
   const imageDirectory = resolve(options.imageDirectory);
   checkName(options.name);
-  await checkAbsent(directory, options.name);
+  if (replace) checkOff(directory, options.name);
+  else await checkAbsent(directory, options.name);
   const image = await readBoardImage(imageDirectory);
-  return await buildFolder(directory, async (work) => {
+  return await buildFolder(directory, replace, async (work) => {
     const disk = join(work, boardFiles.disk);
     await copySparse(join(imageDirectory, image.flash.file), join(work, boardFiles.flash), signal);
     await copySparse(join(imageDirectory, image.disk.file), disk, signal);
@@ -69,13 +72,27 @@ export async function openBoard(directory: string): Promise<Board> {
   const folder = resolve(directory);
   const path = join(folder, 'board.json');
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new MblError('lab/unknown-board', `There is no board in ${folder}.`, {
-      remedy: 'Make one with: ./mbl run',
-      cause,
-      details: { path },
-    });
+    throw unknownBoard(folder, cause);
   });
   return new Board(folder, parseBoardFile(text, path), await readBoardImage(folder));
+}
+
+function unknownBoard(folder: string, cause: unknown): MblError {
+  return new MblError('lab/unknown-board', `There is no board in ${folder}.`, {
+    remedy: 'See which there are: ./mbl board list. Make one with: ./mbl up',
+    cause,
+    details: { folder },
+  });
+}
+
+/** Removes a board that is off, whatever state its folder is in. Errors: `lab/unknown-board`, `lab/board-running`. */
+export async function removeBoard(directory: string): Promise<void> {
+  const folder = resolve(directory);
+  await stat(folder).catch((cause: unknown) => {
+    throw unknownBoard(folder, cause);
+  });
+  checkOff(folder, basename(folder));
+  await rm(folder, { recursive: true, force: true });
 }
 
 /**
@@ -85,12 +102,8 @@ export async function cloneBoard(board: Board, name: string): Promise<Board> {
   checkName(name);
   const directory = join(dirname(board.directory), name);
   await checkAbsent(directory, name);
-  if (board.running) {
-    throw new MblError('lab/board-running', `Board ${board.name} is running; its disk cannot be copied.`, {
-      remedy: 'Stop it first with: ./mbl down',
-    });
-  }
-  return await buildFolder(directory, async (work) => {
+  checkOff(board.directory, board.name);
+  return await buildFolder(directory, false, async (work) => {
     const own = board.file.ssh.key === join(board.directory, 'ssh_key');
     const keyFiles = own ? ['ssh_key', 'ssh_key.pub'] : [];
     for (const file of [boardFiles.flash, boardFiles.disk, 'image.json', ...keyFiles]) {
@@ -112,11 +125,7 @@ export async function reflashBoard(
   imageDirectory: string,
   options: { signal?: AbortSignal } = {},
 ): Promise<Board> {
-  if (board.running) {
-    throw new MblError('lab/board-running', `Board ${board.name} is running; its flash cannot be written.`, {
-      remedy: 'Stop it first with: ./mbl down',
-    });
-  }
+  checkOff(board.directory, board.name);
   const from = resolve(imageDirectory);
   const image = await readBoardImage(from);
   await reflash(board.directory, board.image, from, image, options.signal);
@@ -127,12 +136,17 @@ export async function reflashBoard(
 }
 
 /** Fills a folder under another name first, so that a board is there completely or not at all. */
-async function buildFolder(directory: string, fill: (work: string) => Promise<void>): Promise<Board> {
+async function buildFolder(
+  directory: string,
+  replace: boolean,
+  fill: (work: string) => Promise<void>,
+): Promise<Board> {
   const work = `${directory}.partial`;
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true });
   try {
     await fill(work);
+    if (replace) await rm(directory, { recursive: true, force: true });
     await rename(work, directory);
   } catch (error) {
     await rm(work, { recursive: true, force: true });
@@ -149,6 +163,14 @@ function checkName(name: string): void {
   }
 }
 
+/** Nobody touches the disk of a board that runs. Errors: `lab/board-running`. */
+export function checkOff(directory: string, name: string): void {
+  if (readRunState(directory) === undefined) return;
+  throw new MblError('lab/board-running', `Board ${name} is running.`, {
+    remedy: `Stop it first with: ./mbl down ${name}`,
+  });
+}
+
 async function checkAbsent(directory: string, name: string): Promise<void> {
   const exists = await stat(directory).then(
     () => true,
@@ -156,7 +178,7 @@ async function checkAbsent(directory: string, name: string): Promise<void> {
   );
   if (exists) {
     throw new MblError('lab/board-exists', `Board ${name} is there already: ${directory}.`, {
-      remedy: 'Run it as it is, choose another name, or remove its folder.',
+      remedy: `Run it as it is, choose another name, or remove it: ./mbl board remove ${name}`,
       details: { directory },
     });
   }
@@ -177,7 +199,7 @@ function parseBoardFile(text: string, path: string): BoardFile {
     // Said below.
   }
   throw new MblError('lab/board-invalid', `${path} is damaged.`, {
-    remedy: 'Remove the folder of the board and make it again.',
+    remedy: `Remove the board and make it again: ./mbl board remove ${basename(dirname(path))}`,
     details: { path },
   });
 }

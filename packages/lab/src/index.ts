@@ -2,7 +2,15 @@
 export { attachConsole, type ConsoleStreams } from './attach-console.ts';
 export { Board, type BoardFile, type QuitOptions } from './board.ts';
 export type { ConsoleLine } from './console-log.ts';
-export { type CreateBoardOptions, cloneBoard, createBoard, openBoard, reflashBoard } from './create-board.ts';
+export {
+  type CreateBoardOptions,
+  checkOff,
+  cloneBoard,
+  createBoard,
+  openBoard,
+  reflashBoard,
+  removeBoard,
+} from './create-board.ts';
 export type { StartOptions } from './emulator.ts';
 export type { PortForward } from './emulator-arguments.ts';
 export type { FactoryFiles, PackFactory } from './factory.ts';

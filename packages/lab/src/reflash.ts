@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Extent } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { boardFiles } from './emulator.ts';
@@ -26,7 +26,7 @@ export async function reflash(
       'lab/layout-changed',
       'The new image divides the disk in another way than the board does.',
       {
-        remedy: `Remove ${directory} and make the board again.`,
+        remedy: `Make the board anew: ./mbl board reset ${basename(directory)}`,
       },
     );
   }

@@ -23,7 +23,13 @@ export {
   encodeEstBody,
   requestMediaType,
 } from './est.ts';
-export { type KeyDescription, type KeyName, keyCatalogue, keyNames } from './keys/catalogue.ts';
+export {
+  imageKeyNames,
+  type KeyDescription,
+  type KeyName,
+  keyCatalogue,
+  keyNames,
+} from './keys/catalogue.ts';
 export type { KeyPlace, KeyProfile } from './keys/index-file.ts';
 export { type InitKeysOptions, initKeys } from './keys/init.ts';
 export {
@@ -35,6 +41,7 @@ export {
   loadKeys,
   privateKeyFile,
 } from './keys/key-set.ts';
+export { confirmProfile, imagePublicKeys, type PublicKeys } from './keys/profile.ts';
 export type { SubjectName } from './names.ts';
 export { type CertificationRequest, createRequest, type EncodedRequest, parseRequest } from './requests.ts';
 export { type KeyAlgorithm, memorySigner, type Signer } from './signer.ts';

@@ -5,10 +5,17 @@ import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { type CommandResult, commandFailed, runCommand } from './command.ts';
 import type { Fetcher, Wanted } from './downloads.ts';
-import type { DebianMirrors } from './mirror.ts';
+import { archiveOf, type DebianArchives, type DebianMirrors } from './mirror.ts';
+
+/**
+ * How long an index of a rolling suite counts after it was made, in seconds: 180 days. Mirrors keep those suites past the date in their
+ * `Valid-Until`, a week; and what comes from there (firmware sources) is held to the least versions of os/firmware/advisories.yaml, so an
+ * index that was held back cannot bring a known hole. The stable suites' indexes count until the date in them.
+ */
+const ROLLING_VALIDITY = 180 * 24 * 3600;
 
 /** The trust in everything that comes from a mirror: apt checks each index against these keys. */
-const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const DEBIAN_KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 export interface AptOptions {
   /** The cache folder; each root has a folder of its own in `<cache>/apt`. */
@@ -19,21 +26,25 @@ export interface AptOptions {
   readonly suite: string;
   /** What the indexes are about: binary packages or source packages. */
   readonly kind: 'binary' | 'source';
+  /** The keys that must have signed the indexes. Default: Debian's. */
+  readonly keyring?: string;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * apt in an isolated root: own sources, lists, cache and state, an empty dpkg status, no recommends, no hooks of the host. Only the
- * host's `Acquire` settings (proxies, retries) are taken over. Runs without privileges.
+ * host's ways to the network (proxies, retries) are taken over: what counts as a good index is decided here. Runs without privileges.
  */
 export class Apt {
   readonly options: AptOptions;
   readonly #folder: string;
+  readonly #keyring: string;
   #updated: Promise<void> | undefined;
 
   constructor(options: AptOptions) {
     this.options = options;
     const { suite, architecture, kind, mirrors } = options;
+    this.#keyring = options.keyring ?? DEBIAN_KEYS;
     const place = createHash('sha256').update(JSON.stringify(mirrors)).digest('hex').slice(0, 8);
     this.#folder = join(options.cache, 'apt', `${suite}-${architecture}-${kind}-${place}`);
   }
@@ -50,14 +61,37 @@ export class Apt {
     return this.#run(program, args, tolerant);
   }
 
-  /** A fetcher over apt's own transports; `uri` of each item names it. Files that the mirror does not have are left out. */
-  fetcher<T extends Wanted & { readonly uri: string }>(): Fetcher<T> {
+  /**
+   * A fetcher over apt's own transports. What the mirrors do not have is asked of the snapshot, when there is one; what that does not have
+   * either is left out.
+   */
+  fetcher<T extends Wanted>(): Fetcher<T> {
     return async (missing) => {
       await this.#prepare();
-      const args = missing.flatMap(({ wanted, target }) => [wanted.uri, target, `SHA256:${wanted.sha256}`]);
-      const result = await this.#run('/usr/lib/apt/apt-helper', ['download-file', ...args], true);
-      if (result.status !== 0 && isNetworkTrouble(result)) throw noNetwork(result);
+      const { mirrors } = this.options;
+      let trouble = await this.#download(missing, mirrors);
+      if (mirrors.snapshot !== undefined) {
+        const absent = [];
+        for (const each of missing) if (!(await isThere(each.target))) absent.push(each);
+        // Years later there may be no mirror at all any more: only what the snapshot says counts then.
+        if (absent.length > 0) trouble = await this.#download(absent, mirrors.snapshot);
+      }
+      if (trouble !== undefined) throw trouble;
     };
+  }
+
+  /** Returns the error when an archive could not be reached. */
+  async #download(
+    missing: Parameters<Fetcher<Wanted>>[0],
+    archives: DebianArchives,
+  ): Promise<MblError | undefined> {
+    const args = missing.flatMap(({ wanted, target }) => [
+      `${archiveOf(wanted, archives)}/${wanted.path}`,
+      target,
+      `SHA256:${wanted.sha256}`,
+    ]);
+    const result = await this.#run('/usr/lib/apt/apt-helper', ['download-file', ...args], true);
+    return result.status !== 0 && isNetworkTrouble(result) ? noNetwork(result) : undefined;
   }
 
   async #update(): Promise<void> {
@@ -67,32 +101,43 @@ export class Apt {
     if (result.status === 0) return;
     const text = `${result.stdout.toString()}${result.stderr}`;
     if (isNetworkTrouble(result)) throw noNetwork(result);
+    const expired = /Release file for (\S+) is (expired|not valid yet) \(([^)]*)\)/.exec(text);
+    if (expired !== null)
+      throw new MblError(
+        'builder/mirror-expired',
+        `The index ${expired[1]} is ${expired[2]} (${expired[3]}): the mirror may hold security updates back.`,
+        {
+          remedy:
+            'Check the clock, or set MBL_DEBIAN_MIRROR and MBL_DEBIAN_SECURITY_MIRROR to mirrors that are kept up to date; for the versions of an earlier day set MBL_DEBIAN_SNAPSHOT.',
+        },
+      );
     if (/NO_PUBKEY|EXPKEYSIG|KEYEXPIRED|is not signed|Missing key/.test(text))
       throw new MblError(
         'builder/debian-keys',
-        `The keys in ${KEYRING} do not vouch for ${this.options.suite}.`,
+        `The keys in ${this.#keyring} do not vouch for ${this.options.suite}.`,
         {
           remedy:
             'Install a newer debian-archive-keyring (apt-get install --only-upgrade debian-archive-keyring).',
           cause: commandFailed('apt-get', args, result),
         },
       );
-    const { main, security } = this.options.mirrors;
+    const { main, security } = this.#indexes;
     throw new MblError(
       'builder/mirror',
       `The mirrors ${main} and ${security} do not serve ${this.options.suite}.`,
       {
-        remedy: 'Set MBL_DEBIAN_MIRROR and MBL_DEBIAN_SECURITY_MIRROR to mirrors that do.',
+        remedy:
+          'Set MBL_DEBIAN_MIRROR and MBL_DEBIAN_SECURITY_MIRROR to mirrors that do, or MBL_DEBIAN_SNAPSHOT to a snapshot of a time when it was there.',
         cause: commandFailed('apt-get', args, result),
       },
     );
   }
 
   async #prepare(): Promise<void> {
-    await access(KEYRING).catch((cause: unknown) => {
+    await access(this.#keyring).catch((cause: unknown) => {
       throw new MblError(
         'builder/debian-keys',
-        `Debian's archive keys (${KEYRING}) are not on this machine.`,
+        `Debian's archive keys (${this.#keyring}) are not on this machine.`,
         {
           remedy: 'Run: apt-get install debian-archive-keyring',
           cause,
@@ -107,26 +152,32 @@ export class Apt {
     const host = acquire.stdout
       .toString()
       .split('\n')
-      .filter((line) => /^Acquire::(http|https|ftp|Retries|Check-|Proxy|ForceIPv)/i.test(line));
+      .filter((line) => /^Acquire::(http|https|ftp|Retries|Proxy|ForceIPv)/i.test(line));
     await writeFile(join(this.#folder, 'apt.conf'), [...host, ...this.#settings(), ''].join('\n'));
   }
 
   #sources(): string {
     const { suite, kind, mirrors } = this.options;
+    const { main, security } = this.#indexes;
+    const rolling = /^(sid|unstable|experimental|forky|testing)$/.test(suite);
+    const options = [`signed-by=${this.#keyring}`];
+    // A snapshot is past its date by nature.
+    if (mirrors.snapshot !== undefined) options.push('check-valid-until=no');
+    else if (rolling) options.push(`valid-until-min=${ROLLING_VALIDITY}`);
     const type = kind === 'source' ? 'deb-src' : 'deb';
     const line = (uri: string, name: string): string =>
-      `${type} [signed-by=${KEYRING}] ${uri} ${name} main\n`;
-    if (/^(sid|unstable|experimental|forky|testing)$/.test(suite)) return line(mirrors.main, suite);
-    return (
-      line(mirrors.main, suite) +
-      line(mirrors.main, `${suite}-updates`) +
-      line(mirrors.security, `${suite}-security`)
-    );
+      `${type} [${options.join(' ')}] ${uri} ${name} main\n`;
+    if (rolling) return line(main, suite);
+    return line(main, suite) + line(main, `${suite}-updates`) + line(security, `${suite}-security`);
+  }
+
+  get #indexes(): DebianArchives {
+    return this.options.mirrors.snapshot ?? this.options.mirrors;
   }
 
   #settings(): string[] {
     const folder = this.#folder;
-    const { architecture, kind } = this.options;
+    const { architecture } = this.options;
     return [
       'Dir::Etc::main "/dev/null";',
       'Dir::Etc::parts "/dev/null";',
@@ -150,9 +201,6 @@ export class Apt {
       'Acquire::Languages "none";',
       'Acquire::AllowInsecureRepositories "false";',
       'Acquire::Queue-Mode "access";',
-      // Firmware sources come from a rolling suite, whose index mirrors keep past its date. It must still be signed, and the lock then
-      // holds the versions: an old index can delay a new source, never bring one that Debian did not publish.
-      ...(kind === 'source' ? ['Acquire::Check-Valid-Until "false";'] : []),
     ];
   }
 
@@ -170,6 +218,16 @@ export class Apt {
     });
   }
 }
+
+/** `keyring` of some options, when it is there. */
+export const keyringOf = ({ keyring }: { readonly keyring?: string }): { readonly keyring?: string } =>
+  keyring === undefined ? {} : { keyring };
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 const isNetworkTrouble = (result: CommandResult): boolean =>
   /Temporary failure resolving|Could not resolve|Could not connect|Connection timed out|Connection failed|Network is unreachable|Unable to connect/.test(

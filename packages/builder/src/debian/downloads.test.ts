@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
 import { Downloads, type Fetcher, type Wanted } from './downloads.ts';
 
@@ -57,6 +59,25 @@ test('a file that comes with another content is refused, and nothing of it stays
   });
   assert.deepEqual(parts(), []);
   await downloads.obtain([wanted], serve(content));
+});
+
+test('fifty pairs that fetch the same file at once into an empty cache all end well', async () => {
+  // Each writes its part in two steps, as a transport does: a part that both wrote to would hold a mixture, or vanish under one of them.
+  const slowly: Fetcher<Wanted> = async (missing) => {
+    for (const { target } of missing) {
+      await writeFile(target, content.slice(0, 4));
+      await setImmediate();
+      await appendFile(target, content.slice(4));
+    }
+  };
+  for (let i = 0; i < 50; i += 1) {
+    const place = join(folder, 'pairs', String(i));
+    // Two tasks of one build: two objects in one process.
+    const pair = [new Downloads(place), new Downloads(place)];
+    const found = await Promise.all(pair.map(async (downloads) => downloads.obtain([wanted], slowly)));
+    for (const paths of found) assert.equal(readFileSync(paths.get(wanted) ?? '', 'utf8'), content);
+  }
+  assert.deepEqual(parts(), []);
 });
 
 test('what the mirror no longer has is named', async () => {

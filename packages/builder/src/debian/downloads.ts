@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -28,7 +28,10 @@ export type Fetcher<T extends Wanted> = (
   missing: readonly { readonly wanted: T; readonly target: string }[],
 ) => Promise<void>;
 
-/** Downloaded files by content: `<folder>/<first two hex>/<sha256>`. A file that is there under its name is whole, or corrupt by accident. */
+/**
+ * Downloaded files by content: `<folder>/<first two hex>/<sha256>`. A file that is there under its name is whole, or corrupt by accident.
+ * Two that fetch the same file at once each write a part of their own; the later rename puts the same bytes in place.
+ */
 export class Downloads {
   readonly folder: string;
 
@@ -64,7 +67,7 @@ export class Downloads {
         options.log?.(`The cached file ${path} (${fileName(item)}) is corrupt; it is fetched again.`);
         await rm(path, { force: true });
       }
-      missing.set(item.sha256, { wanted: item, target: `${path}.${process.pid}.part` });
+      missing.set(item.sha256, { wanted: item, target: `${path}.${randomUUID()}.part` });
     }
     if (missing.size > 0) await this.#fetch([...missing.values()], fetcher, options);
     return paths;
@@ -94,7 +97,7 @@ export class Downloads {
       if (absent.length > 0)
         throw new MblError('builder/download-missing', `Could not fetch ${listNames(absent)}.`, {
           remedy:
-            'Check the network; when the mirror has newer versions by now, run: ./mbl build --update-lock',
+            'When the mirror has newer versions by now: ./mbl build --update-lock takes them; MBL_DEBIAN_SNAPSHOT=<base>/archive/debian/<timestamp> fetches the old ones; ./mbl build --from-archive <file> needs neither.',
           details: { names: absent },
         });
     } finally {

@@ -78,6 +78,31 @@ test('MBL_DEBIAN_MIRROR wins, and its security archive is beside it', async () =
   assert.equal((await findMirrors(both, place)).security, 'https://sec.example/s');
 });
 
+test('a snapshot is an archive at one time, with the security archive of that time beside it', async () => {
+  const place = etcApt({ 'sources.list': 'deb http://one.example/debian bookworm main\n' });
+  const MBL_DEBIAN_SNAPSHOT = 'https://old.example/x/archive/debian/20260601T000000Z/';
+  const snapshot = {
+    main: 'https://old.example/x/archive/debian/20260601T000000Z',
+    security: 'https://old.example/x/archive/debian-security/20260601T000000Z',
+  };
+  assert.deepEqual(await findMirrors({ MBL_DEBIAN_SNAPSHOT }, place), {
+    main: 'http://one.example/debian',
+    security: 'http://one.example/debian-security',
+    snapshot,
+  });
+  assert.deepEqual(await findMirrors({ MBL_DEBIAN_SNAPSHOT }, etcApt({})), { ...snapshot, snapshot });
+  for (const wrong of [
+    'https://old.example/archive/debian/',
+    'https://old.example/archive/debian/2026',
+    'ssh://old.example/archive/debian/20260601T000000Z',
+    'https://old.example/" x/archive/debian/20260601T000000Z',
+  ])
+    await assert.rejects(findMirrors({ MBL_DEBIAN_SNAPSHOT: wrong }, place), {
+      code: 'builder/no-debian-mirror',
+      remedy: /SNAPSHOT|MIRROR/,
+    });
+});
+
 test('without any mirror the error says what to set', async () => {
   const place = etcApt({ 'sources.list': 'deb http://archive.ubuntu.example/ubuntu noble main\n' });
   await assert.rejects(findMirrors({}, place), {

@@ -4,11 +4,16 @@ import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 
 /** Base addresses, without a slash at the end. */
-export interface DebianMirrors {
+export interface DebianArchives {
   /** Holds `dists/trixie`. */
   readonly main: string;
   /** Holds `dists/trixie-security`. */
   readonly security: string;
+}
+
+export interface DebianMirrors extends DebianArchives {
+  /** The archives as they were at one time: indexes come from there, and the files that the mirrors have no more. */
+  readonly snapshot?: DebianArchives;
 }
 
 /** One `deb` line or deb822 stanza of apt's sources. */
@@ -19,15 +24,44 @@ export interface AptSource {
 }
 
 /**
- * The mirrors: `MBL_DEBIAN_MIRROR` and `MBL_DEBIAN_SECURITY_MIRROR`, or else those that this machine's apt uses for Debian. Without
- * a security mirror of its own the one beside the main mirror is taken (`…/debian` -> `…/debian-security`).
- *
- * Throws `builder/no-debian-mirror` when there is none.
+ * The mirrors, and with `MBL_DEBIAN_SNAPSHOT` a snapshot; see `findArchives` and `parseSnapshot`. A snapshot is mirror enough where there
+ * is no other.
  */
 export const findMirrors = async (
   env: NodeJS.ProcessEnv = process.env,
   etcApt = '/etc/apt',
 ): Promise<DebianMirrors> => {
+  if (!env.MBL_DEBIAN_SNAPSHOT) return findArchives(env, etcApt);
+  const snapshot = parseSnapshot(env.MBL_DEBIAN_SNAPSHOT);
+  const archives = await findArchives(env, etcApt).catch((error: unknown) => {
+    if (env.MBL_DEBIAN_MIRROR) throw error;
+    return snapshot;
+  });
+  return { ...archives, snapshot };
+};
+
+/**
+ * A snapshot by its address, `<base>/archive/debian/<timestamp>`; the security archive of that time is
+ * `<base>/archive/debian-security/<timestamp>`. Throws `builder/no-debian-mirror` for another form.
+ */
+export const parseSnapshot = (uri: string): DebianArchives => {
+  const match = /^(.*\/archive\/debian)\/(\d{8}T\d{6}Z)\/?$/.exec(uri);
+  const [, archive = '', time = ''] = match ?? [];
+  if (match === null)
+    throw new MblError('builder/no-debian-mirror', `"${uri}" is not the address of a snapshot.`, {
+      remedy:
+        'Set MBL_DEBIAN_SNAPSHOT to an address that ends in archive/debian/<timestamp>, such as archive/debian/20260601T000000Z.',
+    });
+  return { main: checkUri(`${archive}/${time}`), security: checkUri(`${archive}-security/${time}`) };
+};
+
+/**
+ * The mirrors: `MBL_DEBIAN_MIRROR` and `MBL_DEBIAN_SECURITY_MIRROR`, or else those that this machine's apt uses for Debian. Without
+ * a security mirror of its own the one beside the main mirror is taken (`…/debian` -> `…/debian-security`).
+ *
+ * Throws `builder/no-debian-mirror` when there is none.
+ */
+const findArchives = async (env: NodeJS.ProcessEnv, etcApt: string): Promise<DebianArchives> => {
   const sources = env.MBL_DEBIAN_MIRROR ? [] : (await readAptSources(etcApt)).filter(isDebian);
   const main =
     env.MBL_DEBIAN_MIRROR ||
@@ -83,6 +117,14 @@ export const parseDeb822 = (text: string): AptSource[] => {
   }
   return found;
 };
+
+/** Debian's security archive keeps its files below `pool/updates`, the main archive never. */
+export const isSecurityFile = ({ path }: { readonly path: string }): boolean =>
+  path.startsWith('pool/updates/');
+
+/** The archive that serves a file of the lock. */
+export const archiveOf = (file: { readonly path: string }, archives: DebianArchives): string =>
+  isSecurityFile(file) ? archives.security : archives.main;
 
 const isDebian = (source: AptSource): boolean =>
   /\/debian(-security)?\/?$/.test(source.uri) || /debian-archive-/.test(source.signedBy ?? '');

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { Apt } from './apt.ts';
+import { Apt, keyringOf } from './apt.ts';
 import { parseControl, type Stanza } from './control.ts';
 import type { LockedPackage } from '../recipes/lock.ts';
 import { Downloads, type ObtainOptions } from './downloads.ts';
-import { type DebianMirrors, findMirrors } from './mirror.ts';
+import { pretendInstalled } from './installed.ts';
+import { type DebianMirrors, findMirrors, isSecurityFile } from './mirror.ts';
 
 export type Architecture = 'arm64' | 'amd64';
 
@@ -22,15 +23,23 @@ export interface PackageOptions extends ObtainOptions {
   readonly cache: string;
   /** Default: found on this machine. */
   readonly mirrors?: DebianMirrors;
+  /** Keys that must have signed the indexes. Default: Debian's. */
+  readonly keyring?: string;
 }
 
 /**
- * What apt would install on an empty system for a request: the packages and their dependencies, no recommends. Sorted by name. Throws
- * `builder/unknown-package`, `builder/unmet-dependencies` and what `Apt.update` throws.
+ * What apt would install on an empty system for a request: the packages and their dependencies, no recommends. Sorted by name.
+ *
+ * `locked` is an earlier answer, perhaps to another request: its packages stay at their versions for as long as they serve the request;
+ * what nothing needs any more goes, and what is missing comes at its newest version.
+ *
+ * Throws `builder/unknown-package`, `builder/unmet-dependencies`, what `Apt.update` throws, and what `downloadPackages` throws about
+ * packages of `locked` that the index does not describe any more.
  */
 export const resolvePackages = async (
   request: PackageRequest,
   options: PackageOptions,
+  locked: readonly LockedPackage[] = [],
 ): Promise<LockedPackage[]> => {
   const mirrors = options.mirrors ?? (await findMirrors());
   const { suite, architecture, packages } = request;
@@ -38,26 +47,49 @@ export const resolvePackages = async (
   if (packages.length === 0) return [];
   options.progress?.(undefined, `resolving ${packages.length} packages`);
   const { cache, signal } = options;
-  const apt = new Apt({ cache, mirrors, suite, architecture, kind: 'binary', signal });
-  const simulated = await apt.run('apt-get', ['install', '--simulate', '--yes', ...packages], true);
-  if (simulated.status !== 0) throw solverError(simulated.stderr + simulated.stdout.toString(), suite);
-  // "Inst name (version origin [arch])", with "[installed version]" never there: the system is empty.
-  const chosen = [...simulated.stdout.toString().matchAll(/^Inst (\S+) \((\S+) [^)]*\[(\w+)\]\)/gm)].map(
-    ([, name = '', version = '']) => `${name.replace(/:.*/, '')}=${version}`,
+  const apt = new Apt({ cache, mirrors, suite, architecture, kind: 'binary', ...keyringOf(options), signal });
+  await using installed = await pretendInstalled(apt, locked, new Set(packages), (missing) =>
+    downloadPackages(missing, request, { ...options, mirrors }),
   );
-  const shown = await apt.run('apt-cache', ['show', ...chosen]);
+  const found = new Map(locked.map((entry) => [entry.name, entry]));
+  const added = packages.filter((name) => !found.has(name));
+  const tidy = ['--auto-remove', '--allow-remove-essential'];
+  const args = [...installed.options, 'install', '--simulate', '--yes', ...tidy, ...added];
+  const simulated = await apt.run('apt-get', args, true);
+  if (simulated.status !== 0) throw solverError(simulated.stderr + simulated.stdout.toString(), suite);
+  const plan = simulated.stdout.toString();
+  for (const [, name = ''] of plan.matchAll(/^(?:Remv|Purg) (\S+)/gm)) found.delete(name.replace(/:.*/, ''));
+  // "Inst name [installed version] (version origin [arch])"
+  const chosen = [...plan.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+) [^)]*\[(\w+)\]\)/gm)].map(
+    ([, name = '', version = '']) => [name.replace(/:.*/, ''), version] as const,
+  );
+  // apt would rather take out what is installed than refuse what conflicts with it. Without the lock it says what is wrong, or finds a way.
+  if (packages.some((name) => !added.includes(name) && !found.has(name)))
+    return resolvePackages(request, options);
+  for (const [name, entry] of await describe(apt, chosen)) found.set(name, entry);
+  return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+};
+
+/** The index's entries of packages in these versions, by name. */
+const describe = async (
+  apt: Apt,
+  chosen: readonly (readonly [name: string, version: string])[],
+): Promise<Map<string, LockedPackage>> => {
   const found = new Map<string, LockedPackage>();
+  if (chosen.length === 0) return found;
+  const names = chosen.map(([name, version]) => `${name}=${version}`);
+  const shown = await apt.run('apt-cache', ['show', ...names]);
   for (const stanza of parseControl(shown.stdout.toString())) {
-    const parsed = fromStanza(stanza, suite);
+    const parsed = fromStanza(stanza, apt.options.suite);
     // The same version may stand in two archives (a security update that a point release took over): the first is apt's choice.
     if (parsed && !found.has(parsed.name)) found.set(parsed.name, parsed);
   }
-  const lost = chosen.filter((entry) => !found.has(entry.replace(/=.*/, '')));
-  if (lost.length > 0 || found.size === 0)
+  const lost = chosen.flatMap(([name]) => (found.has(name) ? [] : [name]));
+  if (lost.length > 0)
     throw new MblError('builder/mirror', `The index of the mirror does not describe ${lost.join(', ')}.`, {
       remedy: 'Run the build again; if it stays, use another mirror (MBL_DEBIAN_MIRROR).',
     });
-  return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return found;
 };
 
 /** The cache paths of packages, by package name, each checked by hash; missing ones are fetched. Works offline when all are cached. */
@@ -71,25 +103,13 @@ export const downloadPackages = async (
     packages,
     async (missing) => {
       const mirrors = options.mirrors ?? (await findMirrors());
-      const apt = new Apt({ cache, mirrors, ...request, kind: 'binary', signal });
-      await apt.fetcher<LockedPackage & { uri: string }>()(
-        missing.map(({ wanted, target }) => ({
-          target,
-          wanted: { ...wanted, uri: `${mirrorOf(wanted, mirrors)}/${wanted.path}` },
-        })),
-      );
+      const apt = new Apt({ cache, mirrors, ...request, kind: 'binary', ...keyringOf(options), signal });
+      await apt.fetcher()(missing);
     },
     options,
   );
   return new Map([...found].map(([file, path]) => [file.name, path]));
 };
-
-/** Debian's security archive keeps its files below `pool/updates`, the main archive never. */
-const isSecurity = ({ path }: { readonly path: string }): boolean => path.startsWith('pool/updates/');
-
-/** The mirror that serves a file of the lock. */
-export const mirrorOf = (file: { readonly path: string }, mirrors: DebianMirrors): string =>
-  isSecurity(file) ? mirrors.security : mirrors.main;
 
 const fromStanza = (stanza: Stanza, suite: string): LockedPackage | undefined => {
   const name = stanza.get('Package');
@@ -102,7 +122,7 @@ const fromStanza = (stanza: Stanza, suite: string): LockedPackage | undefined =>
     name,
     version,
     architecture: stanza.get('Architecture') ?? 'all',
-    suite: isSecurity({ path }) ? `${suite}-security` : suite,
+    suite: isSecurityFile({ path }) ? `${suite}-security` : suite,
     path,
     sha256,
     size: Number(stanza.get('Size')),

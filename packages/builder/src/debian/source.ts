@@ -2,20 +2,21 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { Apt } from './apt.ts';
-import { runCommand as runTool } from '../engine/run-command.ts';
-import { runCommand } from './command.ts';
+import { runCommand } from '../engine/run-command.ts';
+import { Apt, keyringOf } from './apt.ts';
 import { parseControl } from './control.ts';
-import type { LockedFile, LockedSource } from '../recipes/lock.ts';
+import type { LockedSource } from '../recipes/lock.ts';
 import { Downloads, fileName, type ObtainOptions } from './downloads.ts';
-import { mirrorOf } from './packages.ts';
 import { type DebianMirrors, findMirrors } from './mirror.ts';
+import { compareVersions } from './version.ts';
 
 export interface SourceOptions extends ObtainOptions {
   /** The cache folder (downloads and apt's state). */
   readonly cache: string;
   /** Default: found on this machine. */
   readonly mirrors?: DebianMirrors;
+  /** Keys that must have signed the indexes. Default: Debian's. */
+  readonly keyring?: string;
 }
 
 /** The newest version of a source package in `suite`, by the mirror's signed index. Throws `builder/unknown-package`. */
@@ -26,13 +27,22 @@ export const resolveSource = async (
 ): Promise<LockedSource> => {
   const mirrors = options.mirrors ?? (await findMirrors());
   const { cache, signal } = options;
-  const apt = new Apt({ cache, mirrors, suite, kind: 'source', architecture: 'arm64', signal });
+  const apt = new Apt({
+    cache,
+    mirrors,
+    suite,
+    kind: 'source',
+    architecture: 'arm64',
+    ...keyringOf(options),
+    signal,
+  });
   // --only-source: `apt-cache showsrc` also answers for binary packages of that name.
   const shown = await apt.run('apt-cache', ['showsrc', '--only-source', name], true);
   const versions = parseControl(shown.stdout.toString()).filter((stanza) => stanza.get('Package') === name);
   let newest = versions[0];
   for (const other of versions.slice(1))
-    if (newest && (await isNewer(other.get('Version') ?? '', newest.get('Version') ?? ''))) newest = other;
+    if (newest && compareVersions(other.get('Version') ?? '', newest.get('Version') ?? '') > 0)
+      newest = other;
   if (!newest)
     throw new MblError('builder/unknown-package', `Debian ${suite} has no source package "${name}".`, {
       remedy: 'Correct the name in the firmware recipe, or give another suite.',
@@ -67,28 +77,14 @@ export const downloadSource = async (
         suite: source.suite,
         kind: 'source',
         architecture: 'arm64',
+        ...keyringOf(options),
         signal,
       });
-      await apt.fetcher<LockedFile & { uri: string }>()(
-        missing.map(({ wanted, target }) => ({
-          target,
-          wanted: { ...wanted, uri: `${mirrorOf(wanted, mirrors)}/${wanted.path}` },
-        })),
-      );
+      await apt.fetcher()(missing);
     },
     options,
   );
   return new Map([...found].map(([file, path]) => [fileName(file), path]));
-};
-
-/** `resolveSource` and `downloadSource` in one: what is needed without a lock. */
-export const fetchSource = async (
-  name: string,
-  suite: string,
-  options: SourceOptions,
-): Promise<LockedSource & { readonly paths: ReadonlyMap<string, string> }> => {
-  const source = await resolveSource(name, suite, options);
-  return { ...source, paths: await downloadSource(source, options) };
 };
 
 /**
@@ -106,8 +102,5 @@ export const unpackSource = async (
   const dsc = [...paths.keys()].find((name) => name.endsWith('.dsc'));
   if (!dsc) throw new MblError('builder/bad-source', 'The source package has no .dsc file.');
   // By perl, which finds it on the search path: the script's first line names the host's perl.
-  await runTool('perl', ['-S', 'dpkg-source', '--no-check', '-x', join(work, dsc), target], { signal });
+  await runCommand('perl', ['-S', 'dpkg-source', '--no-check', '-x', join(work, dsc), target], { signal });
 };
-
-const isNewer = async (a: string, b: string): Promise<boolean> =>
-  (await runCommand('dpkg', ['--compare-versions', a, 'gt', b], { tolerant: true })).status === 0;

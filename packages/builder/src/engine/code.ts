@@ -24,10 +24,10 @@ interface Source {
 export class CodeFinder {
   readonly #sources = new Map<string, Promise<Source>>();
 
-  /** What running `module` (absolute path) can execute. Type-only imports are erased, and do not count. */
-  async codeOf(module: string): Promise<TaskCode> {
+  /** What running modules (absolute paths) can execute. Type-only imports are erased, and do not count. */
+  async codeOf(modules: string | readonly string[]): Promise<TaskCode> {
     const files = new Map<string, string>();
-    const packages = new Set<string>();
+    const packages = new Map<string, string>();
     const visit = async (file: string): Promise<void> => {
       if (files.has(file)) return;
       files.set(file, '');
@@ -36,12 +36,12 @@ export class CodeFinder {
       for (const specifier of imports) {
         if (specifier.startsWith('.')) await visit(resolve(dirname(file), specifier));
         else if (specifier.startsWith('@mbl/')) await visit(await ownPackage(file, specifier));
-        else if (!specifier.startsWith('node:')) packages.add(await installed(file, specifier));
+        else if (!specifier.startsWith('node:')) await addInstalled(file, specifier, packages);
       }
     };
-    await visit(module);
+    for (const module of [modules].flat()) await visit(module);
     const sorted = [...files].toSorted(([a], [b]) => (a < b ? -1 : 1));
-    return { files: Object.fromEntries(sorted), packages: [...packages].toSorted() };
+    return { files: Object.fromEntries(sorted), packages: [...packages.values()].toSorted() };
   }
 
   #read(file: string): Promise<Source> {
@@ -102,9 +102,16 @@ async function ownPackage(file: string, name: string): Promise<string> {
   return join(await packageFolder(file, name), 'src/index.ts');
 }
 
-async function installed(file: string, specifier: string): Promise<string> {
+/** Adds a package of npm, by its folder, and what it depends on; not the optional ones, which differ between machines. */
+async function addInstalled(file: string, specifier: string, found: Map<string, string>): Promise<void> {
   const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
-  const text = await readFile(join(await packageFolder(file, name), 'package.json'), 'utf8');
-  const { version } = JSON.parse(text) as { version?: string };
-  return `${name} ${version ?? ''}`;
+  const folder = await packageFolder(file, name);
+  if (found.has(folder)) return;
+  const { version, dependencies } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as {
+    version?: string;
+    dependencies?: object;
+  };
+  found.set(folder, `${name} ${version ?? ''}`);
+  const inside = join(folder, 'package.json');
+  for (const each of Object.keys(dependencies ?? {})) await addInstalled(inside, each, found);
 }

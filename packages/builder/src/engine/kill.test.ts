@@ -17,6 +17,7 @@ function graph(): Task[] {
   const task = (name: string, needs: string[]): Task => ({
     name,
     title: name,
+    code: import.meta.filename,
     inputs: { name },
     needs,
     async run(context) {

@@ -5,60 +5,113 @@ import { errnoOf } from './errno.ts';
 import { isLocked, lockFile } from './file-lock.ts';
 import { Store } from './store.ts';
 
-export interface PruneReport {
-  /** How many outputs and unfinished outputs were removed. */
+/** Kinds of things that a cache folder holds: task outputs, what killed builds left of them, their logs, fetched files. */
+export type CacheKind = 'outputs' | 'unfinished' | 'logs' | 'downloads';
+
+export interface PruneOptions {
+  /** What nobody used for so long goes. Milliseconds. */
+  readonly unusedForMs: number;
+  readonly kinds: readonly CacheKind[];
+  /** Only say what would go. */
+  readonly dryRun?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** How many of a kind were removed, and what they took on the disk, in bytes. */
+export interface Pruned {
+  readonly kind: CacheKind;
   readonly removed: number;
-  /** What they took on the disk. */
   readonly bytes: number;
 }
 
-/**
- * Removes from a cache folder (shared or private) the outputs, logs and leftovers of killed builds that nobody used for so many days.
- * What a running build holds stays.
- */
-export async function pruneCache(directory: string, olderThanDays: number): Promise<PruneReport> {
-  const store = new Store(directory, 0o755);
-  const limit = Date.now() - olderThanDays * 86_400_000;
-  let removed = 0;
-  let bytes = 0;
-  const remove = async (place: string): Promise<void> => {
-    bytes += await diskUsage(place);
-    removed++;
-    await rm(place, { recursive: true, force: true });
-  };
-  for (const id of await names(join(directory, 'tasks'))) {
-    const place = join(directory, 'tasks', id);
-    const used = (await timeOf(join(place, 'output.json'))) ?? (await timeOf(place));
-    if (used === undefined || used >= limit || (await isLocked(store.lock(id)))) continue;
-    await using _ = await lockFile(store.lock(id));
-    await remove(place);
-  }
-  for (const id of await names(join(directory, 'staging'))) {
-    const place = store.staging(id);
-    const made = await timeOf(place);
-    if (made === undefined || made >= limit || (await isLocked(store.lock(id)))) continue;
-    await using _ = await lockFile(store.lock(id));
-    await remove(place);
-  }
-  for (const name of await names(join(directory, 'logs'))) {
-    const written = await timeOf(join(directory, 'logs', name));
-    if (written !== undefined && written < limit) await rm(join(directory, 'logs', name), { force: true });
-  }
-  return { removed, bytes };
+/** A thing in the cache. */
+interface Item {
+  readonly kind: CacheKind;
+  readonly place: string;
+  /** What tells by its time when the thing was last used; the first of these that is there. */
+  readonly witnesses: readonly string[];
+  /** The lock that a build holds while it uses the thing. */
+  readonly lock?: string;
 }
 
-async function names(folder: string): Promise<string[]> {
+/**
+ * Removes from a cache folder (shared or private) what nobody used for a while. What a running build holds stays. A kind of which
+ * nothing was removed is not reported.
+ */
+export async function pruneCache(directory: string, options: PruneOptions): Promise<Pruned[]> {
+  const { kinds, dryRun = false, signal } = options;
+  const limit = Date.now() - options.unusedForMs;
+  const report: Pruned[] = [];
+  for (const kind of kinds) {
+    let removed = 0;
+    let bytes = 0;
+    for (const item of await itemsOf(directory, kind)) {
+      signal?.throwIfAborted();
+      if (!(await isUnused(item, limit))) continue;
+      if (item.lock !== undefined && (await isLocked(item.lock))) continue;
+      await using _ = item.lock === undefined || dryRun ? undefined : await lockFile(item.lock);
+      // A build may have used it while the lock was waited for.
+      if (!(await isUnused(item, limit))) continue;
+      bytes += await diskUsage(item.place);
+      removed += 1;
+      if (!dryRun) await rm(item.place, { recursive: true, force: true });
+    }
+    if (removed > 0) report.push({ kind, removed, bytes });
+  }
+  return report;
+}
+
+async function itemsOf(directory: string, kind: CacheKind): Promise<Item[]> {
+  const store = new Store(directory, 0o755);
+  switch (kind) {
+    case 'outputs':
+      return (await names(join(directory, 'tasks'))).map((id) => {
+        const place = join(directory, 'tasks', id);
+        return { kind, place, witnesses: [join(place, 'output.json'), place], lock: store.lock(id) };
+      });
+    case 'unfinished':
+      return (await names(join(directory, 'staging'))).map((id) => {
+        const place = store.staging(id);
+        return { kind, place, witnesses: [place], lock: store.lock(id) };
+      });
+    case 'logs':
+    case 'downloads': {
+      const found = await names(join(directory, kind), kind === 'downloads');
+      return found.map((name) => {
+        const place = join(directory, kind, name);
+        return { kind, place, witnesses: [place] };
+      });
+    }
+  }
+}
+
+async function isUnused({ witnesses }: Item, limit: number): Promise<boolean> {
+  for (const witness of witnesses) {
+    const used = await timeOf(witness);
+    if (used !== undefined) return used < limit;
+  }
+  return false;
+}
+
+/** What is in a folder; with `deep` the files of its folders. */
+async function names(folder: string, deep = false): Promise<string[]> {
   try {
-    return await readdir(folder);
+    if (!deep) return await readdir(folder);
+    const found: string[] = [];
+    for (const name of await readdir(folder))
+      found.push(...(await readdir(join(folder, name))).map((file) => join(name, file)));
+    return found;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;
   }
 }
 
+/** When a file was last written, or read by somebody: every build reads what it fetched to check it. */
 async function timeOf(file: string): Promise<number | undefined> {
   try {
-    return (await lstat(file)).mtimeMs;
+    const status = await lstat(file);
+    return status.isFile() ? Math.max(status.mtimeMs, status.atimeMs) : status.mtimeMs;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

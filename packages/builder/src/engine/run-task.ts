@@ -16,7 +16,6 @@ const leastSpace = 4 * 1024 * 1024;
 interface RunTaskOptions {
   readonly store: Store;
   readonly id: string;
-  readonly key: string;
   /** Opens a toolbox by its name. */
   readonly openTools: (name: string, context: TaskContext) => Promise<ToolEnvironment>;
   readonly needs: ReadonlyMap<string, Output>;
@@ -32,12 +31,20 @@ interface RunTaskOptions {
  */
 export async function runTask(
   task: Task,
-  { store, id, key, openTools, needs, signal, isCurrent, tell }: RunTaskOptions,
+  { store, id, openTools, needs, signal, isCurrent, tell }: RunTaskOptions,
 ): Promise<Output | undefined> {
   const about = { task: task.name, title: task.title };
   const mark = store.staging(id);
   const log = store.log(id);
   const lines: string[] = [];
+  const outputOf = (name: string): Output => {
+    const output = needs.get(name);
+    if (output !== undefined) return output;
+    throw new MblError(
+      'builder/task-graph',
+      `The task "${task.name}" uses "${name}" without naming it in its needs.`,
+    );
+  };
   let file: number | undefined;
   try {
     // A staging folder that is there was left by a killed build, and perhaps its commands are still writing there.
@@ -49,15 +56,8 @@ export async function runTask(
       out,
       work,
       signal,
-      key,
-      need: (name) => {
-        const output = needs.get(name);
-        if (output !== undefined) return output.folder;
-        throw new MblError(
-          'builder/task-graph',
-          `The task "${task.name}" uses "${name}" without naming it in its needs.`,
-        );
-      },
+      need: (name) => outputOf(name).folder,
+      digest: (name) => outputOf(name).digest,
       log: (line) => {
         writeSync(sink, `${line}\n`);
         lines.push(line);

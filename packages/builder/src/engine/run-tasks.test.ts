@@ -7,7 +7,6 @@ import { type TestContext, test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import type { Json, Task } from '../task.ts';
 import type { TaskEvent } from './events.ts';
-import { pruneCache } from './prune.ts';
 import { runCommand } from './run-command.ts';
 import { type RunReport, type RunTasksOptions, runTasks } from './run-tasks.ts';
 import { formatTiming, timingOf } from './timing.ts';
@@ -43,6 +42,7 @@ function write(name: string, content: string, needs: string[] = [], more: Partia
   return {
     name,
     title: `Task ${name}`,
+    code: import.meta.filename,
     inputs: { content },
     needs,
     async run(context) {
@@ -345,23 +345,6 @@ void test('an input that changes while its task runs never stands under the wron
   edits = Number.POSITIVE_INFINITY;
   await writeFile(file, 'new');
   await refused(run([copy]), 'builder/inputs-changing');
-});
-
-void test('pruning removes what nobody used, and the next run builds it', async (t) => {
-  const { run, folder } = await bench(t);
-  const cache = join(folder, 'cache');
-  const old = await run([write('a', 'old')]);
-  await run([write('a', 'new')]);
-  const longAgo = new Date(Date.now() - 40 * 86_400_000);
-  await utimes(join(old.outputs.get('a') ?? '', '../output.json'), longAgo, longAgo);
-  await mkdir(join(cache, 'staging', 'left'));
-  await utimes(join(cache, 'staging', 'left'), longAgo, longAgo);
-  const report = await pruneCache(cache, 30);
-  assert.equal(report.removed, 2);
-  assert.ok(report.bytes > 0);
-  assert.deepEqual(ran(await run([write('a', 'new')])), []);
-  assert.deepEqual(ran(await run([write('a', 'old')])), ['a']);
-  assert.deepEqual(await pruneCache(join(folder, 'nothing'), 0), { removed: 0, bytes: 0 });
 });
 
 void test('the timing names each phase and its share', () => {

@@ -25,8 +25,8 @@ const engineVersion = 2;
 export interface TaskTools {
   /** What identifies it, in the keys of those tasks. */
   readonly identity: Json;
-  /** Makes it ready; called by each task that uses it, when it runs. */
-  open(context: TaskContext): Promise<ToolEnvironment>;
+  /** Makes it ready; called by each task that uses it, when it runs, and for what is done outside of tasks. */
+  open(context?: TaskContext): Promise<ToolEnvironment>;
 }
 
 export interface RunTasksOptions {
@@ -201,7 +201,6 @@ class Run {
     const output = await runTask(task, {
       store,
       id,
-      key: current.key,
       openTools: (tools, context) => this.#tools(tools).open(context),
       needs,
       signal: this.#signal,

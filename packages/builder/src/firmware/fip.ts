@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Extent } from '@mbl/formats';
+import { MblError } from '@mbl/trust';
 
 // TF-A include/tools_share/firmware_image_package.h: TOC_HEADER_NAME, any serial number but 0, the UUIDs in the order of their bytes.
 const headerName = 0xaa640001;
@@ -58,4 +59,46 @@ export function buildFip(images: Partial<Readonly<Record<FipPart, Uint8Array>>>)
   // The entry of the nil UUID ends the table and says where the package ends.
   table.writeBigUInt64LE(BigInt(offset), table.length - entrySize + 16);
   return { bytes: Buffer.concat(chunks), parts };
+}
+
+/** More than any FIP holds; a table that goes on is not read further. */
+const maximumEntries = 64;
+
+/**
+ * Where the images of a FIP stand in `bytes`, which starts with the FIP. For bytes of any origin: throws nothing but
+ * `builder/bad-fip`. An image of an unknown kind is named by its UUID.
+ */
+export function readFip(bytes: Uint8Array): ReadonlyMap<string, Extent> {
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const names = new Map<string, string>(Object.entries(uuids).map(([name, uuid]) => [uuid, name]));
+  if (all.length < headerSize || all.readUInt32LE(0) !== headerName)
+    throw badFip('it does not start with its name');
+  const parts = new Map<string, Extent>();
+  for (let i = 0; i < maximumEntries; i++) {
+    const at = headerSize + i * entrySize;
+    if (at + entrySize > all.length) break;
+    const uuid = all.toString('hex', at, at + 16);
+    if (/^0+$/.test(uuid)) return parts;
+    const name = names.get(uuid) ?? uuid;
+    // Both are below 2^53 when their sum is within the bytes.
+    const [offset, size] = [Number(all.readBigUInt64LE(at + 16)), Number(all.readBigUInt64LE(at + 24))];
+    if (offset + size > all.length) throw badFip(`${name} ends outside of it`);
+    if (parts.has(name)) throw badFip(`${name} is there twice`);
+    parts.set(name, { offset, size });
+  }
+  throw badFip('its table does not end');
+}
+
+/** Where a FIP starts in a flash: at a page, behind `from`. Throws `builder/bad-fip`. */
+export function findFip(flash: Uint8Array, from: number): number {
+  const all = Buffer.from(flash.buffer, flash.byteOffset, flash.byteLength);
+  for (let at = Math.ceil(from / 4096) * 4096; at + headerSize <= all.length; at += 4096)
+    if (all.readUInt32LE(at) === headerName) return at;
+  throw badFip('the flash holds none');
+}
+
+function badFip(what: string): MblError {
+  return new MblError('builder/bad-fip', `The firmware image package cannot be read: ${what}.`, {
+    remedy: 'Build the image again with: ./mbl build',
+  });
 }

@@ -2,14 +2,14 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { formatImage, type ImageDescription, parseImage } from '@mbl/formats';
+import { formatImage, type ImageDescription, type ImageIdentity, parseImage } from '@mbl/formats';
 import { digestJson } from '../engine/canonical.ts';
-import { listTree, treeDigest } from '../engine/tree.ts';
+import { CodeFinder } from '../engine/code.ts';
 import type { FlashParts } from '../firmware/flash.ts';
 import type { FitParts } from '../kernel/fit-task.ts';
 import type { RootReference } from '../kernel/root-reference.ts';
 import type { Machine } from '../recipes/machine.ts';
-import type { Json } from '../task.ts';
+import type { Json, Task } from '../task.ts';
 import { emptyExt4 } from './filesystem.ts';
 import { createDisk, partitionNamed } from './partitions.ts';
 import { copyInto } from './sparse.ts';
@@ -17,9 +17,9 @@ import { isCurrent, stamp } from './stamp.ts';
 
 export interface AssembleOptions {
   readonly machine: Machine;
-  readonly imageName: string;
-  readonly buildId: string;
-  readonly versions: { readonly bootFirmware: string; readonly kernel: string; readonly root: string };
+  readonly identity: ImageIdentity;
+  /** What identifies the tools that lay out the disk. */
+  readonly tools: Json;
   /** Output folders of the tasks `flash`, `fit`, `root` and `manifest`. */
   readonly flash: string;
   readonly fit: string;
@@ -33,13 +33,22 @@ export interface AssembleOptions {
   readonly stampFile: string;
 }
 
+/** The step as part of a build's identity: what it adds to the outputs of tasks. */
+export function imageStep({ name, flash, partitions, emulator }: Machine): Pick<Task, 'inputs' | 'code' | 'tools'> {
+  return {
+    inputs: plain({ name, flash, partitions, emulator }),
+    code: import.meta.filename,
+    tools: ['image'],
+  };
+}
+
 /**
  * Puts firmware and disk together as a board would get them, with `image.json`, bill of materials and lock beside them. A folder that
  * holds this image already stays. Returns the description.
  */
 export async function assembleImage(options: AssembleOptions): Promise<ImageDescription> {
   const { target, stampFile } = options;
-  const code = treeDigest(await listTree(import.meta.dirname));
+  const code = await new CodeFinder().codeOf(import.meta.filename);
   const key = digestJson({ code, ...options } as unknown as Json);
   const file = join(target, 'image.json');
   if (await isCurrent(stampFile, key, target)) return parseImage(await readFile(file, 'utf8'), file);
@@ -60,7 +69,7 @@ export async function assembleImage(options: AssembleOptions): Promise<ImageDesc
 }
 
 async function fill(folder: string, options: AssembleOptions): Promise<ImageDescription> {
-  const { machine, imageName, buildId, versions, flash, fit, root, manifest, lock } = options;
+  const { machine, identity, flash, fit, root, manifest, lock } = options;
   await copySparse(join(flash, 'flash.bin'), join(folder, 'flash.bin'));
   const disk = join(folder, 'disk.img');
   const partitions = await createDisk(disk, machine.name, machine.partitions);
@@ -83,15 +92,12 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
   await writeFile(join(folder, 'lock.json'), lock);
   const reference = await readJson<RootReference>(join(root, 'root.json'));
   const components = {
-    'boot-firmware': { version: versions.bootFirmware, sha256: await sha256(join(flash, 'flash.bin')) },
-    kernel: { version: versions.kernel, sha256: await sha256(join(fit, 'fit.itb')) },
-    root: { version: versions.root, rootHash: reference.rootHash },
+    'boot-firmware': { ...identity.components['boot-firmware'], sha256: await sha256(join(flash, 'flash.bin')) },
+    kernel: { ...identity.components.kernel, sha256: await sha256(join(fit, 'fit.itb')) },
+    root: { ...identity.components.root, rootHash: reference.rootHash },
   };
   const description: ImageDescription = {
-    version: 1,
-    machine: machine.name,
-    image: imageName,
-    buildId,
+    ...identity,
     components,
     flash: {
       file: 'flash.bin',
@@ -109,6 +115,11 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
   };
   await writeFile(join(folder, 'image.json'), formatImage(description));
   return description;
+}
+
+/** A recipe's part as a value of JSON. */
+function plain(value: unknown): Json {
+  return JSON.parse(JSON.stringify(value)) as Json;
 }
 
 async function copySparse(from: string, to: string): Promise<void> {

@@ -2,7 +2,7 @@
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Extent } from '@mbl/formats';
-import { type KeySet, MblError } from '@mbl/trust';
+import { type KeyProfile, type KeySet, MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import type { Task } from '../task.ts';
 import { buildFit } from './fit.ts';
@@ -18,17 +18,18 @@ export interface FitRecipe {
   readonly init: string;
   readonly keys: KeySet;
   readonly publicKey: string;
+  readonly profile: KeyProfile;
 }
 
 export type FitParts = Readonly<Record<'kernel' | 'initramfs' | 'fdt', Extent>>;
 
 /** `fit.itb`, the signed FIT that boots one root file system; `fit.json`: where its parts are (`FitParts`). */
 export function fitTask(recipe: FitRecipe): Task {
-  const { deviceTree, kernelArguments, init, keys, publicKey } = recipe;
+  const { deviceTree, kernelArguments, init, keys, publicKey, profile } = recipe;
   return {
     name: 'fit',
     title: 'Signed kernel and initramfs',
-    inputs: { deviceTree, kernelArguments, publicKey },
+    inputs: { deviceTree, kernelArguments, publicKey, profile },
     code: import.meta.filename,
     files: [init],
     tools: ['image'],
@@ -43,7 +44,7 @@ export function fitTask(recipe: FitRecipe): Task {
       await writeFile(join(work, 'board.dts'), source);
       await runCommand('dtc', ['-q', '-I', 'dts', '-O', 'dtb', '-o', fdt, join(work, 'board.dts')]);
       // Two segments, one behind the other: the large one does not change with the root file system.
-      const reference = await compress(rootReferenceCpio(root, await readFile(init)), 9);
+      const reference = await compress(rootReferenceCpio(root, profile, await readFile(init)), 9);
       const base = await readFile(join(context.need('kernel'), 'initramfs.cpio.zst'));
       const initramfs = join(work, 'initramfs');
       await writeFile(initramfs, Buffer.concat([base, reference]));

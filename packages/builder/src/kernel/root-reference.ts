@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { KeyProfile } from '@mbl/trust';
 import { buildCpio } from './cpio.ts';
 
 /** How a verity root is opened: what `root.json` says of it. */
@@ -11,13 +12,17 @@ export interface RootReference {
   readonly salt: string;
 }
 
-/** The part of the initramfs that names one root file system and no other: `/etc/root.conf`, `/etc/root.salt`, `/init`. */
-export function rootReferenceCpio(root: RootReference, init: Uint8Array): Buffer {
+/**
+ * The part of the initramfs that names one root file system and no other: `/etc/root.conf`, `/etc/root.salt`, `/init`. It says too what
+ * the keys are for that sign it.
+ */
+export function rootReferenceCpio(root: RootReference, keys: KeyProfile, init: Uint8Array): Buffer {
   const conf = [
     `ROOT_DATA_BLOCKS=${root.dataSize / 4096}`,
     `ROOT_HASH_START=${root.hashOffset / 4096}`,
     `ROOT_HASH=${root.rootHash}`,
     `ROOT_SALT=${root.salt === '' ? '-' : root.salt}`,
+    `KEYS=${keys}`,
     '',
   ];
   return buildCpio([

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
-import { recipeIdentity } from './identity.ts';
 import { locateImageError } from './locate-error.ts';
 import { parseDepends, readLocalPackages, splitPackages } from './local-packages.ts';
 import { loadRecipes } from './recipes.ts';
@@ -97,13 +96,4 @@ void test('an error about a package or a unit names the line that asked for it',
   const [unit] = image.services.enable;
   assert.match(String(located({ unit })), /production\.yaml:\d+/);
   assert.equal(String(located({ package: 'not-there' })), 'MblError: wrong');
-});
-
-void test('what identifies a recipe does not depend on where it lies', async () => {
-  const os = join(import.meta.dirname, '../../../../os');
-  const recipes = await loadRecipes({ osDirectory: os });
-  const text = JSON.stringify(recipeIdentity(recipes.machine('qemu-arm64'), recipes.image('development')));
-  assert.ok(!text.includes(join(os, '..')) && !text.includes('../'));
-  assert.match(text, /"packages":\[.*"systemd"/);
-  assert.match(text, /"defconfig":"qemu_arm64_defconfig"/);
 });

@@ -321,12 +321,13 @@ void test('a layer need not give its folder for images when it has none', async 
 
 void test("the repository's own recipes and its example layer can be built", async (t) => {
   const recipes = await loadRecipes({ osDirectory: join(repository, 'os') });
-  assert.deepEqual(recipes.machines, ['qemu-arm64']);
-  assert.deepEqual(recipes.images, ['development', 'production']);
-  for (const name of recipes.machines) recipes.machine(name);
+  assert.ok(recipes.machines.includes('qemu-arm64'));
+  assert.ok(recipes.images.includes('development'));
+  for (const name of recipes.machines) {
+    const names = recipes.machine(name).partitions.map((each) => each.name);
+    assert.deepEqual(names, ['boot_a', 'boot_b', 'root_a', 'root_b', 'factory', 'config', 'data'], name);
+  }
   for (const name of recipes.images) recipes.image(name);
-  const names = recipes.machine('qemu-arm64').partitions.map((each) => each.name);
-  assert.deepEqual(names, ['boot_a', 'boot_b', 'root_a', 'root_b', 'factory', 'config', 'data']);
   assert.deepEqual(recipes.image('production').login, { console: 'none', ssh: 'none' });
 
   // Copied away: a product's layer does not live in the repository.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { displayPath } from '../engine/display-path.ts';
 import { errnoOf } from '../engine/errno.ts';
-import { formatPosition, parseRecipe, type Position, type RecipeNode, recipeError } from './document.ts';
+import { type Position, type RecipeNode, recipeError } from './document.ts';
+import { loadFile, mustExist } from './files.ts';
 import { type Image, imageFields, imageShape, makeImage } from './image.ts';
 import { type Layer, readLayer } from './layer.ts';
 import { type Machine, machineFields, machineShape, makeMachine } from './machine.ts';
@@ -28,6 +29,8 @@ export interface Recipes {
   machine(name: string): Machine;
   /** Throws `builder/unknown-image`, `builder/recipe-invalid`. */
   image(name: string): Image;
+  /** The images that this one extends, the nearest first. */
+  bases(name: string): string[];
   /** What the layers change in this machine and this image. */
   overrides(machine: string, image: string): Override[];
 }
@@ -75,6 +78,7 @@ export async function loadRecipes({ osDirectory, layers = [] }: RecipesOptions):
     layers: loaded,
     machine: (name) => makeMachine(name, machines.complete(name)),
     image: (name) => makeImage(name, images.complete(name), packageFolders),
+    bases: (name) => images.bases(name),
     overrides: (machine, image) => [...machines.overrides(machine), ...images.overrides(image)],
   };
 }
@@ -126,6 +130,16 @@ class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value:
   complete(name: string): T {
     const recipe = this.#get(name);
     return this.#shape.complete(this.#part(name, []), recipe.node.at, '');
+  }
+
+  /** What `name` extends, and what that extends in turn. */
+  bases(name: string): string[] {
+    // Throws when one is not there, and when they go in a circle.
+    this.#part(name, []);
+    const chain: string[] = [];
+    for (let base = this.#get(name).part.extends; base; base = this.#get(base.value).part.extends)
+      chain.push(base.value);
+    return chain;
   }
 
   overrides(name: string): Override[] {
@@ -237,22 +251,4 @@ async function loadFolder(folder: string | undefined, name: string): Promise<Rec
       },
     );
   return Promise.all(recipes.map((file) => loadFile(join(folder, file), name)));
-}
-
-async function loadFile(file: string, name: string): Promise<RecipeNode> {
-  await using handle = await open(file);
-  // One byte more than a recipe may have, so that the parser can refuse it.
-  const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(256 * 1024 + 1) });
-  return parseRecipe(file, buffer.subarray(0, bytesRead), name);
-}
-
-async function mustExist({ value, at }: { readonly value: string; readonly at: Position }): Promise<void> {
-  try {
-    await stat(value);
-  } catch (cause) {
-    throw recipeError('builder/missing-file', at, `${displayPath(value)} does not exist`, {
-      remedy: `Make it, or correct ${formatPosition(at)}; a path starts at the folder of the file that names it.`,
-      cause,
-    });
-  }
 }

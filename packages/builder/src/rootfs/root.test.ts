@@ -5,8 +5,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { resolvePackages } from '../debian/packages.ts';
-import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
+import { currentTools } from '../engine/current-tools.ts';
+import { runCommand } from '../engine/run-command.ts';
+import { openLockedToolbox } from '../tools/locked.ts';
 import { buildRoot, type RootInput } from './root.ts';
 import { makeDeb } from './testing/make-deb.ts';
 import { unpackPackages } from './unpack.ts';
@@ -26,14 +27,7 @@ const policy = {
 const cache =
   process.env['MBL_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'mbl');
 
-let opened: Promise<Toolbox> | undefined;
-const toolbox = (): Promise<Toolbox> => {
-  opened ??= resolvePackages(
-    { suite: 'trixie', architecture: 'amd64', packages: ['erofs-utils'] },
-    { cache },
-  ).then((packages) => openToolbox(packages, 'trixie', { cache }));
-  return opened;
-};
+const tools = openLockedToolbox(join(import.meta.dirname, '../../../../os'), 'image', { cache });
 
 /** A small root file system, made from nothing in its own folder. */
 const build = async (
@@ -67,10 +61,9 @@ const build = async (
     services: { enable: ['a.service'], disable: [], mask: ['b.service'] },
     login: { console: 'none', ssh: 'none' },
     users: [{ name: 'app', id: 2000, groups: [] }],
-    mkfs: await (await toolbox()).command('mkfs.erofs'),
     ...change,
   };
-  await buildRoot(input);
+  await currentTools.run(await tools, () => buildRoot(input));
   return { out: input.out, input };
 };
 
@@ -98,8 +91,7 @@ test('two builds in two folders give the same bytes, which veritysetup and fsck 
   });
 
   const extracted = join(folder, 'extracted');
-  const [program, ...args] = await (await toolbox()).command('fsck.erofs');
-  execFileSync(program, [...args, `--extract=${extracted}`, image], { stdio: 'pipe' });
+  await currentTools.run(await tools, () => runCommand('fsck.erofs', [`--extract=${extracted}`, image]));
   const read = (path: string): string => readFileSync(join(extracted, path), 'utf8');
   assert.equal(read('etc/motd'), 'hello\n');
   assert.equal(read('usr/bin/awk'), '#!/bin/sh\n');

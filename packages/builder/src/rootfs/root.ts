@@ -20,14 +20,11 @@ import { layFolder } from './overlay.ts';
 import type { Policy } from './policy.ts';
 import { applyPresets, type UnitChoice } from './presets.ts';
 import { type SealedImage, sealImage, uuidOf, writeDescription } from './seal.ts';
-import { Tree } from './tree.ts';
+import { type Owners, Tree } from './tree.ts';
 import type { Unpacked } from './unpack.ts';
 
-export interface RootInput {
-  /** Folder for `root.img` and `root.json`; made when missing. */
-  readonly out: string;
-  /** The image's; it gives the salt and the UUID. */
-  readonly name: string;
+/** What a root is put together from. */
+export interface RootParts {
   readonly unpacked: Unpacked;
   readonly policy: Policy;
   /** Folders laid over the packages, later ones win: `os/rootfs/base`, `os/rootfs/device`, the image's, the layers'. */
@@ -38,8 +35,15 @@ export interface RootInput {
   readonly services: UnitChoice;
   readonly login: { readonly console: 'none' | 'getty'; readonly ssh: 'none' | 'key' };
   readonly users: readonly ExtraUser[];
-  /** The program `node`. */
-  readonly node?: Buffer;
+  /** Sees what would be sealed, and throws to refuse it. */
+  readonly judge?: ((tree: Tree) => void) | undefined;
+}
+
+export interface RootInput extends RootParts {
+  /** Folder for `root.img` and `root.json`; made when missing. */
+  readonly out: string;
+  /** The image's; it gives the salt and the UUID. */
+  readonly name: string;
   /** Seconds since 1970 that every file carries. */
   readonly time?: number;
   readonly log?: (line: string) => void;
@@ -48,34 +52,41 @@ export interface RootInput {
 }
 
 /**
- * Lays everything over the packages, makes accounts and unit links, checks that no library is missing, and seals. Throws what its parts
- * throw: `builder/path-conflict`, `builder/unknown-id`, `builder/unknown-unit`, `builder/missing-library`, `builder/missing-file`.
+ * Lays everything over the packages, makes accounts and unit links, and checks that no library is missing. Throws what its parts throw:
+ * `builder/path-conflict`, `builder/unknown-id`, `builder/unknown-unit`, `builder/missing-library`, `builder/missing-file`.
  */
-export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
-  const { out, name, unpacked, policy, signal } = input;
-  await mkdir(out, { recursive: true });
-  input.progress?.(0, 'laying files over the packages');
+export const composeRoot = async (parts: RootParts): Promise<{ tree: Tree; owners: Owners }> => {
+  const { unpacked, policy } = parts;
   // A copy: the packages' own tree serves other images too.
   const tree = new Tree(unpacked.tree.entries());
   for (const path of FOLDERS) tree.directory(path, 'the build');
-  for (const folder of input.folders) await layFolder(tree, folder);
-  for (const [path, data] of input.files) tree.file(path, data, 'the build');
+  for (const folder of parts.folders) await layFolder(tree, folder);
+  for (const [path, data] of parts.files) tree.file(path, data, 'the build');
   // For the bill of materials; the device does not need it.
   tree.remove(BUNDLED_COMPONENTS);
-  if (input.node) tree.file('usr/bin/node', input.node, 'Node', 0o755);
   for (const [path, target] of Object.entries(policy.links))
     if (!tree.get(path) && tree.resolve(linkTarget(path, target)))
       tree.symlink(path, target, 'os/rootfs/policy.yaml');
-  tree.file('etc/hostname', `${input.hostname}\n`, 'the image');
+  tree.file('etc/hostname', `${parts.hostname}\n`, 'the image');
   joinCertificates(tree);
   moveVariableData(tree);
-  const owners = makeAccounts(tree, policy, input.users);
-  applyPresets(tree, withLogin(input));
+  const owners = makeAccounts(tree, policy, parts.users);
+  applyPresets(tree, withLogin(parts));
   for (const [path, text] of Object.entries(policy.modes)) {
     const [mode = '0755', user = 'root', group = 'root'] = text.split(/\s+/);
     tree.own(path, Number.parseInt(mode, 8), user, group);
   }
   checkLibraries(tree, 'arm64');
+  parts.judge?.(tree);
+  return { tree, owners };
+};
+
+/** Composes and seals. Throws what `composeRoot` and mkfs.erofs throw. */
+export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
+  const { out, name, signal } = input;
+  await mkdir(out, { recursive: true });
+  input.progress?.(0, 'laying files over the packages');
+  const { tree, owners } = await composeRoot(input);
   input.progress?.(0.3, 'writing the file system');
   const image = await sealImage(tree.output(owners), join(out, 'root.img'), {
     salt: Buffer.from(uuidOf(`salt ${name}`).replaceAll('-', '').repeat(2), 'hex').toString('hex'),
@@ -104,7 +115,7 @@ const FOLDERS = [
 ];
 
 /** What `login:` means in units. */
-const withLogin = ({ services, login }: RootInput): UnitChoice => ({
+const withLogin = ({ services, login }: RootParts): UnitChoice => ({
   ...services,
   enable: [
     ...services.enable,

@@ -27,17 +27,19 @@ test('completes options, each once unless it may repeat', async () => {
   assert.deepEqual(await complete('build', '--m'), ['--machine']);
   assert.deepEqual(await complete('build', '--machine', 'x', '--m'), []);
   assert.deepEqual(await complete('build', '--layer', 'x', '--la'), ['--layer']);
-  assert.deepEqual(await complete('down', '-'), ['--json', '--name', '--help']);
+  assert.deepEqual(await complete('doctor', '-'), ['--json', '--help']);
 });
 
 test('completes values of options and arguments', async () => {
-  assert.deepEqual(await complete('up', '--name', 'a'), ['a-name']);
-  assert.deepEqual(await complete('up', '--name', '=', 'a'), ['a-name']);
-  assert.deepEqual(await complete('up', '--name', '='), ['a-name', 'b-name']);
+  assert.deepEqual(await complete('up', 'a'), ['a-board']);
+  assert.deepEqual(await complete('up', '--machine', '=', 'a'), ['a-machine']);
+  assert.deepEqual(await complete('up', '--machine', '='), ['a-machine', 'b-machine']);
   assert.deepEqual(await complete('device', 'show', ''), ['a-device', 'b-device']);
   assert.deepEqual(await complete('device', 'show', 'x', ''), []);
   assert.deepEqual(await complete('logs', 's'), ['service', 'serial']);
-  assert.deepEqual(await complete('logs', '-f', 'serial', 'b'), ['b-name']);
+  assert.deepEqual(await complete('logs', '-f', 'serial', 'b'), ['b-board']);
   assert.deepEqual(await complete('test', 'unit', 'a'), ['a-what']);
   assert.equal(await complete('build', '--layer', ''), 'folders');
+  assert.deepEqual(await complete('board', 'reset', ''), ['a-board', 'b-board']);
+  assert.ok((await complete('device', 'suspend', 'x', '--category', 'm')).includes('maintenance'));
 });

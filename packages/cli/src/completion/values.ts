@@ -15,7 +15,7 @@ export function workspaceValues(
         return await stems(join(workspace.root, 'os/machines'));
       case 'image':
         return await stems(join(workspace.root, 'os/images'));
-      case 'name':
+      case 'board':
         return await entries(join(workspace.state, 'boards'));
       case 'device':
         return await devices().catch(() => []);
@@ -33,6 +33,7 @@ export function workspaceValues(
           ...rest,
         }));
       case 'layer':
+      case 'keys':
         return 'folders';
       default:
         return [];

@@ -3,7 +3,7 @@ import { mkdir, readFile, statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { formatSize } from '../table.ts';
 import type { Workspace } from '../workspace.ts';
-import { canListen, findService, servicePorts } from '../workbench/service-daemon.ts';
+import { canListen, findService, servicePorts } from '../workbench/service.ts';
 import type { Diagnosis } from './finding.ts';
 
 /** A build with nothing cached, and a board: measured, with room to spare. */

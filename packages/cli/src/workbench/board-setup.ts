@@ -6,23 +6,18 @@ import { type FactoryConfiguration, factoryFor, type ServiceFile } from '@mbl/fo
 import { type Board, createBoard, openBoard, type PortForward, reflashBoard } from '@mbl/lab';
 import { loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
+import type { KeyOptions } from '../commands/parameters.ts';
 import { boardFolder } from './boards.ts';
-import type { ImageOptions } from './image.ts';
-import { type KeysOptions, keysFolder } from './keys.ts';
-import { clientOf } from './service-client.ts';
-import { serviceFolder, startDaemon } from './service-daemon.ts';
+import { keysFolder } from '../workspace.ts';
+import { clientOf, serviceFolder, startDaemon } from './service.ts';
 
 /** How a guest of QEMU's user network calls this machine. */
 const hostOfGuests = '10.0.2.2';
 
-export interface BoardOptions extends ImageOptions {
-  readonly name: string;
-}
-
 /** Starts the service unless it runs, with the device CA of the key set. */
-export async function ensureService(cli: Cli, options: KeysOptions): Promise<ServiceFile> {
+export async function ensureService(cli: Cli, { keys }: KeyOptions): Promise<ServiceFile> {
   const { output, workspace, signal } = cli;
-  const ca = await deviceCa(keysFolder(cli, options));
+  const ca = await deviceCa(keysFolder(workspace, keys));
   const { file, started } = await output.progress.phase(
     'start the service',
     async () => await startDaemon(workspace, { ...(ca && { deviceCa: ca }), signal }),
@@ -58,18 +53,7 @@ export async function ensureBoard(
     if (error instanceof Error && 'code' in error && error.code === 'lab/unknown-board') return undefined;
     throw error;
   });
-  if (present === undefined) {
-    return await output.progress.phase(`make board ${name}`, async () => {
-      const factory = service === undefined ? undefined : await factoryConfiguration(cli, name, service);
-      return await createBoard({
-        directory,
-        name: name,
-        imageDirectory,
-        signal,
-        ...(factory === undefined ? {} : { factory }),
-      });
-    });
-  }
+  if (present === undefined) return await makeBoard(cli, name, imageDirectory, service);
   if (present.file.buildId === buildId) return present;
   return await output.progress.phase(
     `flash board ${name} with build ${buildId}`,
@@ -79,6 +63,27 @@ export async function ensureBoard(
     },
     () => ({ note: 'identity and data kept' }),
   );
+}
+
+/** Makes a board of a build, with a factory configuration that lets it enrol (given a service). */
+export async function makeBoard(
+  cli: Cli,
+  name: string,
+  imageDirectory: string,
+  service: ServiceFile | undefined,
+  { replace = false } = {},
+): Promise<Board> {
+  return await cli.output.progress.phase(`make board ${name}`, async () => {
+    const factory = service === undefined ? undefined : await factoryConfiguration(cli, name, service);
+    return await createBoard({
+      directory: boardFolder(cli.workspace, name),
+      name,
+      imageDirectory,
+      replace,
+      signal: cli.signal,
+      ...(factory === undefined ? {} : { factory }),
+    });
+  });
 }
 
 /** ARCHITECTURE.md, "Factory configuration": what the factory would write for this board. */

@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import { build, type BuildResult, type TaskEvent } from '@mbl/builder';
+import { join, relative } from 'node:path';
+import { build, type BuildResult, formatLockChange, type LockFileChange, type TaskEvent } from '@mbl/builder';
 import { initKeys, loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
+import type { ImageOptions, KeyOptions } from '../commands/parameters.ts';
 import type { Report } from '../progress.ts';
-import type { Workspace } from '../workspace.ts';
-import { type KeysOptions, keysFolder } from './keys.ts';
+import { keysFolder, readVersion } from '../workspace.ts';
 
-/** What decides which image is built. */
-export interface ImageOptions extends KeysOptions {
-  readonly machine: string;
-  readonly image: string;
-  readonly layer: readonly string[];
+/** What only `mbl build` lets one choose. */
+export interface BuildChoices {
   readonly updateLock?: boolean;
-  readonly jobs?: number;
+  readonly jobs?: number | undefined;
+}
+
+/** A build, with what it changed in lock files. */
+export interface ImageBuild extends BuildResult {
+  readonly lockChanges: readonly LockFileChange[];
 }
 
 /** Builds the image, or finds that it is built; one line of progress for the whole. */
-export async function buildImage(cli: Cli, options: ImageOptions): Promise<BuildResult> {
+export async function buildImage(cli: Cli, options: ImageOptions & BuildChoices): Promise<ImageBuild> {
   const { output, workspace, signal, environment } = cli;
   await ensureKeys(cli, options);
-  const keys = await loadKeys(keysFolder(cli, options), { environment: { ...environment } });
-  return await output.progress.phase(
+  const keys = await loadKeys(keysFolder(workspace, options.keys), { environment: { ...environment } });
+  const lockChanges: LockFileChange[] = [];
+  const built = output.progress.phase(
     `build ${options.machine} ${options.image}`,
     async (report) =>
       await build({
@@ -34,13 +36,13 @@ export async function buildImage(cli: Cli, options: ImageOptions): Promise<Build
         keys,
         cache: workspace.cache,
         privateCache: join(workspace.state, 'build-cache'),
-        locks: join(workspace.state, 'locks'),
         output: workspace.build,
-        version: await readVersion(workspace),
+        version: readVersion(workspace),
         updateLock: options.updateLock === true,
         jobs: options.jobs ?? availableParallelism(),
         signal,
         onEvent: followTasks(report),
+        onLockChange: (change) => lockChanges.push(change),
         onPhase: (what) => report(undefined, what),
       }),
     ({ tasks }) => {
@@ -48,19 +50,26 @@ export async function buildImage(cli: Cli, options: ImageOptions): Promise<Build
       return { note: ran === 0 ? 'nothing changed' : `${ran} of ${tasks.length} tasks ran` };
     },
   );
+  try {
+    return { ...(await built), lockChanges };
+  } finally {
+    sayLockChanges(cli, lockChanges);
+  }
 }
 
-async function readVersion(workspace: Workspace): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(workspace.root, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  return version;
+/** Locks are in version control: whoever builds is told what to commit, whichever verb it was that built, and also when it failed. */
+function sayLockChanges({ output, workspace }: Cli, changes: readonly LockFileChange[]): void {
+  for (const [i, change] of changes.entries()) {
+    if (change.file !== changes[i - 1]?.file)
+      output.line(`${relative(workspace.root, change.file)} has changed:`);
+    output.line(`  ${formatLockChange(change)}`);
+  }
 }
 
 /** Makes the development key set, unless there is one or another one was named. */
-async function ensureKeys(cli: Cli, options: KeysOptions): Promise<void> {
-  if (options.keys !== undefined) return;
-  const folder = keysFolder(cli, options);
+async function ensureKeys(cli: Cli, { keys }: KeyOptions): Promise<void> {
+  if (keys !== undefined) return;
+  const folder = keysFolder(cli.workspace, keys);
   await cli.output.progress.phase(
     'make development keys',
     async () =>

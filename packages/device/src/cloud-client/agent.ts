@@ -85,6 +85,8 @@ export class Agent {
     this.#client = new Lwm2mClient({
       endpointName: options.factory.endpointName,
       objects: this.#objects.all,
+      // ARCHITECTURE.md, Management: what the directory shows as `image_keys`.
+      parameters: { keys: options.image.keys },
       onState: (state) => this.#onState(state),
     });
   }

@@ -34,6 +34,7 @@ export async function runCloudClient(
       machine: image.machine,
       image: image.image,
       build: image.buildId,
+      keys: image.keys,
     });
     await using platform = new PlatformClient(values.bus);
     const agent = new Agent({

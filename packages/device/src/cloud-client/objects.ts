@@ -43,7 +43,7 @@ const bearers: Readonly<Record<NetworkInterface['kind'], number>> = {
 /** LwM2M Core 1.1 Appendix E.1, resource 2: certificate. */
 const certificateMode = 2;
 
-/** Objects 0, 1, 3, 4 and 14. */
+/** Every object of the device; what else it shows is added here. */
 export function deviceObjects(options: DeviceObjectsOptions): DeviceObjects {
   const device = deviceObject(options);
   const connectivity = connectivityObject(options);

@@ -85,6 +85,7 @@ export const imageJson = JSON.stringify({
   machine: 'qemu-arm64',
   image: 'development',
   buildId: '0123456789abcdef',
+  keys: 'development',
   components: {
     'boot-firmware': { version: '2.12.1', sha256: '00' },
     kernel: { version: '6.12.117', sha256: '00' },

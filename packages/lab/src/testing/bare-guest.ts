@@ -100,6 +100,7 @@ export async function makeBareBuild(directory: string): Promise<string> {
     machine: 'bare',
     image: 'development',
     buildId: '0123456789abcdef',
+    keys: 'development',
     components: {
       'boot-firmware': { version: '1', sha256: none },
       kernel: { version: '1', sha256: none },

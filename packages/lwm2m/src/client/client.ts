@@ -48,6 +48,7 @@ export class Lwm2mClient implements AsyncDisposable {
       endpointName,
       clock,
       binding: options.binding ?? 'T',
+      parameters: options.parameters ?? {},
       timeoutMs: options.timeoutMs ?? 30_000,
       content: async () => ({
         lifetime: await this.#lifetime(),

@@ -29,6 +29,8 @@ export interface ClientOptions {
   clock?: Clock;
   /** `b` of the registration; `T` where left out. */
   binding?: string;
+  /** More parameters of the registration (RFC 9176 §9.3), by name; a server that does not know one passes over it. */
+  parameters?: Readonly<Record<string, string>>;
   onState?: (state: ClientState) => void;
   /** How long Register, Update and Deregister wait for an answer, in milliseconds; 30 000 where left out. */
   timeoutMs?: number;

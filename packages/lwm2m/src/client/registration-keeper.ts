@@ -16,6 +16,7 @@ export interface RegistrationContent {
 export interface RegistrationKeeperOptions {
   endpointName: string;
   binding: string;
+  parameters: Readonly<Record<string, string>>;
   clock: Clock;
   timeoutMs: number;
   content: () => Promise<RegistrationContent>;
@@ -60,12 +61,13 @@ export class RegistrationKeeper {
   }
 
   async #register(peer: CoapPeer, options: RequestOptions): Promise<void> {
-    const { endpointName, binding, onState } = this.#options;
+    const { endpointName, binding, parameters, onState } = this.#options;
+    const more = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
     onState({ state: 'registering' });
     const sent = await this.#options.content();
     const request = message(Code.POST, {
       path: ['rd'],
-      query: [`ep=${endpointName}`, `lt=${sent.lifetime}`, 'lwm2m=1.1', `b=${binding}`],
+      query: [`ep=${endpointName}`, `lt=${sent.lifetime}`, 'lwm2m=1.1', `b=${binding}`, ...more],
       contentFormat: ContentFormat.LINK,
       payload: sent.payload,
     });

@@ -38,7 +38,7 @@ export class ObjectModel {
   }
 }
 
-/** Objects 0, 1, 3, 4 and 14. */
+/** The objects of the registry that are known here. */
 export const standardModel = new ObjectModel([
   security,
   server,

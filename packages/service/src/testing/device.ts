@@ -140,15 +140,15 @@ export class TestDevice implements AsyncDisposable {
   static async register(
     service: TestService,
     identity: TestIdentity,
-    options: TestConnectOptions & { lifetime?: number } = {},
+    options: TestConnectOptions & { lifetime?: number; parameters?: readonly string[] } = {},
   ): Promise<TestDevice> {
     const device = await TestDevice.connect(service, identity, options);
-    await device.registerAgain(options.lifetime);
+    await device.registerAgain(options.lifetime, options.parameters);
     return device;
   }
 
-  async registerAgain(lifetime = 300): Promise<void> {
-    const query = [`ep=${this.identity.name}`, `lt=${lifetime}`, 'lwm2m=1.1', 'b=T'];
+  async registerAgain(lifetime = 300, parameters: readonly string[] = []): Promise<void> {
+    const query = [`ep=${this.identity.name}`, `lt=${lifetime}`, 'lwm2m=1.1', 'b=T', ...parameters];
     const answer = await this.post(['rd'], query, objects);
     assert.equal(answer.code, Code.CREATED, Buffer.from(answer.payload).toString());
     this.location = locationPath(answer.options);

@@ -100,6 +100,18 @@ export type KeyName = keyof typeof keyCatalogue;
 
 export const keyNames = Object.keys(keyCatalogue) as KeyName[];
 
+/** The keys that sign an image. */
+export const imageKeyNames = [
+  'root-of-trust',
+  'trusted-world',
+  'non-trusted-world',
+  'bl31',
+  'bl32',
+  'bl33',
+  'fit',
+  'ta',
+] as const satisfies readonly KeyName[];
+
 export function describeKey(name: KeyName): KeyDescription {
   return keyCatalogue[name];
 }

@@ -21,6 +21,7 @@ import { keyNames } from './catalogue.ts';
 import { parseKeyIndex } from './index-file.ts';
 import { initKeys } from './init.ts';
 import { deviceCa, type KeySet, loadCertificate, loadKeys, privateKeyFile } from './key-set.ts';
+import { confirmProfile, imagePublicKeys } from './profile.ts';
 import { parseTokenUri, tokenUri } from './pkcs11-uri.ts';
 
 const data = Buffer.from('what is signed');
@@ -100,6 +101,49 @@ test('missing, mixed up and unreadable files are named', async () => {
   rmSync(dir, { recursive: true });
 });
 
+test('the profile is bound to the keys: a copied index, another word or other keys are found out', async () => {
+  const dir = join(folder, 'sealed');
+  const path = join(dir, 'keys.json');
+  const confirm = async () => {
+    const set = await loadKeys(dir);
+    return confirmProfile(set, await imagePublicKeys(set.keys));
+  };
+  for (const profile of ['development', 'production'] as const) {
+    await initKeys(dir, { profile });
+    const text = readFileSync(path, 'utf8');
+    assert.equal(await confirm(), profile);
+    const change = async (edit: (index: Record<string, unknown>) => void) => {
+      const index = JSON.parse(text) as Record<string, unknown>;
+      edit(index);
+      writeFileSync(path, JSON.stringify(index));
+      return await confirm();
+    };
+    const other = profile === 'development' ? 'production' : 'development';
+    await assert.rejects(
+      change((index) => (index['profile'] = other)),
+      { code: 'keys/profile-changed' },
+    );
+    // What has neither is somebody's own file for keys that are elsewhere: a product's, until it says otherwise.
+    assert.equal(
+      await change((index) => {
+        delete index['profile'];
+        delete index['seal'];
+      }),
+      'production',
+    );
+    writeFileSync(path, text);
+    // The development set of this file under its own index, in part and as a whole.
+    for (const files of [
+      ['fit.key', 'fit.crt'],
+      readdirSync(keys.dir).filter((name) => name !== 'keys.json'),
+    ]) {
+      for (const file of files) writeFileSync(join(dir, file), readFileSync(join(keys.dir, file)));
+      await assert.rejects(confirm(), { code: 'keys/profile-changed' });
+    }
+    rmSync(dir, { recursive: true });
+  }
+});
+
 test('a key index names one place for each key and stays in its folder', () => {
   const good = JSON.parse(readFileSync(join(keys.dir, 'keys.json'), 'utf8'));
   const read = (change: (index: typeof good) => void) => {
@@ -114,6 +158,7 @@ test('a key index names one place for each key and stays in its folder', () => {
   const bad: ((index: typeof good) => void)[] = [
     (index) => (index.version = 2),
     (index) => (index.profile = 'other'),
+    (index) => (index.seal = 'ff'),
     (index) => delete index.keys.fit,
     (index) => (index.keys.more = index.keys.fit),
     (index) => (index.keys.fit.file = '../fit.key'),

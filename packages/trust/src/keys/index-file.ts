@@ -13,7 +13,10 @@ export type KeyEntry = KeyPlace & { readonly algorithm: KeyAlgorithm; readonly c
 /** `keys.json`: which key is where. */
 export interface KeyIndex {
   readonly version: 1;
+  /** A file that does not say counts as production's. */
   readonly profile: KeyProfile;
+  /** Binds the profile to the keys (`sealOf`), where the file has it. */
+  readonly seal?: string;
   readonly keys: Readonly<Record<KeyName, KeyEntry>>;
 }
 
@@ -43,15 +46,22 @@ export function parseKeyIndex(text: string, path: string): KeyIndex {
     throw bad('not JSON', cause);
   }
   if (!isRecord(value) || value['version'] !== 1) throw bad('"version" must be 1');
-  const { profile, keys } = value;
+  const { profile = 'production', seal, keys } = value;
   if (profile !== 'development' && profile !== 'production')
     throw bad('"profile" must be "development" or "production"');
+  if (seal !== undefined && (typeof seal !== 'string' || !/^[0-9a-f]{64}$/.test(seal)))
+    throw bad('"seal" must be 64 hexadecimal digits');
   if (!isRecord(keys)) throw bad('"keys" must be an object');
   const entries: Partial<Record<KeyName, KeyEntry>> = {};
   for (const name of keyNames) entries[name] = parseEntry(keys[name], (why) => bad(`key "${name}" ${why}`));
   const unknown = Object.keys(keys).find((name) => !keyNames.includes(name as KeyName));
   if (unknown !== undefined) throw bad(`key "${unknown}" is not known`);
-  return { version: 1, profile, keys: entries as Record<KeyName, KeyEntry> };
+  return {
+    version: 1,
+    profile,
+    ...(seal === undefined ? {} : { seal }),
+    keys: entries as Record<KeyName, KeyEntry>,
+  };
 }
 
 function parseEntry(value: unknown, bad: (why: string) => MblError): KeyEntry {

@@ -8,13 +8,14 @@ import { MblError } from '../errors.ts';
 import { type KeyAlgorithm, memorySigner, type Signer } from '../signer.ts';
 import { describeKey, type KeyName, keyNames } from './catalogue.ts';
 import { indexFileName, type KeyEntry, type KeyIndex, type KeyProfile } from './index-file.ts';
-import { type KeySet, loadKeys } from './key-set.ts';
+import { type KeySet, loadKeyRefs, loadKeys } from './key-set.ts';
 import { type TokenKey, tokenUri } from './pkcs11-uri.ts';
 import { deleteTokenKey, generateTokenKey, listKeys, type TokenAccess, tokenSigner } from './token.ts';
+import { imagePublicKeys, sealOf } from './profile.ts';
 import { readme } from './readme.ts';
 
 export interface InitKeysOptions {
-  /** Written into the set; an image build may insist on `production`. */
+  /** Written into the set, and sealed: `production` keys sign no image that lets somebody in. */
   readonly profile: KeyProfile;
   /** Makes the private keys inside this token instead of in files. */
   readonly pkcs11?: { readonly module: string; readonly token: string };
@@ -44,7 +45,16 @@ export async function initKeys(dir: string, options: InitKeysOptions): Promise<K
           ? await makeInFile(partial, name)
           : await makeInToken(partial, name, access, options.pkcs11.token, made);
     }
-    const index: KeyIndex = { version: 1, profile: options.profile, keys: keys as Record<KeyName, KeyEntry> };
+    const { profile } = options;
+    const complete = keys as Record<KeyName, KeyEntry>;
+    const draft: KeyIndex = { version: 1, profile, keys: complete };
+    const refs = await loadKeyRefs(partial, draft, access.environment);
+    const index: KeyIndex = {
+      version: 1,
+      profile,
+      seal: sealOf(profile, await imagePublicKeys(refs)),
+      keys: complete,
+    };
     await writeDurably(partial, indexFileName, `${JSON.stringify(index, null, 2)}\n`);
     await writeDurably(partial, 'README.txt', readme(index));
     await rename(partial, target);

@@ -6,7 +6,14 @@ import { type CertificateAuthority, parseCertificate } from '../certificates.ts'
 import { MblError } from '../errors.ts';
 import { algorithmOf, memorySigner, type Signer } from '../signer.ts';
 import { type KeyName, keyNames } from './catalogue.ts';
-import { indexFileName, type KeyEntry, type KeyPlace, type KeyProfile, parseKeyIndex } from './index-file.ts';
+import {
+  indexFileName,
+  type KeyEntry,
+  type KeyIndex,
+  type KeyPlace,
+  type KeyProfile,
+  parseKeyIndex,
+} from './index-file.ts';
 import { parseTokenUri } from './pkcs11-uri.ts';
 import { oneAtATime, type TokenAccess, tokenSigner } from './token.ts';
 
@@ -24,7 +31,9 @@ export interface KeyRef extends Signer {
 /** The keys of a folder. */
 export interface KeySet {
   readonly dir: string;
+  /** As `keys.json` says; `confirmProfile` holds it against the keys. */
   readonly profile: KeyProfile;
+  readonly seal?: string;
   readonly keys: Readonly<Record<KeyName, KeyRef>>;
 }
 
@@ -41,10 +50,21 @@ export interface LoadKeysOptions {
 export async function loadKeys(dir: string, options: LoadKeysOptions = {}): Promise<KeySet> {
   const path = join(dir, indexFileName);
   const index = parseKeyIndex(await readIndex(dir, path), path);
-  const access = { environment: options.environment ?? process.env, inTurn: oneAtATime() };
+  const { profile, seal } = index;
+  const keys = await loadKeyRefs(dir, index, options.environment ?? process.env);
+  return { dir, profile, ...(seal === undefined ? {} : { seal }), keys };
+}
+
+/** The keys that an index names in its folder. */
+export async function loadKeyRefs(
+  dir: string,
+  index: KeyIndex,
+  environment: NodeJS.ProcessEnv,
+): Promise<Readonly<Record<KeyName, KeyRef>>> {
+  const access = { environment, inTurn: oneAtATime() };
   const refs: Partial<Record<KeyName, KeyRef>> = {};
   for (const name of keyNames) refs[name] = await loadKey(dir, name, index.keys[name], access);
-  return { dir, profile: index.profile, keys: refs as Record<KeyName, KeyRef> };
+  return refs as Record<KeyName, KeyRef>;
 }
 
 async function readIndex(dir: string, path: string): Promise<string> {

@@ -34,6 +34,26 @@ describe('the LwM2M edge', () => {
   after(() => service[Symbol.asyncDispose]());
 
   const { show, eventsOf, typesOf, online } = directoryView(() => service);
+  test('the directory shows and filters which keys signed the image, as the device says it', async () => {
+    const identity = await enrol(service, 'board-keys');
+    await using device = await TestDevice.register(service, identity, { parameters: ['keys=development'] });
+    const listed = async (value: string) =>
+      (await service.get(`/v3/devices?image_keys__eq=${value}`)).body.data.map(
+        ({ id }: { id: string }) => id,
+      );
+    assert.equal((await show(identity.deviceId)).image_keys, 'development');
+    assert.deepEqual(await listed('development'), [identity.deviceId]);
+    assert.deepEqual(await listed('production'), []);
+    await device.registerAgain(300, ['keys=production']);
+    assert.equal((await show(identity.deviceId)).image_keys, 'production');
+    assert.deepEqual(await listed('production'), [identity.deviceId]);
+    // Of what else it may say, and of silence, the directory says nothing.
+    for (const parameters of [['keys=other'], ['keys'], []]) {
+      await device.registerAgain(300, parameters);
+      assert.equal((await show(identity.deviceId)).image_keys, null);
+    }
+  });
+
   test('a device registers, updates, deregisters; the directory shows it live', async () => {
     const identity = await enrol(service, 'board-1');
     await using device = await TestDevice.register(service, identity, { lifetime: 120 });

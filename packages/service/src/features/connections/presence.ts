@@ -14,6 +14,8 @@ export interface RegistrationFacts {
   readonly version: string;
   readonly queueMode: boolean;
   readonly endpointType: string | undefined;
+  /** The parameter `keys` of the registration, where it is one that is known. */
+  readonly imageKeys: 'development' | 'production' | undefined;
   readonly resources: RegisteredResource[];
 }
 
@@ -91,6 +93,8 @@ export class Presence {
       ...this.#registrationColumns(facts),
       state: 'registered' as const,
       registered_at: this.#time(),
+      // Another image may say nothing.
+      image_keys: facts.imageKeys ?? null,
       ...(facts.endpointType === undefined ? {} : { endpoint_type: facts.endpointType.slice(0, 64) }),
     };
     await this.#change(who.deviceId, columns, {

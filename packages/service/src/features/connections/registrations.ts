@@ -56,12 +56,14 @@ export function createRegistrations(context: Context, parts: RegistrationParts):
 }
 
 function facts(registration: Registration<DeviceIdentity>): RegistrationFacts {
+  const keys = registration.parameters.get('keys');
   return {
     lifetime: registration.lifetime,
     binding: registration.binding,
     version: registration.version,
     queueMode: registration.queueMode,
     endpointType: registration.parameters.get('et'),
+    imageKeys: keys === 'development' || keys === 'production' ? keys : undefined,
     resources: registration.objects.flatMap(toResource),
   };
 }

@@ -24,6 +24,9 @@ export const eventTypes = {
 
 export type DeviceEventType = keyof typeof eventTypes;
 
+/** How a type is filed. Pelion has this in `event_type_description`. */
+export type EventResult = (typeof eventTypes)[DeviceEventType];
+
 export const deviceEvent = z
   .object({
     object: z.literal('device-event'),
@@ -35,7 +38,7 @@ export const deviceEvent = z
     etag: z.string(),
     event_type: z.string(),
     event_type_category: z.string(),
-    event_type_description: z.string(),
+    event_type_description: z.enum(['SUCCESS', 'FAIL', 'INFO']),
     description: z.string(),
     state_change: z.boolean(),
     changes: z.record(z.string(), z.unknown()),

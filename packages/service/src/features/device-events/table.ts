@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ColumnType, Selectable } from 'kysely';
+import type { EventResult } from './model.ts';
 
 export interface DeviceEventTables {
   device_events: DeviceEventTable;
@@ -15,7 +16,7 @@ interface DeviceEventTable {
   date_time: Date;
   event_type: string;
   event_type_category: string;
-  event_type_description: string;
+  event_type_description: EventResult;
   description: string;
   state_change: boolean;
   changes: Json<Record<string, unknown>>;

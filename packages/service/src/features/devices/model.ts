@@ -108,6 +108,10 @@ export const device = z
     registration_expires_at: time,
     lifetime: z.number().int().nullable().describe('Of the registration, in seconds'),
     lwm2m_version: z.string().nullable(),
+    image_keys: z
+      .enum(['development', 'production'])
+      .nullable()
+      .describe('What the keys are for that signed its image, as the image says of itself'),
   })
   .meta({ id: 'Device' });
 
@@ -129,6 +133,7 @@ export const deviceFilters: FilterFields = {
       'firmware_checksum',
       'host_gateway',
       'id',
+      'image_keys',
       'last_operator_suspended_category',
       'last_system_suspended_category',
       'lifecycle_status',
@@ -215,6 +220,7 @@ export function toDevice(row: DeviceRow, liveSeen?: number): Device {
     registration_expires_at: iso(row.registration_expires_at),
     lifetime: row.lifetime,
     lwm2m_version: row.lwm2m_version,
+    image_keys: row.image_keys,
   };
 }
 

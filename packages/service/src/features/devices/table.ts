@@ -67,6 +67,7 @@ interface DeviceTable {
   lifetime: Nullable<number>;
   binding: Nullable<string>;
   lwm2m_version: Nullable<string>;
+  image_keys: Nullable<'development' | 'production'>;
   resources: Json<RegisteredResource[]>;
 }
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import { dirname, join } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { displayPath } from '../engine/display-path.ts';
+import { errnoOf } from '../engine/errno.ts';
+import { formatPosition } from './document.ts';
+import { exists, loadFile, mustExist } from './files.ts';
+import { located, object, optional, path, paths } from './shape.ts';
+
+/** What a project file is called. */
+export const projectFile = 'mbl.yaml';
+
+const recipeName = located(/^[a-z0-9][a-z0-9-]{0,63}$/, 'the name of a recipe');
+
+/** The keys of a project file. Each is explained in docs/reference/project-file.md. */
+const projectShape = object({
+  machine: optional(recipeName),
+  image: optional(recipeName),
+  layers: optional(paths()),
+  keys: optional(path()),
+});
+
+/** What is built where no option says otherwise. Paths are absolute. */
+export interface Project {
+  readonly file: string;
+  readonly machine: string | undefined;
+  readonly image: string | undefined;
+  readonly layers: readonly string[] | undefined;
+  /** The folder of a key set. */
+  readonly keys: string | undefined;
+  /** An error about the machine or the image that the file names, with its place in the file; any other error as it is. */
+  readonly locate: (error: unknown) => unknown;
+}
+
+/** Reads a project file. Throws `builder/recipe-invalid` (details: file, line, column) and `builder/missing-file`. */
+export async function readProject(file: string): Promise<Project> {
+  const node = await loadFile(file, 'the project').catch((cause: unknown) => {
+    if (errnoOf(cause) === undefined) throw cause;
+    throw new MblError('builder/missing-file', `${displayPath(file)} cannot be read.`, {
+      remedy: `Name a project file; docs/reference/project-file.md says what stands in it.`,
+      cause,
+    });
+  });
+  const { machine, image, layers, keys } = projectShape.complete(projectShape.read(node), node.at, '');
+  await Promise.all(node.recipe.paths.map(mustExist));
+  const named = { 'builder/unknown-machine': machine, 'builder/unknown-image': image };
+  return {
+    file,
+    machine: machine?.value,
+    image: image?.value,
+    layers: layers?.map(({ value }) => value),
+    keys: keys?.value,
+    locate(error) {
+      if (!(error instanceof MblError)) return error;
+      const culprit = Object.entries(named).find(([code]) => code === error.code)?.[1];
+      if (culprit === undefined || error.details?.['name'] !== culprit.value) return error;
+      return new MblError(error.code, `${formatPosition(culprit.at)}: ${error.message}`, {
+        ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
+        cause: error,
+        details: { ...error.details, ...culprit.at },
+      });
+    },
+  };
+}
+
+/** The project file of a folder: its own, or that of the nearest folder above it, up to the top of a working copy. */
+export async function findProject(folder: string): Promise<string | undefined> {
+  for (let place = folder; ; place = dirname(place)) {
+    const file = join(place, projectFile);
+    if (await exists(file)) return file;
+    if (place === dirname(place) || (await exists(join(place, '.git')))) return undefined;
+  }
+}

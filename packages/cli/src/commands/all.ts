@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every verb, in the order of the help.
+import { type Entry, group } from '../verb.ts';
+import { listBoards } from './board/list.ts';
+import { removeBoard } from './board/remove.ts';
+import { resetBoard } from './board/reset.ts';
+import { build } from './build.ts';
+import { pruneCache } from './cache/prune.ts';
+import { complete, completion } from './completion.ts';
+import { deleteDevice } from './device/delete.ts';
+import { enrolDevice } from './device/enrol.ts';
+import { executeResource } from './device/execute.ts';
+import { listDevices } from './device/list.ts';
+import { listEvents } from './device/events.ts';
+import { readResource } from './device/read.ts';
+import { rebootDevice } from './device/reboot.ts';
+import { revokeDevice } from './device/revoke.ts';
+import { showDevice } from './device/show.ts';
+import { resumeDevice, suspendDevice } from './device/suspend.ts';
+import { watchResource } from './device/watch.ts';
+import { writeResource } from './device/write.ts';
+import { doctor } from './doctor.ts';
+import { down } from './down.ts';
+import { initialiseKeys } from './keys/init.ts';
+import { showKeys } from './keys/show.ts';
+import { logs } from './logs.ts';
+import { run } from './run.ts';
+import { shell } from './shell.ts';
+import { status } from './status.ts';
+import { test } from './test.ts';
+import { up } from './up.ts';
+
+export const commands: Readonly<Record<string, readonly Entry[]>> = {
+  Workbench: [
+    up,
+    down,
+    status,
+    doctor,
+    test,
+    group('cache', 'what builds keep for the next ones', [pruneCache]),
+    completion,
+    complete,
+  ],
+  Image: [group('keys', 'make or show the keys that sign the image', [initialiseKeys, showKeys]), build],
+  Board: [
+    run,
+    shell,
+    logs,
+    group('board', 'the virtual boards of this workspace', [listBoards, removeBoard, resetBoard]),
+  ],
+  Devices: [
+    group('device', 'the directory of devices, and what they hold', [
+      listDevices,
+      showDevice,
+      readResource,
+      writeResource,
+      executeResource,
+      watchResource,
+      rebootDevice,
+      listEvents,
+      enrolDevice,
+      suspendDevice,
+      resumeDevice,
+      revokeDevice,
+      deleteDevice,
+    ]),
+  ],
+};

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import { verb } from '../../verb.ts';
+import { device as deviceArgument } from '../parameters.ts';
+
+/** All that the directory holds of a device, and what the device registered. */
+export const showDevice = verb({
+  name: 'show',
+  description: 'all that the directory knows of a device',
+  arguments: { device: deviceArgument },
+  async run(cli, given) {
+    const { findDevice } = await import('../../workbench/service.ts');
+    const { output, signal } = cli;
+    const { client, device } = await findDevice(cli, given.device);
+    const resources = device.online ? await client.listResources(device.id, { signal }) : [];
+    output.value({ ...device, resources });
+    output.table(
+      [],
+      Object.entries(device)
+        .filter(([name, value]) => name !== 'object' && !isEmpty(value))
+        .map(([name, value]) => [
+          output.style('dim', name),
+          typeof value === 'object' ? JSON.stringify(value) : String(value),
+        ]),
+    );
+    if (resources.length === 0) return;
+    output.line();
+    output.line(`objects  ${resources.map(({ uri }) => uri).join(' ')}`);
+  },
+});
+
+function isEmpty(value: unknown): boolean {
+  if (value === null || value === '') return true;
+  return typeof value === 'object' && Object.keys(value).length === 0;
+}

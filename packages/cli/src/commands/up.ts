@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import { formatDuration } from '../table.ts';
+import { value, verb } from '../verb.ts';
+import { board as boardArgument, imageOptions, wholeNumber } from './parameters.ts';
+
+/** Everything between a clone and a device that is online; what is there already is left as it is. */
+export const up = verb({
+  name: 'up',
+  description: 'make keys, build the image, start the service and a board, wait until the device is online',
+  arguments: { board: boardArgument },
+  options: {
+    ...imageOptions,
+    timeout: value('seconds', 'how long the device may take to come online', {
+      parse: wholeNumber(1),
+      fallback: 300,
+    }),
+  },
+  more: 'A name that no board has yet makes another board: ./mbl up mbl-board-2',
+  async run(cli, options) {
+    const { boardName } = await import('../workbench/boards.ts');
+    const { ensureBoard, ensurePower, ensureService } = await import('../workbench/board-setup.ts');
+    const { buildImage } = await import('../workbench/image.ts');
+    const { clientOf } = await import('../workbench/service.ts');
+    const { waitOnline } = await import('../workbench/wait-online.ts');
+    const { output, workspace, signal } = cli;
+    const start = performance.now();
+    const image = await buildImage(cli, options);
+    const service = await ensureService(cli, options);
+    const board = await ensureBoard(cli, await boardName(workspace, options.board), image, service);
+    const since = new Date();
+    const wasOff = await ensurePower(cli, board, { detached: true });
+    const device = await output.progress.phase(
+      'wait until the device is online',
+      async (report) =>
+        await waitOnline(clientOf(service), board, {
+          timeoutMs: options.timeout * 1000,
+          signal,
+          report,
+          since: wasOff ? since : undefined,
+        }),
+    );
+    const milliseconds = Math.round(performance.now() - start);
+    output.value({
+      device,
+      board: {
+        name: board.name,
+        directory: board.directory,
+        buildId: board.file.buildId,
+        image: board.image.image,
+      },
+      service: { http: service.http, est: service.est, lwm2m: service.lwm2m },
+      milliseconds,
+    });
+    output.line();
+    output.table(
+      ['DEVICE', 'NAME', 'STATE', 'IMAGE', 'BUILD'],
+      [
+        [
+          device.id,
+          device.endpoint_name,
+          output.style('green', 'online'),
+          board.image.image,
+          board.file.buildId,
+        ],
+      ],
+    );
+    output.line();
+    output.line(`Online after ${formatDuration(milliseconds)}. What to try next:`);
+    const name = device.endpoint_name;
+    output.table(
+      [],
+      [
+        [`  ./mbl device show ${name}`, 'all that the directory knows of it'],
+        [`  ./mbl device read ${name} /3/0/3`, 'ask it for its firmware version'],
+        [`  ./mbl device watch ${name} /3/0/10`, 'its free memory, each time it changes'],
+        ...(board.image.image === 'development' ? [[`  ./mbl shell ${name}`, 'a shell on it']] : []),
+        [`  ./mbl logs serial ${name}`, 'its boot, from the first line'],
+        [`  ./mbl up ${nextName(name)}`, 'another one beside it'],
+        ['  ./mbl down', 'stop everything'],
+      ],
+    );
+  },
+});
+
+/** `mbl-board-1` gives `mbl-board-2`, a name without a number at its end gets one. */
+function nextName(name: string): string {
+  const [, stem = name, number = '1'] = /^(.*?)-?(\d{1,9})?$/.exec(name) ?? [];
+  return `${stem}-${Number(number) + 1}`;
+}

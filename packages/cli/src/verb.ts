@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+import { relative, resolve } from 'node:path';
+import { Argument, Command, Option } from 'commander';
+import type { Project } from '@mbl/builder';
+import type { Cli, Outcome } from './cli.ts';
+
+/** An option as a verb declares it; `T` is what the verb's action gets. The key that it stands under is its name. */
+export interface OptionOf<T> {
+  readonly option: (name: string) => Option;
+  /** What the action gets where the option was not given. */
+  readonly absent: T;
+  /** What stands in the project file for it; undefined where nothing does. */
+  readonly project?: (project: Project) => T | undefined;
+}
+
+/** A word of the command line that has no dashes before it; `T` is what the verb's action gets. */
+export interface ArgumentOf<T> {
+  readonly argument: (name: string) => Argument;
+  readonly absent: T | undefined;
+}
+
+export type OptionsOf = Readonly<Record<string, OptionOf<unknown>>>;
+export type ArgumentsOf = Readonly<Record<string, ArgumentOf<unknown>>>;
+
+/** What an action gets for the options or arguments that its verb declares. */
+export type Given<D extends OptionsOf | ArgumentsOf> = {
+  readonly [K in keyof D]: D[K] extends OptionOf<infer T> ? T : D[K] extends ArgumentOf<infer T> ? T : never;
+};
+
+interface ValueOptions {
+  /** One letter: `f` for `-f`. */
+  readonly short?: string;
+}
+
+function flags(name: string, { short }: ValueOptions, rest = ''): string {
+  const long = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return `${short === undefined ? '' : `-${short}, `}--${long}${rest}`;
+}
+
+/** `--follow`: true when it is given. */
+export function flag(description: string, options: ValueOptions = {}): OptionOf<boolean> {
+  return { option: (name) => new Option(flags(name, options), description), absent: false };
+}
+
+/** `--no-service`, under the key `service`: false when it is given. */
+export function without(description: string): OptionOf<boolean> {
+  return { option: (name) => new Option(`--no-${name}`, description), absent: true };
+}
+
+/** Reads the text of one value. Throws commander's `InvalidArgumentError`, a sentence that says what it must be. */
+type Parse<T> = (text: string) => T;
+
+/** `--limit <number>`. The texts that may stand there are anything, or what `parse` takes. */
+export function value(placeholder: string, description: string): OptionOf<string | undefined>;
+export function value(
+  placeholder: string,
+  description: string,
+  options: ValueOptions & { fallback: string },
+): OptionOf<string>;
+export function value<T>(
+  placeholder: string,
+  description: string,
+  options: ValueOptions & { parse: Parse<T>; fallback: T },
+): OptionOf<T>;
+export function value<T>(
+  placeholder: string,
+  description: string,
+  options: ValueOptions & { parse: Parse<T> },
+): OptionOf<T | undefined>;
+export function value(
+  placeholder: string,
+  description: string,
+  options: ValueOptions & { parse?: Parse<unknown>; fallback?: unknown } = {},
+): OptionOf<unknown> {
+  const { parse, fallback } = options;
+  return {
+    option(name) {
+      const option = new Option(flags(name, options, ` <${placeholder}>`), description);
+      if (parse !== undefined) option.argParser(parse);
+      return fallback === undefined ? option : option.default(fallback);
+    },
+    absent: fallback,
+  };
+}
+
+/** `--category <category>`: one of a few words. */
+export function oneOf<const W extends string>(
+  placeholder: string,
+  description: string,
+  words: readonly W[],
+  fallback: NoInfer<W>,
+): OptionOf<W> {
+  return {
+    option: (name) =>
+      new Option(flags(name, {}, ` <${placeholder}>`), description).choices(words).default(fallback),
+    absent: fallback,
+  };
+}
+
+/** `--layer <folder>`, as often as one likes. */
+export function values(placeholder: string, description: string): OptionOf<readonly string[]>;
+export function values<T>(placeholder: string, description: string, parse: Parse<T>): OptionOf<readonly T[]>;
+export function values(
+  placeholder: string,
+  description: string,
+  parse: Parse<unknown> = (text) => text,
+): OptionOf<readonly unknown[]> {
+  return {
+    option: (name) =>
+      new Option(flags(name, {}, ` <${placeholder}>`), `${description} (repeatable)`)
+        .argParser((text, before: readonly unknown[]) => [...before, parse(text)])
+        .default([]),
+    absent: [],
+  };
+}
+
+/** An option that the project file may give, and the command line over it. */
+export function fromProject<T>(
+  option: OptionOf<T>,
+  project: (project: Project) => T | undefined,
+): OptionOf<T> {
+  return { ...option, project };
+}
+
+/** A word that must stand there. */
+export function required(description: string): ArgumentOf<string>;
+export function required<T>(description: string, parse: Parse<T>): ArgumentOf<T>;
+export function required(description: string, parse?: Parse<unknown>): ArgumentOf<unknown> {
+  return { argument: (name) => parsed(new Argument(`<${name}>`, description), parse), absent: undefined };
+}
+
+/** A word that may stand there. */
+export function optional(description: string): ArgumentOf<string | undefined>;
+export function optional<T>(description: string, parse: Parse<T>): ArgumentOf<T | undefined>;
+export function optional(description: string, parse?: Parse<unknown>): ArgumentOf<unknown> {
+  return { argument: (name) => parsed(new Argument(`[${name}]`, description), parse), absent: undefined };
+}
+
+/** One of a few words, which must stand there. */
+export function choice<const W extends string>(description: string, words: readonly W[]): ArgumentOf<W> {
+  return {
+    argument: (name) => new Argument(`<${name}>`, description).choices(words),
+    absent: undefined,
+  };
+}
+
+/** All words that are left. */
+export function rest(description: string): ArgumentOf<readonly string[]> {
+  return { argument: (name) => new Argument(`[${name}...]`, description), absent: [] };
+}
+
+function parsed(argument: Argument, parse: Parse<unknown> | undefined): Argument {
+  return parse === undefined ? argument : argument.argParser(parse);
+}
+
+/** What is needed to make a verb part of a command line. */
+export interface Context {
+  readonly cli: Cli;
+  /** Gets the exit code that a verb returned. */
+  readonly finish: (code: number) => void;
+}
+
+/** A verb, or a group of them, that can become a command of commander. */
+export interface Entry {
+  readonly hidden: boolean;
+  readonly command: (context: Context) => Command;
+}
+
+interface VerbDefinition<A extends ArgumentsOf, O extends OptionsOf> {
+  readonly name: string;
+  readonly description: string;
+  /** In their order on the command line. */
+  readonly arguments?: A;
+  readonly options?: O;
+  /** Text under the help. */
+  readonly more?: string;
+  /** `false` for a verb without `--json`: one that prints nothing that a program would read. */
+  readonly json?: false;
+  /** Options after the first argument belong to the rest of the words. */
+  readonly passThrough?: true;
+  /** Neither in the help nor in the completion. */
+  readonly hidden?: true;
+  /**
+   * What the verb does; returns the exit code, or nothing for success. It imports what it needs itself (`await import()`): the files of
+   * all verbs are read before any of them runs, and help must be fast.
+   */
+  run(cli: Cli, given: Given<A> & Given<O>): Outcome;
+}
+
+// oxlint-disable-next-line typescript/no-generated-empty-object-type -- a verb that declares nothing gets nothing
+type Nothing = Record<never, never>;
+
+/** A verb: what stands on its command line and what it does, in one value and one type. */
+export function verb<A extends ArgumentsOf = Nothing, O extends OptionsOf = Nothing>(
+  definition: VerbDefinition<A, O>,
+): Entry {
+  const { name, description, more, json = true, passThrough = false, hidden = false } = definition;
+  const args = Object.entries<ArgumentOf<unknown>>(definition.arguments ?? {});
+  const options = Object.entries<OptionOf<unknown>>(definition.options ?? {});
+  const usesProject = options.some(([, { project }]) => project !== undefined);
+  return {
+    hidden,
+    command({ cli, finish }) {
+      const command = new Command(name).description(description);
+      for (const [key, { argument }] of args) command.addArgument(argument(key));
+      if (json) command.option('--json', 'print the result as JSON');
+      for (const [key, { option }] of options) command.addOption(option(key));
+      if (usesProject)
+        command.option('--project <file>', 'the project file (default: mbl.yaml here, or in a folder above)');
+      if (more !== undefined) command.addHelpText('after', `\n${more}`);
+      if (passThrough) command.passThroughOptions();
+      return command.action(async () => {
+        const { processedArgs: words } = command;
+        const found: Readonly<Record<string, unknown>> = command.opts();
+        cli.output.json = found['json'] === true;
+        const project = usesProject ? await openProject(cli, found['project']) : undefined;
+        const optionValue = (key: string, { absent, project: read }: OptionOf<unknown>) => {
+          const typed = command.getOptionValueSource(key) === 'cli';
+          const configured = typed || project === undefined ? undefined : read?.(project);
+          return configured ?? found[key] ?? absent;
+        };
+        const given = Object.fromEntries([
+          ...args.map(([key, { absent }], i) => [key, words[i] ?? absent]),
+          ...options.map(([key, option]) => [key, optionValue(key, option)]),
+        ]);
+        // Commander has no types for what it read: what the verb declares and what it gets meet here, and nowhere else.
+        const outcome = definition.run(cli, given as Given<A> & Given<O>);
+        const code = await outcome.catch((error: unknown) => {
+          throw project === undefined ? error : project.locate(error);
+        });
+        if (typeof code === 'number') finish(code);
+      });
+    },
+  };
+}
+
+/** The project file that `--project` names, or the nearest one. */
+async function openProject(cli: Cli, given: unknown): Promise<Project | undefined> {
+  const { findProject, readProject } = await import('@mbl/builder');
+  const file = typeof given === 'string' ? resolve(given) : await findProject(process.cwd());
+  if (file === undefined) return undefined;
+  const project = await readProject(file);
+  cli.output.remark(`Project file: ${relative('', file)}`);
+  return project;
+}
+
+/** `device`, whose verbs are `device list`, `device show` and so on. */
+export function group(name: string, description: string, verbs: readonly Entry[]): Entry {
+  return {
+    hidden: false,
+    command(context) {
+      const command = new Command(name).description(description);
+      for (const entry of verbs) command.addCommand(entry.command(context), { hidden: entry.hidden });
+      return command;
+    },
+  };
+}

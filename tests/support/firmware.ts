@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A stranger with keys of his own and all of the tools signs a whole firmware for a board that is not his.
+import assert from 'node:assert/strict';
+import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { buildFip, findFip, readFip } from '@mbl/builder';
+import type { Board } from '@mbl/lab';
+import { buildSigner, type KeySet, tbbrCertificates } from '@mbl/trust';
+
+export interface ForeignFirmware {
+  /** Where the FIP starts in the flash. */
+  readonly offset: number;
+  /** The board's images with the stranger's root of trust in BL2, and every certificate signed by `keys`. */
+  readonly fip: Buffer;
+  /** A BL1 of the stranger's own: the board's, with his root of trust. It is ROM: no attacker writes it. */
+  readonly bl1: Buffer;
+}
+
+/** Signs the board's firmware anew, from the root of trust to the last certificate, with a stranger's keys. */
+export async function foreignFirmware(board: Board, { keys }: KeySet): Promise<ForeignFirmware> {
+  const flash = await board.readPart('flash');
+  const { bl1 } = board.image.flash.parts;
+  assert.ok(bl1 !== undefined);
+  const offset = findFip(flash, bl1.offset + bl1.size);
+  const genuine = flash.subarray(offset);
+  const parts = readFip(genuine);
+  const part = (name: string): Buffer => {
+    const at = parts.get(name);
+    assert.ok(at !== undefined, `the FIP holds ${name}`);
+    return genuine.subarray(at.offset, at.offset + at.size);
+  };
+
+  const signer = async (name: keyof typeof keys) => await buildSigner(keys[name]);
+  // Whoever signed the certificate of BL2 is the root of trust; BL1 and BL2 hold the hash of his key.
+  const owner = new X509Certificate(part('tb-fw-cert')).publicKey;
+  const ownHash = hashOf(owner);
+  const foreignHash = hashOf(createPublicKey(await keys['root-of-trust'].publicKey()));
+  const trusting = (image: Buffer, name: string): Buffer => {
+    const at = image.indexOf(ownHash);
+    assert.ok(at >= 0, `${name} holds the hash of the root of trust`);
+    const other = Buffer.from(image);
+    foreignHash.copy(other, at);
+    return other;
+  };
+
+  const images = {
+    bl2: trusting(part('bl2'), 'BL2'),
+    bl31: part('bl31'),
+    bl32: [part('bl32'), part('bl32-extra1'), part('bl32-extra2')] as const,
+    bl33: part('bl33'),
+  };
+  const certificates = await tbbrCertificates(
+    {
+      rootOfTrust: await signer('root-of-trust'),
+      trustedWorld: await signer('trusted-world'),
+      nonTrustedWorld: await signer('non-trusted-world'),
+      bl31: await signer('bl31'),
+      bl32: await signer('bl32'),
+      bl33: await signer('bl33'),
+    },
+    images,
+    { trusted: 0, nonTrusted: 0 },
+  );
+  const [header, pager, pageable] = images.bl32;
+  const fip = buildFip({
+    bl2: images.bl2,
+    bl31: images.bl31,
+    bl32: header,
+    'bl32-extra1': pager,
+    'bl32-extra2': pageable,
+    bl33: images.bl33,
+    ...certificates,
+  });
+  return {
+    offset,
+    fip: fip.bytes,
+    bl1: trusting(flash.subarray(bl1.offset, bl1.offset + bl1.size), 'BL1'),
+  };
+}
+
+function hashOf(key: KeyObject): Buffer {
+  return createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest();
+}
