@@ -10,7 +10,7 @@ import { type LocalPackage, readLocalPackages, splitPackages } from './recipes/l
 import type { Lock, LockedNpm, LockedPackage } from './recipes/lock.ts';
 import { NODE } from './rootfs/node-runtime.ts';
 import { toolboxes, type ToolboxName, toolboxNames, toolSuite } from './tools/contents.ts';
-import { type LockedTools, toolsLockFile } from './tools/locked.ts';
+import { type LockedTools, packagesOf, toolsLockFile } from './tools/locked.ts';
 
 /** Everything that a build fetches, with version and digest. */
 export interface ResolvedInputs {
@@ -105,20 +105,17 @@ async function lockedTools(options: ResolveOptions): Promise<LockedTools> {
   for (const name of toolboxNames) {
     const amd64 = await options.locks.obtain(toolsLock(options, name, 'amd64'));
     const arm64 = await options.locks.obtain(toolsLock(options, name, 'arm64'));
-    entries.push([name, { amd64: amd64.packages, arm64: arm64.packages }]);
+    entries.push([name, { amd64: packagesOf(name, amd64), arm64: packagesOf(name, arm64) }]);
   }
   return Object.fromEntries(entries) as LockedTools;
 }
 
 function toolsLock(options: ResolveOptions, name: ToolboxName, architecture: Architecture): WantedLock {
-  const { packages: wanted, without } = toolboxes[name];
   return {
     file: toolsLockFile(name, architecture),
-    request: async () => [toolSuite, ...wanted, ...without.map((each) => `!${each}`)],
-    resolve: async ([suite = ''], before) => {
-      const found = await resolveDebian(options, { suite, architecture, packages: wanted }, before);
-      return { ...found, packages: found.packages.filter((each) => !without.includes(each.name)) };
-    },
+    request: async () => [toolSuite, ...toolboxes[name].packages],
+    resolve: async ([suite = '', ...packages], before) =>
+      resolveDebian(options, { suite, architecture, packages }, before),
   };
 }
 

@@ -21,7 +21,7 @@ const sanitizers = ['asan8', 'hwasan0', 'lsan0', 'tsan2', 'ubsan1', 'itm1', 'qua
 
 /** Package configuration, documentation and what serves people only. */
 const ambient = [
-  ...['adduser', 'base-passwd', 'debconf', 'init-system-helpers', 'media-types', 'netbase', 'sensible-utils'],
+  ...['adduser', 'base-files', 'base-passwd', 'debconf', 'init-system-helpers', 'media-types', 'netbase', 'sensible-utils'],
   ...['libjs-jquery', 'libjs-sphinxdoc', 'libjs-underscore', 'tzdata', 'login.defs', 'passwd', 'ucf'],
 ];
 
@@ -33,7 +33,7 @@ export const toolboxes: Readonly<Record<ToolboxName, ToolboxContents>> = {
       ...['gcc-aarch64-linux-gnu', 'gcc', 'libc6-dev', 'libssl-dev', 'make', 'bison', 'flex', 'xxd'],
       ...['device-tree-compiler', 'python3', 'python3-cryptography', 'python3-pyelftools'],
       ...['dpkg-dev', 'patch', 'perl', 'tar', 'xz-utils', 'gzip', 'bzip2'],
-      ...['coreutils', 'dash', 'diffutils', 'findutils', 'gawk', 'grep', 'sed'],
+      ...['bash', 'coreutils', 'dash', 'diffutils', 'findutils', 'gawk', 'grep', 'sed'],
     ],
     without: [
       ...ambient,

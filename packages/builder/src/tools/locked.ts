@@ -4,9 +4,9 @@ import { MblError } from '@mbl/trust';
 import type { Architecture, PackageOptions } from '../debian/packages.ts';
 import type { TaskTools } from '../engine/run-tasks.ts';
 import type { ToolEnvironment } from '../engine/current-tools.ts';
-import { type LockedPackage, readLock } from '../recipes/lock.ts';
+import { type Lock, type LockedPackage, readLock } from '../recipes/lock.ts';
 import type { Json } from '../task.ts';
-import { type ToolboxName, toolboxNames, toolSuite } from './contents.ts';
+import { toolboxes, type ToolboxName, toolboxNames, toolSuite } from './contents.ts';
 import { hostArchitecture, openToolbox } from './toolbox.ts';
 
 /** The packages of every toolbox, for each kind of host. */
@@ -15,6 +15,12 @@ export type LockedTools = Readonly<Record<ToolboxName, Readonly<Record<Architect
 /** The lock of a toolbox, below a folder of locks, without its ending. */
 export function toolsLockFile(name: ToolboxName, architecture: Architecture): string {
   return `${toolSuite}/tools-${name}-${architecture}`;
+}
+
+/** The packages of a lock that a toolbox takes: a lock holds all that apt would install, so that it can be added to. */
+export function packagesOf(name: ToolboxName, { packages }: Lock): readonly LockedPackage[] {
+  const { without } = toolboxes[name];
+  return packages.filter((each) => !without.includes(each.name));
 }
 
 /** The toolboxes as tasks name them; each is made once, by the first that needs it. */
@@ -58,7 +64,7 @@ export async function openLockedToolbox(
   options: PackageOptions,
 ): Promise<ToolEnvironment> {
   const file = join(osDirectory, 'locks', `${toolsLockFile(name, hostArchitecture())}.json`);
-  const { packages } = await readLock(file);
+  const packages = packagesOf(name, await readLock(file));
   if (packages.length > 0) return await openToolbox(name, packages, options);
   throw new MblError('builder/no-tools', `The tools of this workbench are not locked: there is no ${file}.`, {
     remedy: 'Restore it from version control, or run: ./mbl build',
