@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { findWorkspace } from '@mbl/cli';
+import { readImage } from '@mbl/formats';
 import { createBoard } from '@mbl/lab';
 import { assertError, mbl, mblJson, temporaryFolder } from './support/mbl.ts';
 import { bootTimeoutMs } from './support/world.ts';
@@ -89,7 +90,7 @@ describe('keys in a token', { timeout: limit }, () => {
       ['build', '--image', 'production', '--keys', keys],
       { environment, timeout: limit },
     ));
-    assert.equal(JSON.parse(await readFile(join(directory, 'image.json'), 'utf8')).keys, 'production');
+    assert.equal((await readImage(directory))?.keys, 'production');
     await assertNoPrivateKey(folder.path);
   });
 

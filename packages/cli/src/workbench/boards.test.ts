@@ -4,21 +4,28 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { formatImage, type ImageDescription } from '@mbl/formats';
 import { runProgram } from '../program.ts';
 import { testCli } from '../testing/cli.ts';
 import type { Workspace } from '../workspace.ts';
 import { boardName, listBoards, onlyBoard } from './boards.ts';
 
-const image = {
+const none = '0'.repeat(64);
+const image: ImageDescription = {
   version: 1,
   machine: 'qemu-arm64',
   image: 'development',
   buildId: '0123456789abcdef',
-  components: {},
+  keys: 'development',
+  components: {
+    'boot-firmware': { version: '1', sha256: none },
+    kernel: { version: '1', sha256: none },
+    root: { version: '1', rootHash: none },
+  },
   flash: { file: 'flash.bin', size: 4096, parts: {} },
   disk: { file: 'disk.img', size: 4096, sectorSize: 512, partitions: [] },
   fit: { parts: {} },
-  root: { dataSize: 1, hashOffset: 1, rootHash: '00' },
+  root: { dataSize: 1, hashOffset: 1, rootHash: none },
   emulator: { binary: 'qemu-system-aarch64', args: [], serialConsole: 0, secureConsole: 1 },
 };
 
@@ -31,7 +38,7 @@ async function workspace(t: TestContext, ...names: string[]): Promise<Workspace>
     await mkdir(directory, { recursive: true });
     const file = { version: 1, name, imageDirectory: '/x', buildId: 'b', ssh: { user: 'root', key: '/k' } };
     await writeFile(join(directory, 'board.json'), JSON.stringify(file));
-    await writeFile(join(directory, 'image.json'), JSON.stringify(image));
+    await writeFile(join(directory, 'image.json'), formatImage(image));
   }
   return { ...testCli().cli.workspace, state };
 }
