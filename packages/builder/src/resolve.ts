@@ -35,7 +35,7 @@ export interface ResolveOptions {
 }
 
 /** What the build's own programs come from; they run on the host. Their suite is the builder's choice, not an image's. */
-const toolSuite = 'trixie';
+export const toolSuite = 'trixie';
 const toolPackages = ['erofs-utils', 'kmod'];
 
 /** Hosts that a build runs on. All their tools are locked together, so that one host's build never leaves another's lock behind. */

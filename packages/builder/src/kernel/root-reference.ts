@@ -20,8 +20,7 @@ export function rootReferenceText({ dataSize, hashOffset, rootHash, salt }: Root
     `ROOT_HASH=${rootHash}`,
     `ROOT_SALT=${salt === '' ? '-' : salt}`,
     '',
-  ].join('
-');
+  ].join('\n');
 }
 
 /**
@@ -29,8 +28,7 @@ export function rootReferenceText({ dataSize, hashOffset, rootHash, salt }: Root
  * the keys are for that sign it.
  */
 export function rootReferenceCpio(root: RootReference, keys: KeyProfile, init: Uint8Array): Buffer {
-  const conf = `${rootReferenceText(root)}KEYS=${keys}
-`;
+  const conf = `${rootReferenceText(root)}KEYS=${keys}\n`;
   return buildCpio([
     { path: 'init', type: 'file', data: init, executable: true },
     { path: 'etc', type: 'directory' },

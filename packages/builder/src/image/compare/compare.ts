@@ -11,6 +11,7 @@ import { addFit } from './fit-facts.ts';
 import { addFlash, type FlashKeys } from './flash-facts.ts';
 import { type OpenImage, openImage } from './open-image.ts';
 import { addRoot, applicationOf } from './root-facts.ts';
+import { fsckErofs } from './tools.ts';
 
 export interface ImageComparison {
   /**
@@ -24,8 +25,9 @@ export interface ImageComparison {
 }
 
 export interface CompareOptions {
-  /** The words that start fsck.erofs, which unpacks the root. */
-  readonly fsck: readonly string[];
+  /** The folder `os/`, whose locked tools unpack the roots, and the cache that they are kept in. */
+  readonly osDirectory: string;
+  readonly cache: string;
   readonly signal?: AbortSignal | undefined;
   /** What is being done. */
   readonly onPhase?: ((what: string) => void) | undefined;
@@ -37,7 +39,8 @@ export interface CompareOptions {
  * `builder/bad-fip`, `builder/bad-device-tree`, `builder/bad-archive`, `builder/bad-erofs`, `formats/bad-image`, `trust/malformed`.
  */
 export async function compareImages(a: string, b: string, options: CompareOptions): Promise<ImageComparison> {
-  const { fsck, signal, onPhase } = options;
+  const { osDirectory, cache, signal, onPhase } = options;
+  const fsck = await fsckErofs(osDirectory, { cache, signal });
   const work = await mkdtemp(join(tmpdir(), 'mbl-compare-'));
   try {
     const openIn = async (directory: string, name: string): Promise<OpenImage> => {

@@ -28,6 +28,7 @@ interface Changes {
   readonly kernel?: string;
   readonly init?: string;
   readonly bootargs?: string;
+  readonly profile?: 'development' | 'production';
   readonly rootHash?: string;
   /** The root that stands beside the FIT; default: the one that it names. */
   readonly beside?: string;
@@ -38,6 +39,7 @@ async function describe(changes: Changes): Promise<Facts> {
     kernel = 'kernel',
     init = '#!/bin/sh',
     bootargs = 'quiet',
+    profile = 'development',
     rootHash = 'a',
     beside = rootHash,
   } = changes;
@@ -46,7 +48,7 @@ async function describe(changes: Changes): Promise<Facts> {
     return join(folder, name);
   };
   const base = buildCpio([{ path: 'busybox', type: 'file', data: Buffer.from('busybox'), executable: true }]);
-  const reference = rootReferenceCpio(root(rootHash), Buffer.from(init));
+  const reference = rootReferenceCpio(root(rootHash), profile, Buffer.from(init));
   const tree = `/dts-v1/; / { chosen { bootargs = "${bootargs}"; }; };`;
   const images = {
     kernel: await put('kernel', gzipSync(kernel)),
@@ -80,6 +82,10 @@ test('another key, and another root that stands beside it, are no content', asyn
 
 test('a FIT that names another root than the one beside it is told', async () => {
   assert.deepEqual(await contentAgainst({ beside: 'b' }), ['fit/initramfs/etc/root.conf content']);
+});
+
+test('what the keys are for is told', async () => {
+  assert.deepEqual(await contentAgainst({ profile: 'production' }), ['fit/initramfs/etc/root.conf content']);
 });
 
 test('a FIT without a signature is told', async () => {
