@@ -15,6 +15,8 @@ export {
   propertyOf,
   readDeviceTreeBlob,
 } from './kernel/device-tree-blob.ts';
+export { type CompareOptions, compareImages, type ImageComparison } from './image/compare/compare.ts';
+export type { Difference, DifferenceKind } from './image/compare/facts.ts';
 export { buildFit, type FitImages } from './kernel/fit.ts';
 export type { LockFileChange } from './locks/lock-files.ts';
 export { formatLockChange } from './recipes/lock.ts';

@@ -12,23 +12,27 @@ export interface RootReference {
   readonly salt: string;
 }
 
+/** The lines of `/etc/root.conf` that name a root. */
+export function rootReferenceText({ dataSize, hashOffset, rootHash, salt }: RootReference): string {
+  return [
+    `ROOT_DATA_BLOCKS=${dataSize / 4096}`,
+    `ROOT_HASH_START=${hashOffset / 4096}`,
+    `ROOT_HASH=${rootHash}`,
+    `ROOT_SALT=${salt === '' ? '-' : salt}`,
+    '',
+  ].join('\n');
+}
+
 /**
  * The part of the initramfs that names one root file system and no other: `/etc/root.conf`, `/etc/root.salt`, `/init`. It says too what
  * the keys are for that sign it.
  */
 export function rootReferenceCpio(root: RootReference, keys: KeyProfile, init: Uint8Array): Buffer {
-  const conf = [
-    `ROOT_DATA_BLOCKS=${root.dataSize / 4096}`,
-    `ROOT_HASH_START=${root.hashOffset / 4096}`,
-    `ROOT_HASH=${root.rootHash}`,
-    `ROOT_SALT=${root.salt === '' ? '-' : root.salt}`,
-    `KEYS=${keys}`,
-    '',
-  ];
+  const conf = `${rootReferenceText(root)}KEYS=${keys}\n`;
   return buildCpio([
     { path: 'init', type: 'file', data: init, executable: true },
     { path: 'etc', type: 'directory' },
-    { path: 'etc/root.conf', type: 'file', data: Buffer.from(conf.join('\n')) },
+    { path: 'etc/root.conf', type: 'file', data: Buffer.from(conf) },
     { path: 'etc/root.salt', type: 'file', data: Buffer.from(root.salt, 'hex') },
   ]);
 }

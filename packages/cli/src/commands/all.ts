@@ -22,6 +22,7 @@ import { watchResource } from './device/watch.ts';
 import { writeResource } from './device/write.ts';
 import { doctor } from './doctor.ts';
 import { down } from './down.ts';
+import { compareImages } from './image/compare.ts';
 import { initialiseKeys } from './keys/init.ts';
 import { showKeys } from './keys/show.ts';
 import { logs } from './logs.ts';
@@ -42,7 +43,11 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
     completion,
     complete,
   ],
-  Image: [group('keys', 'make or show the keys that sign the image', [initialiseKeys, showKeys]), build],
+  Image: [
+    group('keys', 'make or show the keys that sign the image', [initialiseKeys, showKeys]),
+    build,
+    group('image', 'what builds made', [compareImages]),
+  ],
   Board: [
     run,
     shell,

@@ -7,3 +7,8 @@ export {
   type TbbrKeys,
   tbbrCertificates,
 } from './chain.ts';
+export {
+  readTbbrCertificate,
+  type TbbrCertificate,
+  type TbbrCertificateExtension,
+} from './read-certificate.ts';
