@@ -4,21 +4,29 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { ImageDescription } from '@mbl/formats';
 import { runProgram } from '../program.ts';
 import { testCli } from '../testing/cli.ts';
 import type { Workspace } from '../workspace.ts';
 import { boardName, listBoards, onlyBoard } from './boards.ts';
 
-const image = {
+const version = '1';
+const hash = '0'.repeat(64);
+
+const image: ImageDescription = {
   version: 1,
   machine: 'qemu-arm64',
   image: 'development',
   buildId: '0123456789abcdef',
-  components: {},
+  components: {
+    'boot-firmware': { version, sha256: hash },
+    kernel: { version, sha256: hash },
+    root: { version, rootHash: hash },
+  },
   flash: { file: 'flash.bin', size: 4096, parts: {} },
   disk: { file: 'disk.img', size: 4096, sectorSize: 512, partitions: [] },
   fit: { parts: {} },
-  root: { dataSize: 1, hashOffset: 1, rootHash: '00' },
+  root: { dataSize: 4096, hashOffset: 4096, rootHash: hash },
   emulator: { binary: 'qemu-system-aarch64', args: [], serialConsole: 0, secureConsole: 1 },
 };
 
