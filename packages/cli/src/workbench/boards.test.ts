@@ -18,6 +18,7 @@ const image: ImageDescription = {
   machine: 'qemu-arm64',
   image: 'development',
   buildId: '0123456789abcdef',
+  keys: 'development',
   components: {
     'boot-firmware': { version, sha256: hash },
     kernel: { version, sha256: hash },
@@ -70,6 +71,11 @@ test('boards are listed and removed, each for people and for programs', async (t
     return { code: await runProgram(cli, words), stdout: stdout(), stderr: stderr() };
   };
   assert.match((await run('board', 'list')).stdout, /^BOARD .*\na +off +qemu-arm64 +development +b /);
+  await mkdir(join(own.state, 'boards', 'c'));
+  const damaged = await run('board', 'list');
+  assert.match(damaged.stdout, /^c +damaged +- /m);
+  assert.match(damaged.stderr, /^c: There is no board in .*mbl board remove c$/m);
+  assert.equal((await run('board', 'remove', 'c')).code, 0);
   assert.equal((await run('board', 'remove')).code, 1);
   const { stdout } = await run('board', 'remove', 'a', '--json');
   assert.deepEqual(JSON.parse(stdout), { name: 'a', directory: join(own.state, 'boards', 'a') });
