@@ -20,7 +20,7 @@ export type { Difference, DifferenceKind } from './image/compare/facts.ts';
 export { buildFit, type FitImages } from './kernel/fit.ts';
 export type { LockFileChange } from './locks/lock-files.ts';
 export { formatLockChange } from './recipes/lock.ts';
-export { findProject, type Project, projectFile, readProject } from './recipes/project.ts';
+export { type Project, readProject } from './recipes/project.ts';
 export type { Machine } from './recipes/machine.ts';
 export type { Image } from './recipes/image.ts';
 export { loadRecipes, type Recipes, type RecipesOptions } from './recipes/recipes.ts';

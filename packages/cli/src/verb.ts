@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { relative, resolve } from 'node:path';
-import { Argument, Command, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { Project } from '@mbl/builder';
 import type { Cli, Outcome } from './cli.ts';
+import { findProject } from './workspace.ts';
 
 /** An option as a verb declares it; `T` is what the verb's action gets. The key that it stands under is its name. */
 export interface OptionOf<T> {
@@ -16,6 +17,8 @@ export interface OptionOf<T> {
 /** A word of the command line that has no dashes before it; `T` is what the verb's action gets. */
 export interface ArgumentOf<T> {
   readonly argument: (name: string) => Argument;
+  /** Reads the word; where there is none, commander has read it. */
+  readonly parse?: ParseWord<T>;
   readonly absent: T | undefined;
 }
 
@@ -49,6 +52,9 @@ export function without(description: string): OptionOf<boolean> {
 
 /** Reads the text of one value. Throws commander's `InvalidArgumentError`, a sentence that says what it must be. */
 type Parse<T> = (text: string) => T;
+
+/** The same for a word without dashes; it is called when the verb runs, so it may import what it needs then. */
+type ParseWord<T> = (text: string) => T | Promise<T>;
 
 /** `--limit <number>`. The texts that may stand there are anything, or what `parse` takes. */
 export function value(placeholder: string, description: string): OptionOf<string | undefined>;
@@ -124,17 +130,19 @@ export function fromProject<T>(
 
 /** A word that must stand there. */
 export function required(description: string): ArgumentOf<string>;
-export function required<T>(description: string, parse: Parse<T>): ArgumentOf<T>;
-export function required(description: string, parse?: Parse<unknown>): ArgumentOf<unknown> {
-  return { argument: (name) => parsed(new Argument(`<${name}>`, description), parse), absent: undefined };
+export function required<T>(description: string, parse: ParseWord<T>): ArgumentOf<T>;
+export function required(description: string, parse: ParseWord<unknown> = asItIs): ArgumentOf<unknown> {
+  return { argument: (name) => new Argument(`<${name}>`, description), parse, absent: undefined };
 }
 
 /** A word that may stand there. */
 export function optional(description: string): ArgumentOf<string | undefined>;
-export function optional<T>(description: string, parse: Parse<T>): ArgumentOf<T | undefined>;
-export function optional(description: string, parse?: Parse<unknown>): ArgumentOf<unknown> {
-  return { argument: (name) => parsed(new Argument(`[${name}]`, description), parse), absent: undefined };
+export function optional<T>(description: string, parse: ParseWord<T>): ArgumentOf<T | undefined>;
+export function optional(description: string, parse: ParseWord<unknown> = asItIs): ArgumentOf<unknown> {
+  return { argument: (name) => new Argument(`[${name}]`, description), parse, absent: undefined };
 }
+
+const asItIs = (text: string): string => text;
 
 /** One of a few words, which must stand there. */
 export function choice<const W extends string>(description: string, words: readonly W[]): ArgumentOf<W> {
@@ -147,10 +155,6 @@ export function choice<const W extends string>(description: string, words: reado
 /** All words that are left. */
 export function rest(description: string): ArgumentOf<readonly string[]> {
   return { argument: (name) => new Argument(`[${name}...]`, description), absent: [] };
-}
-
-function parsed(argument: Argument, parse: Parse<unknown> | undefined): Argument {
-  return parse === undefined ? argument : argument.argParser(parse);
 }
 
 /** What is needed to make a verb part of a command line. */
@@ -210,9 +214,11 @@ export function verb<A extends ArgumentsOf = Nothing, O extends OptionsOf = Noth
       if (more !== undefined) command.addHelpText('after', `\n${more}`);
       if (passThrough) command.passThroughOptions();
       return command.action(async () => {
-        const { processedArgs: words } = command;
         const found: Readonly<Record<string, unknown>> = command.opts();
         cli.output.json = found['json'] === true;
+        const words = await Promise.all(
+          args.map(async ([key, argument], i) => [key, await readWord(command, key, argument, i)] as const),
+        );
         const project = usesProject ? await openProject(cli, found['project']) : undefined;
         const optionValue = (key: string, { absent, project: read }: OptionOf<unknown>) => {
           const typed = command.getOptionValueSource(key) === 'cli';
@@ -220,7 +226,7 @@ export function verb<A extends ArgumentsOf = Nothing, O extends OptionsOf = Noth
           return configured ?? found[key] ?? absent;
         };
         const given = Object.fromEntries([
-          ...args.map(([key, { absent }], i) => [key, words[i] ?? absent]),
+          ...words,
           ...options.map(([key, option]) => [key, optionValue(key, option)]),
         ]);
         // Commander has no types for what it read: what the verb declares and what it gets meet here, and nowhere else.
@@ -234,11 +240,28 @@ export function verb<A extends ArgumentsOf = Nothing, O extends OptionsOf = Noth
   };
 }
 
+/** The word at a place, as the verb wants it; ends the command as one that was typed wrongly where it is not that. */
+async function readWord(
+  command: Command,
+  name: string,
+  { parse, absent }: ArgumentOf<unknown>,
+  index: number,
+): Promise<unknown> {
+  const word: unknown = command.processedArgs[index];
+  if (parse === undefined || typeof word !== 'string') return word ?? absent;
+  try {
+    return await parse(word);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    return command.error(`error: '${word}' is invalid for argument '${name}'. ${error.message}`);
+  }
+}
+
 /** The project file that `--project` names, or the nearest one. */
 async function openProject(cli: Cli, given: unknown): Promise<Project | undefined> {
-  const { findProject, readProject } = await import('@mbl/builder');
-  const file = typeof given === 'string' ? resolve(given) : await findProject(process.cwd());
+  const file = typeof given === 'string' ? resolve(given) : findProject(process.cwd());
   if (file === undefined) return undefined;
+  const { readProject } = await import('@mbl/builder');
   const project = await readProject(file);
   cli.output.remark(`Project file: ${relative('', file)}`);
   return project;

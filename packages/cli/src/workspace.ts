@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 /** The folders that the workbench reads and writes. Absolute paths. */
 export interface Workspace {
@@ -13,6 +13,15 @@ export interface Workspace {
   readonly build: string;
   /** Downloads and task outputs. `MBL_CACHE`, or the user's cache. */
   readonly cache: string;
+}
+
+/** The project file of a folder: its own `mbl.yaml`, or that of the nearest folder above it, up to the top of a working copy. */
+export function findProject(folder: string): string | undefined {
+  for (let place = folder; ; place = dirname(place)) {
+    const file = join(place, 'mbl.yaml');
+    if (existsSync(file)) return file;
+    if (place === dirname(place) || existsSync(join(place, '.git'))) return undefined;
+  }
 }
 
 /** The version of this working copy, as in its package.json. */

@@ -22,10 +22,3 @@ export async function mustExist({ value, at }: Located<string>): Promise<void> {
     });
   }
 }
-
-export async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
-}

@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MblError } from '@mbl/trust';
-import { findProject, readProject } from './project.ts';
+import { readProject } from './project.ts';
 
 /** A product's folder with this project file, a layer and keys. */
 async function product(t: TestContext, text: string): Promise<{ folder: string; file: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'mbl-project-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  for (const name of ['layer', 'keys', 'src/deep']) await mkdir(join(folder, name), { recursive: true });
+  for (const name of ['layer', 'keys']) await mkdir(join(folder, name), { recursive: true });
   const file = join(folder, 'mbl.yaml');
   await writeFile(file, text);
   return { folder, file };
@@ -68,17 +68,6 @@ void test('an error about what the file names is located in it, another is not',
   assert.match(located.message, /mbl\.yaml:1:8: No image is called "produkt"/);
   const other = unknown('other');
   assert.equal(locate(other), other);
-});
-
-void test('the nearest file is found, up to the top of a working copy', async (t) => {
-  const { folder, file } = await product(t, '');
-  const deep = join(folder, 'src/deep');
-  assert.equal(await findProject(folder), file);
-  assert.equal(await findProject(deep), file);
-  await writeFile(join(folder, 'src/mbl.yaml'), '');
-  assert.equal(await findProject(deep), join(folder, 'src/mbl.yaml'));
-  await mkdir(join(deep, '.git'));
-  assert.equal(await findProject(deep), undefined);
 });
 
 void test('every key is in the reference', () => {

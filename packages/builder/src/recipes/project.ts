@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { displayPath } from '../engine/display-path.ts';
 import { errnoOf } from '../engine/errno.ts';
 import { formatPosition } from './document.ts';
-import { exists, loadFile, mustExist } from './files.ts';
+import { loadFile, mustExist } from './files.ts';
 import { located, object, optional, path, paths } from './shape.ts';
-
-/** What a project file is called. */
-export const projectFile = 'mbl.yaml';
 
 const recipeName = located(/^[a-z0-9][a-z0-9-]{0,63}$/, 'the name of a recipe');
 
@@ -61,13 +57,4 @@ export async function readProject(file: string): Promise<Project> {
       });
     },
   };
-}
-
-/** The project file of a folder: its own, or that of the nearest folder above it, up to the top of a working copy. */
-export async function findProject(folder: string): Promise<string | undefined> {
-  for (let place = folder; ; place = dirname(place)) {
-    const file = join(place, projectFile);
-    if (await exists(file)) return file;
-    if (place === dirname(place) || (await exists(join(place, '.git')))) return undefined;
-  }
 }

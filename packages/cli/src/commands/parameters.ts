@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What several verbs have in common.
-import { endpointNameRule, isEndpointName } from '@mbl/formats';
 import { InvalidArgumentError } from 'commander';
 import { fromProject, type Given, optional, required, value, values } from '../verb.ts';
 
@@ -48,7 +47,8 @@ export function wholeNumber(least: number): (text: string) => number {
 }
 
 /** An endpoint name. */
-export function endpointName(text: string): string {
+export async function endpointName(text: string): Promise<string> {
+  const { endpointNameRule, isEndpointName } = await import('@mbl/formats');
   if (!isEndpointName(text)) throw new InvalidArgumentError(`It must be ${endpointNameRule}.`);
   return text;
 }

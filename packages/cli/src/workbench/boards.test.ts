@@ -4,13 +4,15 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { formatImage, type ImageDescription } from '@mbl/formats';
+import type { ImageDescription } from '@mbl/formats';
 import { runProgram } from '../program.ts';
 import { testCli } from '../testing/cli.ts';
 import type { Workspace } from '../workspace.ts';
 import { boardName, listBoards, onlyBoard } from './boards.ts';
 
-const none = '0'.repeat(64);
+const version = '1';
+const hash = '0'.repeat(64);
+
 const image: ImageDescription = {
   version: 1,
   machine: 'qemu-arm64',
@@ -18,14 +20,14 @@ const image: ImageDescription = {
   buildId: '0123456789abcdef',
   keys: 'development',
   components: {
-    'boot-firmware': { version: '1', sha256: none },
-    kernel: { version: '1', sha256: none },
-    root: { version: '1', rootHash: none },
+    'boot-firmware': { version, sha256: hash },
+    kernel: { version, sha256: hash },
+    root: { version, rootHash: hash },
   },
   flash: { file: 'flash.bin', size: 4096, parts: {} },
   disk: { file: 'disk.img', size: 4096, sectorSize: 512, partitions: [] },
   fit: { parts: {} },
-  root: { dataSize: 1, hashOffset: 1, rootHash: none },
+  root: { dataSize: 4096, hashOffset: 4096, rootHash: hash },
   emulator: { binary: 'qemu-system-aarch64', args: [], serialConsole: 0, secureConsole: 1 },
 };
 
@@ -38,7 +40,7 @@ async function workspace(t: TestContext, ...names: string[]): Promise<Workspace>
     await mkdir(directory, { recursive: true });
     const file = { version: 1, name, imageDirectory: '/x', buildId: 'b', ssh: { user: 'root', key: '/k' } };
     await writeFile(join(directory, 'board.json'), JSON.stringify(file));
-    await writeFile(join(directory, 'image.json'), formatImage(image));
+    await writeFile(join(directory, 'image.json'), JSON.stringify(image));
   }
   return { ...testCli().cli.workspace, state };
 }
@@ -69,6 +71,11 @@ test('boards are listed and removed, each for people and for programs', async (t
     return { code: await runProgram(cli, words), stdout: stdout(), stderr: stderr() };
   };
   assert.match((await run('board', 'list')).stdout, /^BOARD .*\na +off +qemu-arm64 +development +b /);
+  await mkdir(join(own.state, 'boards', 'c'));
+  const damaged = await run('board', 'list');
+  assert.match(damaged.stdout, /^c +damaged +- /m);
+  assert.match(damaged.stderr, /^c: There is no board in .*mbl board remove c$/m);
+  assert.equal((await run('board', 'remove', 'c')).code, 0);
   assert.equal((await run('board', 'remove')).code, 1);
   const { stdout } = await run('board', 'remove', 'a', '--json');
   assert.deepEqual(JSON.parse(stdout), { name: 'a', directory: join(own.state, 'boards', 'a') });

@@ -9,15 +9,31 @@ export function boardFolder(workspace: Workspace, name: string): string {
   return join(workspace.state, 'boards', name);
 }
 
-/** Every board of the workspace, by name. Folders that hold no board are passed over. */
-export async function listBoards(workspace: Workspace): Promise<Board[]> {
+/** What is in a folder of boards: a board, or the reason why it cannot be used. */
+export type FoundBoard =
+  | { readonly name: string; readonly directory: string; readonly board: Board }
+  | { readonly name: string; readonly directory: string; readonly fault: MblError };
+
+/** Every folder of boards, by name. */
+export async function examineBoards(workspace: Workspace): Promise<FoundBoard[]> {
   const names = await readdir(join(workspace.state, 'boards')).catch((): string[] => []);
-  const found = await Promise.all(
-    names
-      .toSorted()
-      .map(async (name) => await openBoard(boardFolder(workspace, name)).catch(() => undefined)),
+  return await Promise.all(
+    names.toSorted().map(async (name) => {
+      const directory = boardFolder(workspace, name);
+      return await openBoard(directory).then(
+        (board) => ({ name, directory, board }),
+        (fault: unknown) => {
+          if (fault instanceof MblError) return { name, directory, fault };
+          throw fault;
+        },
+      );
+    }),
   );
-  return found.filter((board) => board !== undefined);
+}
+
+/** Every board of the workspace, by name. Those that cannot be used are passed over. */
+export async function listBoards(workspace: Workspace): Promise<Board[]> {
+  return (await examineBoards(workspace)).flatMap((found) => ('board' in found ? [found.board] : []));
 }
 
 /** The board that is meant where none is named: the only one, or the first by name; before there is any, the name of the first. */

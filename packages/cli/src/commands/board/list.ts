@@ -7,16 +7,19 @@ export const listBoards = verb({
   description: 'list the virtual boards',
   async run({ output, workspace }) {
     const boards = await import('../../workbench/boards.ts');
-    const found = await boards.listBoards(workspace);
     const rows = await Promise.all(
-      found.map(async (board) => ({
-        name: board.name,
-        running: board.running,
-        machine: board.image.machine,
-        image: board.image.image,
-        buildId: board.file.buildId,
-        directory: board.directory,
-        bytes: await boards.diskUsage(board.directory),
+      (await boards.examineBoards(workspace)).map(async ({ name, directory, ...found }) => ({
+        name,
+        directory,
+        bytes: await boards.diskUsage(directory),
+        ...('board' in found
+          ? {
+              running: found.board.running,
+              machine: found.board.image.machine,
+              image: found.board.image.image,
+              buildId: found.board.file.buildId,
+            }
+          : { damaged: found.fault.message }),
       })),
     );
     output.value(rows);
@@ -28,12 +31,14 @@ export const listBoards = verb({
       ['BOARD', 'POWER', 'MACHINE', 'IMAGE', 'BUILD', 'DISK'],
       rows.map((row) => [
         row.name,
-        row.running ? output.style('green', 'on') : 'off',
-        row.machine,
-        row.image,
-        row.buildId,
+        ...('damaged' in row
+          ? [output.style('red', 'damaged'), '-', '-', '-']
+          : [row.running ? output.style('green', 'on') : 'off', row.machine, row.image, row.buildId]),
         formatSize(row.bytes),
       ]),
     );
+    for (const row of rows)
+      if ('damaged' in row)
+        output.remark(`${row.name}: ${row.damaged} Remove it: ./mbl board remove ${row.name}`);
   },
 });
