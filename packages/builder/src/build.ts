@@ -5,7 +5,6 @@ import {
   confirmProfile,
   imageKeyNames,
   imagePublicKeys,
-  type KeyProfile,
   type KeyRef,
   type KeySet,
   MblError,
@@ -123,7 +122,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     sources,
   } as unknown as Json).slice(0, 16);
   const rootVersion = `${options.version}+${buildId.slice(0, 8)}`;
-  const tasks = allTasks(options, machine, deviceTree, image, inputs, publicKeys, profile, {
+  const tasks = allTasks(options, machine, deviceTree, image, inputs, publicKeys, {
     version: 1,
     machine: machine.name,
     image: image.name,
@@ -231,7 +230,6 @@ function allTasks(
   image: Image,
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
-  profile: KeyProfile,
   description: ImageIdentity,
 ): Task[] {
   const { repository, keys, cache, version } = options;
@@ -253,7 +251,6 @@ function allTasks(
     node,
     modules: machine.kernel.modules,
     description,
-    profile,
   };
   const tasks = [
     uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
@@ -276,8 +273,8 @@ function allTasks(
       init: join(osDirectory, 'rootfs', 'initramfs', 'init'),
       keys,
       publicKey: key('fit'),
-      profile,
+      profile: description.keys,
     }),
   ];
-  return profile === 'production' ? signAfter(loginCheckTask(rootRecipe), tasks) : tasks;
+  return description.keys === 'production' ? signAfter(loginCheckTask(rootRecipe), tasks) : tasks;
 }

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatImage, type ImageIdentity } from '@mbl/formats';
-import { type KeyProfile, MblError } from '@mbl/trust';
+import { MblError } from '@mbl/trust';
 import { downloadPackages } from '../debian/packages.ts';
 import { openToolbox, type Toolbox } from '../debian/toolbox.ts';
 import { sourceDateEpoch } from '../engine/run-command.ts';
@@ -39,8 +39,6 @@ export interface RootRecipe {
   readonly modules: readonly string[];
   /** `/etc/mbl/image.json`: what the device knows of itself. */
   readonly description: ImageIdentity;
-  /** What the keys are for that sign the root. */
-  readonly profile: KeyProfile;
 }
 
 const places = { disk: 'on the disk', download: 'as a download' } as const;
@@ -211,10 +209,10 @@ export function loginCheckTask(recipe: RootRecipe): Task {
 const composed = ['packages', 'kernel-modules', 'device-services'];
 
 /** What decides how a root is put together, beside files and tasks. */
-function composition({ image, profile }: RootRecipe): { readonly [key: string]: Json } {
+function composition({ image, description }: RootRecipe): { readonly [key: string]: Json } {
   const { hostname, services, users, login } = image;
   const people = users.map(({ home = '', shell = '', ...rest }) => ({ ...rest, home, shell }));
-  return { hostname, services, login, users: people, profile };
+  return { hostname, services, login, users: people, keys: description.keys };
 }
 
 const ownFolders = ({ osDirectory }: RootRecipe): string[] =>
@@ -232,7 +230,7 @@ async function partsOf(
   context: TaskContext,
   tasks: readonly string[],
 ): Promise<RootParts> {
-  const { image, description, profile } = recipe;
+  const { image, description } = recipe;
   const { hostname, services, users, login } = image;
   return {
     unpacked: await loadUnpacked(context.need('packages')),
@@ -247,7 +245,7 @@ async function partsOf(
     services,
     users,
     login,
-    judge: profile === 'production' ? refuseWaysIn : undefined,
+    judge: description.keys === 'production' ? refuseWaysIn : undefined,
   };
 }
 
