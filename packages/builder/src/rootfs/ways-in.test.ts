@@ -82,7 +82,7 @@ const ways: readonly [name: string, expected: RegExp, files: Record<string, stri
     'telnet',
     /starts telnetd/,
     {
-      [`${own}/multi-user.target.wants/t.service`]: `-> ${'/'}${units}/t.service`,
+      [`${own}/multi-user.target.wants/t.service`]: `-> /${units}/t.service`,
       [`${units}/t.service`]: service('ExecStart=/bin/busybox telnetd -F'),
     },
   ],
