@@ -5,7 +5,6 @@ import {
   confirmProfile,
   imageKeyNames,
   imagePublicKeys,
-  type KeyProfile,
   type KeyRef,
   type KeySet,
   MblError,
@@ -127,7 +126,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     },
   };
   const tools = taskTools(inputs.tools, cache);
-  const tasks = await allTasks(options, machine, deviceTree, image, inputs, publicKeys, profile, unidentified);
+  const tasks = await allTasks(options, machine, deviceTree, image, inputs, publicKeys, unidentified);
   const report = await located(image, () =>
     runTasks(tasks, {
       cacheDirectory: cache,
@@ -207,7 +206,6 @@ async function allTasks(
   image: Image,
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
-  profile: KeyProfile,
   unidentified: Unidentified,
 ): Promise<Task[]> {
   const { repository, keys, cache, version } = options;
@@ -227,7 +225,7 @@ async function allTasks(
     boot,
     node,
     modules: machine.kernel.modules,
-    profile,
+    profile: unidentified.keys,
   };
   const before = [
     uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
@@ -256,7 +254,7 @@ async function allTasks(
       init: join(osDirectory, 'rootfs', 'initramfs', 'init'),
       keys,
       publicKey: key('fit'),
-      profile,
+      profile: unidentified.keys,
     }),
   ];
   const code = new CodeFinder();
@@ -267,5 +265,5 @@ async function allTasks(
   );
   const identity = identityTask(['flash', 'kernel', ...rootContents], Object.fromEntries(definitions));
   const tasks = [...before, identity, ...after];
-  return profile === 'production' ? signAfter(loginCheckTask(recipe), tasks) : tasks;
+  return unidentified.keys === 'production' ? signAfter(loginCheckTask(recipe), tasks) : tasks;
 }

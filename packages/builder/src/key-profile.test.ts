@@ -123,9 +123,9 @@ test('every task that uses a private key waits for the check, and no other', () 
     [
       ['login-check'],
       ['u-boot'],
-      ['flash', 'u-boot', 'login-check'],
+      ['flash', 'login-check', 'u-boot'],
       ['trusted-applications', 'login-check'],
-      ['fit', 'root', 'login-check'],
+      ['fit', 'login-check', 'root'],
       ['root', 'trusted-applications'],
     ],
   );

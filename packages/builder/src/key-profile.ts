@@ -11,12 +11,12 @@ export const loginCheck = 'login-check';
 /** Tasks that use a private key. */
 const signing: readonly string[] = ['flash', 'trusted-applications', 'fit'];
 
-/** The same tasks, where those that sign wait for `check`. */
+/** The same tasks, where those that sign wait for `check`: first, so that it does not stand behind minutes of compiling. */
 export function signAfter(check: Task, tasks: readonly Task[]): Task[] {
   return [
     check,
     ...tasks.map((task) =>
-      signing.includes(task.name) ? { ...task, needs: [...(task.needs ?? []), check.name] } : task,
+      signing.includes(task.name) ? { ...task, needs: [check.name, ...(task.needs ?? [])] } : task,
     ),
   ];
 }

@@ -40,7 +40,8 @@ export function readme(index: KeyIndex): string {
     'factory configuration: lost, no new service can take the devices over; stolen, others can pose as the service.',
     '',
     'keys.json names each key: { "file": ... } beside it, or { "pkcs11": "pkcs11:token=...;object=...", "module": "/path.so" }',
-    'for a key in a token, whose PIN is read from MBL_PKCS11_PIN or from the file named by MBL_PKCS11_PIN_FILE.',
+    'for a key in a token, whose PIN is read from MBL_PKCS11_PIN or from the file named by MBL_PKCS11_PIN_FILE. Its profile says what the keys',
+    'are for: production keys sign no image that lets somebody in. Its seal binds the profile to the keys that sign an image.',
     '',
   );
   return lines.join('\n');
