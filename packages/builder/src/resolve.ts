@@ -18,8 +18,8 @@ export interface ResolvedInputs {
   readonly local: readonly LocalPackage[];
   /** The kernel and what the initramfs is made of. */
   readonly boot: readonly LockedPackage[];
-  /** Programs of the build itself, for the host that it runs on. */
-  readonly tools: readonly LockedPackage[];
+  /** Programs of the build itself, for each kind of host. */
+  readonly tools: Readonly<Record<Architecture, readonly LockedPackage[]>>;
   readonly sources: FirmwareSources;
   readonly node: LockedNpm;
 }
@@ -38,8 +38,8 @@ export interface ResolveOptions {
 const toolSuite = 'trixie';
 const toolPackages = ['erofs-utils', 'kmod'];
 
-/** Hosts that a build runs on. All their tools are locked together, so that one host's build never leaves another's lock behind. */
-const toolArchitectures: readonly Architecture[] = ['amd64', 'arm64'];
+/** The kind of host that this is. */
+export const hostArchitecture: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 
 /**
  * Finds out, from the locks or else from the mirror, which version of everything the build takes. Throws what the locks and the mirror say,
@@ -50,8 +50,9 @@ export async function resolveInputs(options: ResolveOptions): Promise<ResolvedIn
   const { machine, image } = stages.whole;
   const boot = await locks.obtain(bootLock(options));
   const root = await locks.obtain(rootLock(options));
-  const tools = new Map<Architecture, Lock>();
-  for (const host of toolArchitectures) tools.set(host, await locks.obtain(toolsLock(options, host)));
+  // For every kind of host, so that one host's build never leaves the lock of another behind.
+  const amd64 = await locks.obtain(toolsLock(options, 'amd64'));
+  const arm64 = await locks.obtain(toolsLock(options, 'arm64'));
   const firmware = await locks.obtain(firmwareLock(options));
   checkFloors(firmware.sources, options.floors);
   const { local } = splitPackages(
@@ -64,7 +65,7 @@ export async function resolveInputs(options: ResolveOptions): Promise<ResolvedIn
     root: root.packages.filter(({ name }) => !replaced.has(name)),
     local,
     boot: boot.packages.filter(({ name }) => name === kernel.name || name in initramfsContents),
-    tools: tools.get(process.arch === 'arm64' ? 'arm64' : 'amd64')?.packages ?? [],
+    tools: { amd64: amd64.packages, arm64: arm64.packages },
     // Each was asked for by this name.
     sources: Object.fromEntries(firmware.sources.map((source) => [source.name, source])) as FirmwareSources,
     node: root.npm[0] ?? NODE,

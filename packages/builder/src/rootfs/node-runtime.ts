@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { MblError } from '@mbl/trust';
-import { runCommand } from '../debian/command.ts';
-import { runCommand as runTool } from '../engine/run-command.ts';
+import { runCommand } from '../engine/run-command.ts';
 import type { ObtainOptions } from '../debian/downloads.ts';
 import { readTar } from '../debian/tar.ts';
+import { obtainTarballs } from '../npm/tarballs.ts';
 import type { LockedNpm } from '../recipes/lock.ts';
 
 /** Node's own builds for Linux, as npm has them. */
@@ -31,7 +31,8 @@ export const fetchNode = async (
   const folder = join(cache, 'npm');
   await mkdir(folder, { recursive: true });
   const name = `${locked.name}-${locked.version}`;
-  const archive = await obtain(folder, name, locked, options);
+  const paths = await obtainTarballs(cache, [locked], options);
+  const archive = await readFile(paths.get(locked) ?? '');
   const sha256 = createHash('sha256').update(archive).digest('hex');
   const stripped = join(folder, `${sha256}-stripped`);
   let program = await readChecked(stripped);
@@ -46,62 +47,6 @@ export const fetchNode = async (
   return program;
 };
 
-const obtain = async (
-  folder: string,
-  name: string,
-  locked: LockedNpm,
-  options: ObtainOptions,
-): Promise<Buffer> => {
-  const path = join(folder, `${name}.tgz`);
-  const cached = await readFile(path).catch(() => undefined);
-  if (cached && integrityOf(cached) === locked.integrity) return cached;
-  if (cached) options.log?.(`The cached file ${path} is corrupt; it is fetched again.`);
-  options.progress?.(undefined, `fetching ${name}`);
-  const work = await mkdtemp(join(folder, 'fetch-'));
-  try {
-    // --ignore-scripts: nothing of a package runs here, whatever the user's settings say.
-    const args = [
-      'pack',
-      '--ignore-scripts',
-      '--silent',
-      '--pack-destination',
-      work,
-      `${locked.name}@${locked.version}`,
-    ];
-    const result = await runCommand('npm', args, { cwd: work, signal: options.signal, tolerant: true });
-    if (result.status !== 0) throw npmError(name, result.stderr);
-    const [file = ''] = (await readdir(work)).filter((each) => each.endsWith('.tgz'));
-    const bytes = await readFile(join(work, file));
-    if (integrityOf(bytes) !== locked.integrity)
-      throw new MblError(
-        'builder/download-corrupt',
-        `${name} came from npm with another content than the lock says.`,
-        {
-          remedy: "Check npm's registry setting (npm config get registry), then run the build again.",
-        },
-      );
-    await rename(join(work, file), path);
-    return bytes;
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-};
-
-const npmError = (name: string, text: string): MblError => {
-  const network = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ENETUNREACH/.test(text);
-  return new MblError(
-    network ? 'builder/no-network' : 'builder/download-missing',
-    `npm could not fetch ${name}: ${text.trim().split('\n').slice(-3).join(' ')}`,
-    {
-      remedy:
-        "Check the network and npm's registry setting (npm config get registry), then run the build again.",
-    },
-  );
-};
-
-const integrityOf = (bytes: Buffer): string =>
-  `sha512-${createHash('sha512').update(bytes).digest('base64')}`;
-
 const strip = async (program: Buffer, folder: string, signal: AbortSignal | undefined): Promise<Buffer> => {
   const work = await mkdtemp(join(folder, 'strip-'));
   try {
@@ -113,7 +58,7 @@ const strip = async (program: Buffer, folder: string, signal: AbortSignal | unde
       join(work, 'out'),
       join(work, 'in'),
     ];
-    await runTool('aarch64-linux-gnu-strip', args, { signal });
+    await runCommand('aarch64-linux-gnu-strip', args, { signal });
     return await readFile(join(work, 'out'));
   } finally {
     await rm(work, { recursive: true, force: true });
