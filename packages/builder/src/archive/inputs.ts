@@ -120,12 +120,14 @@ export class ArchivedLocks implements LockSource {
       return lock;
     }
     const { machine, image } = this.#archive.manifest;
-    const other = asked.filter((entry) => !lock?.request.includes(entry));
+    const more = asked.filter((entry) => !lock?.request.includes(entry));
+    const what =
+      lock === undefined
+        ? `it was made for ${machine}-${image} and has no lock ${file}`
+        : `its lock ${file} is for another request${more.length > 0 ? `, without ${more.join(', ')}` : ''}`;
     throw new MblError(
       'builder/archive-mismatch',
-      lock === undefined
-        ? `The archive has no lock ${file}: it was made for ${machine}-${image}.`
-        : `The archive's lock ${file} answers other recipes than these${other.length > 0 ? `, which ask for ${other.join(', ')}` : ''}.`,
+      `The archive ${this.#archive.path} does not fit these recipes: ${what}.`,
       {
         remedy:
           'Build the machine and the image that the archive was made for, with the layers and the commit that it was made from.',
