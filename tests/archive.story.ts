@@ -30,7 +30,7 @@ describe('an archive of a build', { timeout: 2 * limit }, () => {
 
   before(async () => {
     folder = await temporaryFolder();
-    archive = join(folder.path, 'release.mbl');
+    archive = join(folder.path, 'release.tar');
     first = await mblJson<Build>(['build', '--archive', archive], { timeout: limit });
     copy = join(folder.path, 'copy');
     await copyWorkingCopy(copy);
@@ -67,7 +67,7 @@ describe('an archive of a build', { timeout: 2 * limit }, () => {
   });
 
   test('is the same file when it is written again', async () => {
-    const again = join(folder.path, 'again.mbl');
+    const again = join(folder.path, 'again.tar');
     await mblJson<Build>(['build', '--archive', again], { timeout: limit });
     assert.equal(await fileDigest(again), await fileDigest(archive));
     const { stdout } = await run('tar', ['-tf', archive], { maxBuffer: 1 << 26 });
@@ -80,7 +80,7 @@ describe('an archive of a build', { timeout: 2 * limit }, () => {
       'builder/archive-mismatch',
       /qemu-arm64-development and has no lock trixie\/root-production/,
     );
-    const short = join(folder.path, 'short.mbl');
+    const short = join(folder.path, 'short.tar');
     await cp(archive, short);
     await truncate(short, first.archive.size - 1024);
     assertError(await buildUnplugged('--from-archive', short), 'builder/archive-invalid', /cut off/);
