@@ -39,7 +39,7 @@ export interface LockedNpm {
   readonly integrity: string;
 }
 
-/** Everything that builds in this workspace fetch, with what must come back. */
+/** What a request brings, with what must come back when it is fetched. It names no mirror and no registry. */
 export interface Lock {
   readonly version: 1;
   /** What was asked for: a lock answers this request and no other. */
