@@ -9,7 +9,7 @@ export const build = verb({
   options: {
     ...imageOptions,
     explain: flag('say why each task ran or did not'),
-    updateLock: flag('take the newest packages and sources, and write their versions to the lock'),
+    updateLock: flag('take the newest packages and sources, and write their versions to the locks'),
     archive: value('file', 'write all that the build fetched into a file, for a build without the network'),
     fromArchive: value('file', 'fetch nothing: take all from a file that --archive wrote', {
       conflicts: ['archive', 'updateLock'],
