@@ -17,6 +17,7 @@ const limit = 1_800_000;
 
 interface Build {
   readonly directory: string;
+  readonly lockChanges: readonly unknown[];
   readonly overrides: readonly string[];
   readonly tasks: readonly { readonly task: string; readonly cached: boolean }[];
 }
@@ -68,6 +69,25 @@ describe('a product layer', { timeout: limit }, () => {
     const names = ['boot-qemu-arm64', 'root-product', 'tools-amd64', 'tools-arm64'];
     assert.deepEqual(Object.keys(locks), ['firmware', ...names.map((name) => `trixie/${name}`)]);
     assert.ok((await lstat(join(extracted, 'usr/share/zoneinfo/Europe/Lisbon'))).isFile());
+  });
+
+  test('keeps its lock to itself; a package more changes that package, and the build says so', async () => {
+    assert.deepEqual(built.lockChanges, [], 'its own lock answers');
+    const os = join(root, 'os/locks/trixie/root-production.json');
+    const before = await readFile(os, 'utf8');
+    const path = join(layer, 'images/product.yaml');
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.replace('  - tzdata\n', '  - tzdata\n  - tree\n'));
+    const { stdout, stderr } = await mbl([...build, layer], { environment, timeout: limit });
+    await writeFile(path, text);
+    const lines = stdout.split('\n');
+    const at = lines.findIndex((line) =>
+      line.endsWith('product-layer/locks/trixie/root-product.json has changed:'),
+    );
+    assert.match(lines[at + 1] ?? '', /^  added: tree /, stdout + stderr);
+    assert.doesNotMatch(lines[at + 2] ?? '', /^  /, 'and nothing else');
+    assert.equal(await readFile(os, 'utf8'), before);
+    await cp(join(root, 'examples/product-layer/locks'), join(layer, 'locks'), { recursive: true });
   });
 
   test('has a manifest of all its parts, from the firmware on, each with version, licence and source', async () => {
@@ -140,7 +160,6 @@ describe('a product layer', { timeout: limit }, () => {
 
   test('is signed by production keys when nobody can log in, and by no way else', async () => {
     const state = join(folder.path, 'shop');
-    await cp(join(folder.path, 'state', 'locks'), join(state, 'locks'), { recursive: true });
     const keys = await productionKeys(join(folder.path, 'production'));
     const product = async (name: string, from: string) =>
       await mbl(['build', '--image', name, '--layer', from, '--keys', keys], {

@@ -9,6 +9,8 @@ import {
   type KeySet,
   MblError,
 } from '@mbl/trust';
+import { ArchivedLocks, archiveInputs, restoreInputs } from './archive/inputs.ts';
+import { openArchive } from './archive/read.ts';
 import { CodeFinder } from './engine/code.ts';
 import { currentTools } from './engine/current-tools.ts';
 import { definitionOf } from './engine/definition.ts';
@@ -46,6 +48,7 @@ import type { RootRecipe } from './rootfs/recipe.ts';
 import { rootContents, rootTask } from './rootfs/root-task.ts';
 import type { Task } from './task.ts';
 import { taskTools, toolVersions } from './tools/locked.ts';
+import { hostArchitecture } from './tools/toolbox.ts';
 
 export interface BuildOptions {
   /** The repository: `os/` and the device's sources. */
@@ -64,6 +67,10 @@ export interface BuildOptions {
   /** Version of the distribution, for the components. */
   readonly version: string;
   readonly updateLock?: boolean;
+  /** Write all that the build fetched into this file. */
+  readonly archive?: string | undefined;
+  /** Take locks and all that would be fetched from this file: the network is not asked for anything. */
+  readonly fromArchive?: string | undefined;
   readonly jobs?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: TaskEvent) => void) | undefined;
@@ -78,6 +85,8 @@ export interface BuildResult {
   readonly directory: string;
   readonly description: ImageDescription;
   readonly tasks: readonly TaskReport[];
+  /** The archive that was asked for; `size` in bytes. */
+  readonly archive: { readonly path: string; readonly files: number; readonly size: number } | undefined;
   /** What the layers change, a line each. */
   readonly overrides: readonly string[];
   readonly seconds: number;
@@ -98,7 +107,12 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const deviceTree = await readDeviceTree(machine);
   const overrides = recipes.overrides(options.machine, options.image).map(formatOverride);
   const stages = await loadStages(osDirectory, layers, options.machine, options.image);
-  const locks = new LockFiles(stages, options.updateLock ?? false, options.onLockChange);
+  await using archive =
+    options.fromArchive === undefined ? undefined : await openArchive(options.fromArchive);
+  const locks =
+    archive === undefined
+      ? new LockFiles(stages, options.updateLock ?? false, options.onLockChange)
+      : new ArchivedLocks(archive, stages);
   const floors = await readFloors(join(osDirectory, 'firmware', 'advisories.yaml'));
   const inputs = await located(image, () =>
     resolveInputs({
@@ -110,6 +124,10 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
       ...(options.onPhase === undefined ? {} : { progress: options.onPhase }),
     }),
   );
+  if (archive !== undefined) {
+    options.onPhase?.('unpacking the archive');
+    await restoreInputs(archive, inputs, hostArchitecture(), cache, signal);
+  }
   const publicKeys = await imagePublicKeys(keys.keys);
   const profile = confirmProfile(keys, publicKeys);
   await openTokens(keys);
@@ -143,6 +161,12 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     if (folder === undefined) throw new MblError('builder/task-graph', `the task ${task} left no output`);
     return folder;
   };
+  let archived: BuildResult['archive'];
+  if (options.archive !== undefined) {
+    options.onPhase?.('writing the archive');
+    const all = { path: options.archive, repository, cache, stages, inputs, locks: locks.locks, signal };
+    archived = { path: options.archive, ...(await archiveInputs(all)) };
+  }
   options.onPhase?.('putting the disk together');
   const name = `${machine.name}-${image.name}`;
   const directory = join(output, name);
@@ -167,6 +191,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     directory,
     description,
     tasks: report.tasks,
+    archive: archived,
     overrides,
     seconds: (performance.now() - begin) / 1000,
     outputs: report.outputs,

@@ -33,6 +33,8 @@ export type Given<D extends OptionsOf | ArgumentsOf> = {
 interface ValueOptions {
   /** One letter: `f` for `-f`. */
   readonly short?: string;
+  /** Keys of options that it cannot be given with. */
+  readonly conflicts?: readonly string[];
 }
 
 function flags(name: string, { short }: ValueOptions, rest = ''): string {
@@ -41,7 +43,7 @@ function flags(name: string, { short }: ValueOptions, rest = ''): string {
 }
 
 /** `--follow`: true when it is given. */
-export function flag(description: string, options: ValueOptions = {}): OptionOf<boolean> {
+export function flag(description: string, options: Pick<ValueOptions, 'short'> = {}): OptionOf<boolean> {
   return { option: (name) => new Option(flags(name, options), description), absent: false };
 }
 
@@ -57,7 +59,11 @@ type Parse<T> = (text: string) => T;
 type ParseWord<T> = (text: string) => T | Promise<T>;
 
 /** `--limit <number>`. The texts that may stand there are anything, or what `parse` takes. */
-export function value(placeholder: string, description: string): OptionOf<string | undefined>;
+export function value(
+  placeholder: string,
+  description: string,
+  options?: ValueOptions,
+): OptionOf<string | undefined>;
 export function value(
   placeholder: string,
   description: string,
@@ -78,10 +84,12 @@ export function value(
   description: string,
   options: ValueOptions & { parse?: Parse<unknown>; fallback?: unknown } = {},
 ): OptionOf<unknown> {
-  const { parse, fallback } = options;
+  const { parse, fallback, conflicts = [] } = options;
   return {
     option(name) {
-      const option = new Option(flags(name, options, ` <${placeholder}>`), description);
+      const option = new Option(flags(name, options, ` <${placeholder}>`), description).conflicts([
+        ...conflicts,
+      ]);
       if (parse !== undefined) option.argParser(parse);
       return fallback === undefined ? option : option.default(fallback);
     },

@@ -72,6 +72,7 @@ async function findControls(
   packages: readonly LockedPackage[],
   fetch: (missing: readonly LockedPackage[]) => Promise<ReadonlyMap<string, string>>,
 ): Promise<Stanza[]> {
+  if (packages.length === 0) return [];
   const shown = await apt.run(
     'apt-cache',
     ['show', '--all-versions', ...packages.map(({ name }) => name)],

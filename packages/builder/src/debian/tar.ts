@@ -120,10 +120,18 @@ export function* writeTar(entries: Iterable<TarOutput>, time: number): Generator
   yield Buffer.alloc(2 * BLOCK);
 }
 
+/** The header of a regular file that belongs to root and is as old as time: its bytes follow from `path` (at most 100) and `size` alone. */
+export const plainHeader = (path: string, size: number): Buffer => {
+  const entry = { path, type: 'file', mode: 0o644, uid: 0, gid: 0, link: '', data: Buffer.alloc(0) } as const;
+  return header(entry, path, size, '0', 0);
+};
+
+/** Bytes from a file's content to the next header. */
+export const paddingAfter = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
+
 function* padded(data: Buffer): Generator<Buffer> {
   yield data;
-  const rest = data.length % BLOCK;
-  if (rest > 0) yield Buffer.alloc(BLOCK - rest);
+  if (paddingAfter(data.length) > 0) yield Buffer.alloc(paddingAfter(data.length));
 }
 
 const header = (entry: TarOutput, path: string, size: number, kind: string, time: number): Buffer => {

@@ -39,7 +39,7 @@ export interface LockedNpm {
   readonly integrity: string;
 }
 
-/** Everything that builds in this workspace fetch, with what must come back. */
+/** What a request brings, with what must come back when it is fetched. It names no mirror and no registry. */
 export interface Lock {
   readonly version: 1;
   /** What was asked for: a lock answers this request and no other. */
@@ -143,8 +143,9 @@ export function parseLock(bytes: Uint8Array, path: string): Lock {
     const at = `npm[${i}]`;
     const item = check.object(entry, at);
     return {
-      name: check.text(item['name'], `${at}.name`),
-      version: check.text(item['version'], `${at}.version`),
+      // Both become a file's name in the cache.
+      name: check.match(item['name'], /^(@[a-z0-9][a-z0-9._-]*\/)?[a-z0-9][a-z0-9._-]*$/, `${at}.name`),
+      version: check.match(item['version'], /^[0-9][0-9A-Za-z.+-]*$/, `${at}.version`),
       integrity: check.match(item['integrity'], /^sha512-[A-Za-z0-9+/]{86}==$/, `${at}.integrity`),
     };
   });

@@ -14,7 +14,7 @@ export function nodeTask({ cache, node }: RootRecipe): Task {
     code: import.meta.filename,
     tools: ['image'],
     async run(context) {
-      const program = await fetchNode(cache, node, {
+      const program = await fetchNode(cache, node, context.work, {
         log: (line) => context.log(line),
         progress: (fraction, what) => context.progress(fraction, what),
         signal: context.signal,

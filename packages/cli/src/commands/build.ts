@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatDuration } from '../table.ts';
+import { formatDuration, formatSize } from '../table.ts';
 import { flag, value, verb } from '../verb.ts';
 import { imageOptions, wholeNumber } from './parameters.ts';
 
@@ -9,14 +9,18 @@ export const build = verb({
   options: {
     ...imageOptions,
     explain: flag('say why each task ran or did not'),
-    updateLock: flag('take the newest packages and sources, and write their versions to the lock'),
+    updateLock: flag('take the newest packages and sources, and write their versions to the locks'),
+    archive: value('file', 'write all that the build fetched into a file, for a build without the network'),
+    fromArchive: value('file', 'fetch nothing: take all from a file that --archive wrote', {
+      conflicts: ['archive', 'updateLock'],
+    }),
     jobs: value('number', 'how many tasks run at once', { parse: wholeNumber(1) }),
   },
   async run(cli, options) {
     const { buildImage } = await import('../workbench/image.ts');
     const { output } = cli;
     const built = await buildImage(cli, options);
-    const { directory, description, tasks, lockChanges, overrides, seconds } = built;
+    const { directory, description, tasks, lockChanges, archive, overrides, seconds } = built;
     output.value({
       directory,
       machine: options.machine,
@@ -26,6 +30,7 @@ export const build = verb({
       seconds,
       overrides,
       lockChanges,
+      archive,
       tasks: tasks.map(({ task, title, seconds, cached, reasons, folder }) => ({
         task,
         title,
@@ -47,6 +52,10 @@ export const build = verb({
         ]),
       );
       output.line();
+    }
+    if (archive !== undefined) {
+      const what = `${archive.files} files that it was made from, ${formatSize(archive.size)}`;
+      output.line(`${archive.path} holds the ${what}`);
     }
     output.line(`build ${description.buildId} is in ${directory}`);
     if (description.keys === 'development')

@@ -11,6 +11,8 @@ import { keysFolder, readVersion } from '../workspace.ts';
 /** What only `mbl build` lets one choose. */
 export interface BuildChoices {
   readonly updateLock?: boolean;
+  readonly archive?: string | undefined;
+  readonly fromArchive?: string | undefined;
   readonly jobs?: number | undefined;
 }
 
@@ -39,6 +41,8 @@ export async function buildImage(cli: Cli, options: ImageOptions & BuildChoices)
         output: workspace.build,
         version: readVersion(workspace),
         updateLock: options.updateLock === true,
+        archive: options.archive,
+        fromArchive: options.fromArchive,
         jobs: options.jobs ?? availableParallelism(),
         signal,
         onEvent: followTasks(report),

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createReadStream } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { paddingAfter, plainHeader } from '../debian/tar.ts';
+import {
+  type ArchivedFile,
+  type ArchiveManifest,
+  archivePath,
+  formatArchiveManifest,
+  MANIFEST,
+  sortFiles,
+} from './manifest.ts';
+
+/** A file to put into an archive, and where it is now. */
+export interface FileToArchive extends ArchivedFile {
+  /** Absolute path. */
+  readonly from: string;
+}
+
+/**
+ * Writes an archive: a tar of the manifest and all files, sorted, with neither times nor owners, so that the same content gives the same
+ * bytes. It appears at `path` whole, or not at all. Returns its size in bytes.
+ */
+export async function writeArchive(
+  path: string,
+  manifest: Omit<ArchiveManifest, 'files'>,
+  files: readonly FileToArchive[],
+  signal?: AbortSignal,
+): Promise<number> {
+  const places = new Map(files.map((file) => [archivePath(file), file.from]));
+  const text = Buffer.from(formatArchiveManifest({ ...manifest, files }));
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await using target = await open(temporary, 'wx');
+    await target.writeFile(
+      Buffer.concat([plainHeader(MANIFEST, text.length), text, Buffer.alloc(paddingAfter(text.length))]),
+    );
+    for (const file of sortFiles(files)) {
+      const place = archivePath(file);
+      await target.writeFile(plainHeader(place, file.size));
+      await target.writeFile(createReadStream(places.get(place) ?? '', { signal, highWaterMark: 1 << 20 }));
+      await target.writeFile(Buffer.alloc(paddingAfter(file.size)));
+    }
+    await target.writeFile(Buffer.alloc(1024));
+    await target.sync();
+    const { size } = await target.stat();
+    await rename(temporary, path);
+    return size;
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
