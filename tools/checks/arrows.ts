@@ -34,12 +34,13 @@ interface Context {
 
 /**
  * Holds every import against the arrows: only allowed packages, only through their front door (`@mbl/x`), only what package.json
- * names, and no circle of packages or of modules.
+ * names, and no circle of packages, of a package's folders or of modules.
  */
 export function checkArrows(sources: readonly SourceFile[], context: Context): Finding[] {
   const findings: Finding[] = [];
   const packages = new Map<string, Set<string>>();
   const modules = new Map<string, Set<string>>();
+  const folders = new Map<string, Set<string>>();
   for (const source of sources) {
     if (!source.path.endsWith('.ts')) continue;
     const owner = ownerOf(source.path);
@@ -51,6 +52,9 @@ export function checkArrows(sources: readonly SourceFile[], context: Context): F
       if (found.specifier.startsWith('.') && !found.typeOnly && !found.lazy) {
         add(modules, source.path, join(dirname(source.path), found.specifier));
       }
+      const [from, to] = [source.path, join(dirname(source.path), found.specifier)].map(folderOf);
+      const inSources = found.specifier.startsWith('.') && !isTest(source.path);
+      if (inSources && from !== undefined && to !== undefined && from !== to) add(folders, from, to);
     }
   }
   for (const name of context.manifests.keys()) {
@@ -61,7 +65,7 @@ export function checkArrows(sources: readonly SourceFile[], context: Context): F
       });
     }
   }
-  for (const circle of [...findCircles(packages), ...findCircles(modules)]) {
+  for (const circle of [...findCircles(packages), ...findCircles(modules), ...findCircles(folders)]) {
     findings.push({
       file: circle[0] ?? '',
       message: `imports itself in a circle: ${[...circle, circle[0]].join(' -> ')}`,
@@ -99,6 +103,15 @@ export function checkUnused(
     }
   }
   return findings;
+}
+
+/** The folder of a package that a source lies in: `packages/x/src/folder`; undefined for the sources beside the folders. */
+function folderOf(path: string): string | undefined {
+  return /^(packages\/[^/]+\/src\/[^/]+)\//.exec(path)?.[1];
+}
+
+function isTest(path: string): boolean {
+  return path.endsWith('.test.ts') || path.includes('/testing/');
 }
 
 /** What is wrong with an import, or undefined. */
@@ -143,7 +156,7 @@ function named(
   const own = manifests.get(owner);
   const holders = [own?.dependencies, own?.optionalDependencies];
   // Tests also use what the whole working copy has for development.
-  if (path.endsWith('.test.ts') || path.includes('/testing/'))
+  if (isTest(path))
     holders.push(own?.devDependencies, root.devDependencies);
   return holders.some((holder) => holder !== undefined && dependency in holder);
 }

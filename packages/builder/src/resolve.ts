@@ -6,7 +6,7 @@ import { type FirmwareSources, firmwareOrigins } from './firmware/sources.ts';
 import { initramfsContents, kernelPackage } from './kernel/kernel.ts';
 import type { LockSource, WantedLock } from './locks/lock-files.ts';
 import type { Stages } from './locks/stages.ts';
-import { type LocalPackage, readLocalPackages, splitPackages } from './recipes/local-packages.ts';
+import { type LocalPackage, readLocalPackages, splitPackages } from './locks/local-packages.ts';
 import type { Lock, LockedNpm, LockedPackage } from './recipes/lock.ts';
 import { NODE } from './rootfs/node-runtime.ts';
 import { toolboxes, type ToolboxName, toolboxNames, toolSuite } from './tools/contents.ts';

@@ -15,8 +15,14 @@ export interface TaskCode {
   readonly packages: readonly string[];
 }
 
+/** What a source asks of another module; `names` is undefined when it may use all of it. */
+export interface Import {
+  readonly specifier: string;
+  readonly names: readonly string[] | undefined;
+}
+
 interface Source {
-  readonly imports: readonly string[];
+  readonly imports: readonly Import[];
   readonly sha256: string;
 }
 
@@ -24,7 +30,10 @@ interface Source {
 export class CodeFinder {
   readonly #sources = new Map<string, Promise<Source>>();
 
-  /** What running modules (absolute paths) can execute. Type-only imports are erased, and do not count. */
+  /**
+   * What running modules (absolute paths) can execute. What is imported for its types only does not count; of a package of ours, only the
+   * modules behind the names that are imported count: its front door has no code of its own.
+   */
   async codeOf(modules: string | readonly string[]): Promise<TaskCode> {
     const files = new Map<string, string>();
     const packages = new Map<string, string>();
@@ -33,15 +42,26 @@ export class CodeFinder {
       files.set(file, '');
       const { imports, sha256 } = await this.#read(file);
       files.set(file, sha256);
-      for (const specifier of imports) {
+      for (const { specifier, names } of imports) {
         if (specifier.startsWith('.')) await visit(resolve(dirname(file), specifier));
-        else if (specifier.startsWith('@mbl/')) await visit(await ownPackage(file, specifier));
+        else if (specifier.startsWith('@mbl/'))
+          for (const behind of await this.#behind(await frontDoor(file, specifier), names)) await visit(behind);
         else if (!specifier.startsWith('node:')) await addInstalled(file, specifier, packages);
       }
     };
     for (const module of [modules].flat()) await visit(module);
     const sorted = [...files].toSorted(([a], [b]) => (a < b ? -1 : 1));
     return { files: Object.fromEntries(sorted), packages: [...packages.values()].toSorted() };
+  }
+
+  /** The modules from which a package's front door has `names`; the door itself where it cannot be told. */
+  async #behind(door: string, names: readonly string[] | undefined): Promise<string[]> {
+    const { imports } = await this.#read(door);
+    const from = (name: string): string | undefined =>
+      imports.find((each) => each.names?.includes(name))?.specifier;
+    const found = names?.map(from);
+    if (found === undefined || found.includes(undefined)) return [door];
+    return found.flatMap((specifier) => (specifier === undefined ? [] : [resolve(dirname(door), specifier)]));
   }
 
   #read(file: string): Promise<Source> {
@@ -57,11 +77,28 @@ export class CodeFinder {
   }
 }
 
-/** The modules that a TypeScript source asks for when it runs. */
-export function importsIn(source: string): string[] {
-  const statements = /^(?:import\s(?!type\s)(?:[^'";]*?\sfrom\s)?\s*|export\s[*{][^'";]*?\sfrom\s*)'([^']+)'/gm;
-  const dynamic = /\bimport\(\s*'([^']+)'\s*\)/g;
-  return [...source.matchAll(statements), ...source.matchAll(dynamic)].map(([, specifier = '']) => specifier);
+/** What a TypeScript source asks of other modules when it runs, in the project's style: named imports, single quotes. */
+export function importsIn(source: string): Import[] {
+  const found: Import[] = [];
+  const statements =
+    /^(?:import\s(?!type\s)(?:(?<clause>[^'";]*?)\sfrom\s)?\s*|export\s(?<exported>[*{][^'";]*?)\sfrom\s*)'(?<specifier>[^']+)'/gm;
+  for (const { groups } of source.matchAll(statements)) {
+    const { clause, exported, specifier = '' } = groups ?? {};
+    const braces = /^\s*\{([^}]*)\}\s*$/.exec(clause ?? exported ?? '')?.[1];
+    if (braces === undefined) {
+      found.push({ specifier, names: undefined });
+      continue;
+    }
+    const names = braces
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== '' && !name.startsWith('type '))
+      .map((name) => (exported === undefined ? name.replace(/\sas\s.*/, '') : name.replace(/.*\sas\s/, '')));
+    if (names.length > 0) found.push({ specifier, names });
+  }
+  for (const [, specifier = ''] of source.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g))
+    found.push({ specifier, names: undefined });
+  return found;
 }
 
 /**
@@ -98,7 +135,7 @@ async function packageFolder(file: string, name: string): Promise<string> {
   }
 }
 
-async function ownPackage(file: string, name: string): Promise<string> {
+async function frontDoor(file: string, name: string): Promise<string> {
   return join(await packageFolder(file, name), 'src/index.ts');
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename, join } from 'node:path';
 import { downloadSource, unpackSource } from '../debian/source.ts';
-import { type Component, debianUrl } from '../manifest/component.ts';
+import { type Component, debianUrl } from '../materials/component.ts';
 import type { LockedSource } from '../recipes/lock.ts';
 import type { Json, TaskContext } from '../task.ts';
 

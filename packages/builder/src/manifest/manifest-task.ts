@@ -8,9 +8,9 @@ import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
 import { BUNDLED_COMPONENTS } from '../rootfs/bundles.ts';
 import { loadComponents } from '../rootfs/unpack.ts';
 import type { Task } from '../task.ts';
-import { type Component, formatManifest } from './component.ts';
-import { describePackage } from './debian.ts';
-import { describeNode } from './npm.ts';
+import { type Component, formatManifest } from '../materials/component.ts';
+import { describePackage } from '../materials/debian.ts';
+import { describeNode } from '../materials/npm.ts';
 
 export interface ManifestRecipe {
   readonly cache: string;

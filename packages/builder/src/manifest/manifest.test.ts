@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TarEntry } from '../debian/tar.ts';
-import { type Component, debianUrl, formatManifest } from './component.ts';
-import { describePackage, readLicences } from './debian.ts';
-import { describeNpm, repositoryUrl } from './npm.ts';
+import { type Component, debianUrl, formatManifest } from '../materials/component.ts';
+import { describePackage, readLicences } from '../materials/debian.ts';
+import { describeNpm, repositoryUrl } from '../materials/npm.ts';
 
 const component = (name: string, version = '1'): Component => ({
   type: 'library',

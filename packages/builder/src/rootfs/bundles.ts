@@ -3,8 +3,8 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { build, type Metafile } from 'esbuild';
-import type { Component } from '../manifest/component.ts';
-import { describeNpm } from '../manifest/npm.ts';
+import type { Component } from '../materials/component.ts';
+import { describeNpm } from '../materials/npm.ts';
 import { compare } from './tree.ts';
 
 /** The services of the device and where their source starts, below the repository. */

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { KeyProfile } from '@mbl/trust';
 import { downloadPackages } from '../debian/packages.ts';
 import type { Image } from '../recipes/image.ts';
-import type { LocalPackage } from '../recipes/local-packages.ts';
+import type { LocalPackage } from '../locks/local-packages.ts';
 import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
 import type { Json, TaskContext } from '../task.ts';
 import { policyFiles } from './policy.ts';

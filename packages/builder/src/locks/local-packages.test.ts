@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
-import { locateImageError } from './locate-error.ts';
+import { locateImageError } from '../recipes/locate-error.ts';
 import { parseDepends, readLocalPackages, splitPackages } from './local-packages.ts';
-import { loadRecipes } from './recipes.ts';
+import { loadRecipes } from '../recipes/recipes.ts';
 
 /** Makes a package with dpkg-deb. */
 async function makeDeb(file: string, control: Record<string, string>): Promise<void> {
