@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { type Cli, formatDuration } from '@mbl/cli';
+import { type Cli, formatDuration, toolPath } from '@mbl/cli';
 import { repositoryChecks } from '../checks/run-checks.ts';
 import { prepareStories } from './prepare.ts';
 import { runTests, type TestResult } from './run-tests.ts';
@@ -13,7 +13,7 @@ const minute = 60_000;
 export class TestRun {
   readonly #cli: Cli;
   readonly #verbose: boolean;
-  readonly #environment: Readonly<Record<string, string | undefined>>;
+  #environment: Readonly<Record<string, string | undefined>> = {};
   #passed = 0;
   #failed = 0;
   #skipped = 0;
@@ -23,14 +23,13 @@ export class TestRun {
   constructor(cli: Cli, verbose: boolean) {
     this.#cli = cli;
     this.#verbose = verbose;
-    const bin = join(cli.workspace.root, 'node_modules/.bin');
-    this.#environment = { ...cli.environment, PATH: `${bin}${delimiter}${cli.environment['PATH'] ?? ''}` };
   }
 
   /** Runs what is selected; returns the exit code. */
   async all({ checks, units, stories }: Selection): Promise<number> {
     const { output } = this.#cli;
     if (checks) await this.#checks();
+    if (units.length + stories.length > 0) this.#environment = await this.#tools();
     await this.#units(units);
     if (stories.length > 0) await this.#stories(stories);
     output.line();
@@ -38,6 +37,19 @@ export class TestRun {
     if (this.#skipped > 0) output.line(`${this.#skipped} skipped`);
     output.line(`${this.#passed} passed, ${this.#failed} failed`);
     return this.#failed === 0 ? 0 : 1;
+  }
+
+  /**
+   * The environment of tests: emulator, database and what packs images from the toolboxes, before the machine's; the compilers behind it,
+   * for a machine that has none.
+   */
+  async #tools(): Promise<Record<string, string | undefined>> {
+    const cli = this.#cli;
+    const bin = join(cli.workspace.root, 'node_modules/.bin');
+    const own = cli.environment['PATH'] ?? '';
+    const first = [...(await toolPath(cli, 'run')), ...(await toolPath(cli, 'image'))];
+    const last = await toolPath(cli, 'compile');
+    return { ...cli.environment, PATH: [bin, ...first, own, ...last].join(delimiter) };
   }
 
   async #checks(): Promise<void> {

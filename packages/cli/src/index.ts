@@ -6,5 +6,6 @@ export { processCli } from './process.ts';
 export { describeProgram, runProgram } from './program.ts';
 export { formatDuration } from './table.ts';
 export { buildImage } from './workbench/image.ts';
+export { toolPath, useTools } from './workbench/tools.ts';
 export { findService, startDaemon, stopDaemon } from './workbench/service.ts';
 export { findWorkspace, type Workspace } from './workspace.ts';

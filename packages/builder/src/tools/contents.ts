@@ -51,9 +51,9 @@ export const toolboxes: Readonly<Record<ToolboxName, ToolboxContents>> = {
     without: [...ambient, ...sanitizers.map((name) => `lib${name}`), 'logsave'],
     links: {},
   },
-  // What the workbench starts beside the build: virtual boards, the database, shells, tokens.
+  // What the workbench starts beside the build: virtual boards, and the database.
   run: {
-    packages: ['erofs-utils', 'opensc', 'openssh-client', 'postgresql-17', 'qemu-system-arm'],
+    packages: ['erofs-utils', 'postgresql-17', 'qemu-system-arm'],
     without: [
       ...ambient,
       // PostgreSQL compiles no queries here, and its tools in Perl are not used.

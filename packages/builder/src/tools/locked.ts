@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import type { Architecture, PackageOptions } from '../debian/packages.ts';
+import type { Architecture } from '../debian/packages.ts';
 import type { TaskTools } from '../engine/run-tasks.ts';
 import type { ToolEnvironment } from '../engine/current-tools.ts';
 import { type Lock, type LockedPackage, readLock } from '../recipes/lock.ts';
 import type { Json } from '../task.ts';
 import { toolboxes, type ToolboxName, toolboxNames, toolSuite } from './contents.ts';
-import { hostArchitecture, openToolbox } from './toolbox.ts';
+import { hostArchitecture, openToolbox, type ToolboxOptions } from './toolbox.ts';
 
 /** The packages of every toolbox, for each kind of host. */
 export type LockedTools = Readonly<Record<ToolboxName, Readonly<Record<Architecture, readonly LockedPackage[]>>>>;
@@ -61,7 +61,7 @@ export function toolVersions(tools: LockedTools): Readonly<Record<ToolboxName, J
 export async function openLockedToolbox(
   osDirectory: string,
   name: ToolboxName,
-  options: PackageOptions,
+  options: ToolboxOptions,
 ): Promise<ToolEnvironment> {
   const file = join(osDirectory, 'locks', `${toolsLockFile(name, hostArchitecture())}.json`);
   const packages = packagesOf(name, await readLock(file));

@@ -39,19 +39,24 @@ export interface Toolbox extends ToolEnvironment {
   readonly root: string;
 }
 
+export interface ToolboxOptions extends PackageOptions {
+  /** Where toolboxes stand; default `<cache>/toolbox`. */
+  readonly place?: string | undefined;
+}
+
 /**
- * Unpacks a resolved list of packages into `<cache>/toolbox/<name>-<digest>`, once, and binds every program to the libraries beside it
+ * Unpacks a resolved list of packages into `<place>/<name>-<digest>`, once, and binds every program to the libraries beside it
  * (`relocateProgram`): so they start each other, need no privileges, and see nothing of the host's distribution.
  */
 export async function openToolbox(
   name: ToolboxName,
   packages: readonly LockedPackage[],
-  options: PackageOptions,
+  options: ToolboxOptions,
 ): Promise<Toolbox> {
   const digest = createHash('sha256')
     .update(JSON.stringify([layout, toolboxes[name].links, packages.map(({ sha256 }) => sha256)]))
     .digest('hex');
-  const root = join(options.cache, 'toolbox', `${name}-${digest.slice(0, 16)}`);
+  const root = join(options.place ?? join(options.cache, 'toolbox'), `${name}-${digest.slice(0, 16)}`);
   if (!(await isThere(join(root, 'complete')))) await fill(name, root, packages, options);
   return await describe(root);
 }

@@ -10,6 +10,7 @@ import type { KeyOptions } from '../commands/parameters.ts';
 import { boardFolder } from './boards.ts';
 import { keysFolder } from '../workspace.ts';
 import { clientOf, serviceFolder, startDaemon } from './service.ts';
+import { useTools } from './tools.ts';
 
 /** How a guest of QEMU's user network calls this machine. */
 const hostOfGuests = '10.0.2.2';
@@ -17,6 +18,7 @@ const hostOfGuests = '10.0.2.2';
 /** Starts the service unless it runs, with the device CA of the key set. */
 export async function ensureService(cli: Cli, { keys }: KeyOptions): Promise<ServiceFile> {
   const { output, workspace, signal } = cli;
+  await useTools(cli);
   const ca = await deviceCa(keysFolder(workspace, keys));
   const { file, started } = await output.progress.phase(
     'start the service',
@@ -73,6 +75,7 @@ export async function makeBoard(
   service: ServiceFile | undefined,
   { replace = false } = {},
 ): Promise<Board> {
+  await useTools(cli);
   return await cli.output.progress.phase(`make board ${name}`, async () => {
     const factory = service === undefined ? undefined : await factoryConfiguration(cli, name, service);
     return await createBoard({
@@ -104,6 +107,7 @@ export async function ensurePower(
   options: { detached: boolean; ports?: readonly PortForward[] },
 ): Promise<boolean> {
   if (board.running) return false;
+  await useTools(cli);
   await cli.output.progress.phase(
     `power on ${board.name}`,
     async () => await board.start({ ...options, signal: cli.signal }),

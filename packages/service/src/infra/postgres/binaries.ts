@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { access, readdir } from 'node:fs/promises';
 import { constants } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { MblError } from '@mbl/trust';
 
 /** Where Debian's `postgresql-<major>` packages put their programs, one folder a major version. */
+const programs = /\/postgresql\/(\d+)\/bin$/;
 const debianRoot = '/usr/lib/postgresql';
 
 export interface PostgresBinaries {
@@ -14,16 +15,22 @@ export interface PostgresBinaries {
 }
 
 /**
- * Finds the server programs: those of `major` when a cluster of that version exists already, otherwise the newest.
- * Throws `service/postgres-missing`.
+ * Finds the server programs: those of `major` when a cluster of that version exists already, otherwise the first on the search path, or
+ * the newest below `root`. Throws `service/postgres-missing`.
  */
-export async function findPostgres(major?: number, root = debianRoot): Promise<PostgresBinaries> {
+export async function findPostgres(
+  major?: number,
+  root = debianRoot,
+  searchPath = process.env['PATH'] ?? '',
+): Promise<PostgresBinaries> {
+  const onPath = searchPath.split(delimiter).filter((folder) => programs.test(folder));
   const installed = (await readdir(root).catch(() => []))
     .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .toSorted((a, b) => b - a);
-  for (const candidate of major === undefined ? installed : installed.filter((one) => one === major)) {
-    const bin = join(root, String(candidate), 'bin');
+    .toSorted((a, b) => Number(b) - Number(a))
+    .map((name) => join(root, name, 'bin'));
+  for (const bin of [...onPath, ...installed]) {
+    const candidate = Number(programs.exec(bin)?.[1] ?? /(\d+)\/bin$/.exec(bin)?.[1]);
+    if (major !== undefined && candidate !== major) continue;
     const found = { major: candidate, initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') };
     const usable = await Promise.all([found.initdb, found.postgres].map(isExecutable));
     if (usable.every(Boolean)) return found;

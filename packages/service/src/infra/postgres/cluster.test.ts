@@ -96,9 +96,9 @@ test('root keeps the cluster elsewhere when the PostgreSQL user cannot reach it'
 });
 
 test('a missing server says which package to install', async () => {
-  await assert.rejects(findPostgres(undefined, scratch), {
+  await assert.rejects(findPostgres(undefined, scratch, ''), {
     code: 'service/postgres-missing',
     remedy: 'Install it: apt-get install postgresql',
   });
-  await assert.rejects(findPostgres(3), { remedy: 'Install it: apt-get install postgresql-3' });
+  await assert.rejects(findPostgres(3, scratch, ''), { remedy: 'Install it: apt-get install postgresql-3' });
 });
