@@ -91,8 +91,8 @@ describe('a comparison of images', { timeout: limit }, () => {
     assert.deepEqual(own.keys, []);
     assert.deepEqual(content(own), [
       ...['buildId', 'components.root.version'].map((aspect) => `image.json ${aspect}`),
-      'root/etc/mbl/image.json content',
       ...file,
+      'root/etc/mbl/image.json content',
     ]);
     assert.equal(own.code, 1);
   });

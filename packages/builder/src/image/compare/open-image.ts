@@ -115,7 +115,7 @@ async function readRange(file: FileHandle, start: number, size: number): Promise
 
 const pieceSize = 4 << 20;
 
-/** Size and digest of a range. Most of a disk is zeros, which are not hashed: what is not zero goes in with its place. */
+/** Digest of a range, `empty` where it is zeros. Most of a disk is: only what is not zero is hashed, with its place. */
 async function digestRange(
   file: FileHandle,
   start: number,
@@ -124,15 +124,19 @@ async function digestRange(
 ): Promise<string> {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(pieceSize);
+  let empty = true;
   for (let at = start; at < end; ) {
     signal?.throwIfAborted();
     const { bytesRead } = await file.read(buffer, 0, Math.min(pieceSize, end - at), at);
     if (bytesRead === 0) break;
     const piece = buffer.subarray(0, bytesRead);
-    if (!isZero(piece)) hash.update(`${at - start}:`).update(piece);
+    if (!isZero(piece)) {
+      empty = false;
+      hash.update(`${at - start}:`).update(piece);
+    }
     at += bytesRead;
   }
-  return `${Math.max(0, end - start)} bytes, ${hash.digest('hex').slice(0, 32)}`;
+  return empty ? 'empty' : hash.digest('hex').slice(0, 32);
 }
 
 function digestOf(bytes: Uint8Array): string {
