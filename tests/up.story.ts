@@ -133,7 +133,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
     await until(
       'it registers again',
       async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).registered_at !== last,
-      bootTimeoutMs,
+      booting.timeout,
     );
     assert.notEqual(await boot(), before, 'the board restarted');
   });
