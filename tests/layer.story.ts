@@ -140,7 +140,6 @@ describe('a product layer', { timeout: limit }, () => {
 
   test('is signed by production keys when nobody can log in, and by no way else', async () => {
     const state = join(folder.path, 'shop');
-    await cp(join(folder.path, 'state', 'locks'), join(state, 'locks'), { recursive: true });
     const keys = await productionKeys(join(folder.path, 'production'));
     const product = async (name: string, from: string) =>
       await mbl(['build', '--image', name, '--layer', from, '--keys', keys], {
