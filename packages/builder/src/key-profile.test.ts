@@ -87,6 +87,8 @@ test('a U-Boot that reads keys, or takes kernel arguments from its environment, 
   };
   const same = (text: string): string => text;
   await attempt('', same);
+  await assert.rejects(attempt('CONFIG_ENV_IS_IN_FLASH=y\n', same), refused(/unsigned environment.*FLASH/));
+  await assert.rejects(attempt('# CONFIG_SYS_CONSOLE_IS_IN_ENV is not set\n', same), refused(/stdin/));
   await assert.rejects(
     attempt('CONFIG_BOOTDELAY=3\n', (text) => text.replace('bootdelay=-2\n', '')),
     refused(/boot delay is 3/),

@@ -11,8 +11,8 @@ const pulling = new Set([
 const named = /[A-Za-z0-9:_.@\\-]+\.(?:service|socket|timer|path|target)\b/g;
 
 /**
- * The units that something in the tree may start: a link in a `.wants` folder, a setting of another unit, a command, a rule of udev, a
- * service of D-Bus. Whoever names a unit counts as starting it, be it off itself: this says too many rather than too few.
+ * The units that something in the tree may start: a link in a `.wants` folder, a setting of another unit, a command, a script, a generator, a
+ * rule of udev, a service of D-Bus. Whoever names a unit counts as starting it, be it off itself: this says too many rather than too few.
  */
 export function startedUnits(tree: Tree, units: ReadonlyMap<string, Unit>): readonly Unit[] {
   const wanted = new Set<string>();
@@ -30,6 +30,7 @@ export function startedUnits(tree: Tree, units: ReadonlyMap<string, Unit>): read
     if (type !== 'file') continue;
     if (/\/dbus-1\/(?:system-)?services\//.test(path)) want(data.toString());
     if (/^(?:etc|usr\/lib)\/udev\/rules\.d\//.test(path)) want(data.toString());
+    if (/\/system-generators\//.test(path) || data.subarray(0, 2).toString() === '#!') want(data.toString());
   }
   for (const name of [...wanted]) {
     const [, stem, kind] = /^(.*)\.(socket|timer|path)$/.exec(name) ?? [];

@@ -56,12 +56,18 @@ export function readUnits(tree: Tree): ReadonlyMap<string, Unit> {
 
 /** Entries below the unit folders, in the order of their precedence; `rest` is the path below the folder. */
 export function unitEntries(tree: Tree): { readonly entry: Entry; readonly rest: string }[] {
-  const entries = tree.entries().filter(({ path }) => /^(?:etc|usr)\/.*systemd\/system/.test(path));
-  return folders.flatMap((folder) =>
+  const entries = tree.entries();
+  const below = (folder: string) =>
     entries
       .filter(({ path }) => path.startsWith(`${folder}/`))
-      .map((entry) => ({ entry, rest: entry.path.slice(folder.length + 1) })),
-  );
+      .map((entry) => ({ entry, rest: entry.path.slice(folder.length + 1) }));
+  // A folder of links or drop-ins may itself be a link to one.
+  const linked = ({ entry, rest }: ReturnType<typeof below>[number]) => {
+    const there = entry.type === 'symlink' ? tree.resolve(entry.path) : undefined;
+    if (there?.type !== 'directory') return [];
+    return below(there.path).map((each) => ({ entry: each.entry, rest: `${rest}/${each.rest}` }));
+  };
+  return folders.flatMap((folder) => below(folder).flatMap((each) => [each, ...linked(each)]));
 }
 
 /** Where systemd looks for drop-ins of a unit (systemd.unit(5)): its own name, its template's, its prefixes', its kind's. */

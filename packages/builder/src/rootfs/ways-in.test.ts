@@ -235,6 +235,51 @@ const ways: readonly [name: string, expected: RegExp, files: Record<string, stri
       [`${own}/sensor.service`]: service('ExecStart=/usr/libexec/x', 'StandardInput=tty'),
     },
   ],
+  [
+    'a folder of links that is a link',
+    /starts debug-shell.service$/,
+    {
+      [`${own}/basic.target.wants`]: '-> ../../../opt/x',
+      'opt/x/debug-shell.service': '-> /usr/lib/systemd/system/debug-shell.service',
+    },
+  ],
+  [
+    'a folder of drop-ins that is a link',
+    /starts \/sbin\/agetty/,
+    { [`${own}/app.service.d`]: '-> /opt/x', 'opt/x/x.conf': service('ExecStartPre=/sbin/agetty ttyAMA0') },
+  ],
+  [
+    'a debug shell by a generator',
+    /starts debug-shell.service$/,
+    {
+      'etc/systemd/system-generators/acme':
+        '#!/bin/sh\nln -s /usr/lib/systemd/system/debug-shell.service "$1/basic.target.wants/"\n',
+    },
+  ],
+  [
+    'a debug shell by a script',
+    /starts debug-shell.service$/,
+    { 'usr/libexec/x': '#!/bin/sh\nsystemctl start debug-shell.service\n' },
+  ],
+  ['an account of userdb', /account with credentials/, { 'etc/userdb/ann.user-privileged': '{}' }],
+  [
+    'a shell on a port',
+    /a shell for whoever connects/,
+    { [`${own}/sensor.service`]: service('ExecStart=/usr/bin/socat TCP-LISTEN:23,fork EXEC:/bin/bash,pty') },
+  ],
+  [
+    'a shell on a port by a script',
+    /a shell for whoever connects/,
+    {
+      'usr/libexec/x': '#!/bin/sh\nnc -lp 23 -e /bin/sh\n',
+      [`${own}/sensor.service`]: service('ExecStart=/usr/libexec/x'),
+    },
+  ],
+  [
+    'a debugger',
+    /with a debugger/,
+    { [`${own}/sensor.service`]: service('ExecStart=/usr/bin/node --inspect=0.0.0.0:9229 /opt/x.mjs') },
+  ],
 ];
 
 for (const [name, expected, files, enable] of ways) {

@@ -22,8 +22,10 @@ const logins = [
 const servers = [
   ...['sshd', 'sshd-session', 'dropbear', 'dropbearmulti', 'tinysshd', 'lshd', 'telnetd', 'utelnetd'],
   ...['in.telnetd', 'in.rlogind', 'in.rshd', 'in.rexecd', 'rlogind', 'rshd', 'rexecd'],
-  ...['mosh-server', 'ttyd', 'gotty', 'shellinaboxd', 'cockpit-ws', 'xrdp'],
+  ...['mosh-server', 'ttyd', 'gotty', 'shellinaboxd', 'cockpit-ws', 'xrdp', 'gdbserver'],
 ];
+/** Programs that hand a connection to another program. */
+const connectors = /^(?:nc|ncat|netcat|socat|websocketd|tcpserver|tcpsvd|inetd|xinetd)$/;
 /** Programs that do what a person types, whatever their arguments; and those that do without a script as argument. */
 const shells = /^(?:(?:ba|da|a|k|mk|z|c|tc|fi|rba)?sh|su|sudo|runuser|tmux|screen)$/;
 const interpreters = /^(?:busybox|toybox|node|python[\d.]*|perl|lua[\d.]*|expect|gdb)$/;
@@ -61,6 +63,8 @@ function* files(tree: Tree): Iterable<WayIn> {
     // Only their makers know what generators do; these make shells of what the command line or the hypervisor says.
     if (/\/system-generators\/systemd-(?:debug|getty|run|ssh)-generator$/.test(path))
       yield what('makes units for logins');
+    if (/^(?:etc|usr\/(?:local\/)?lib)\/userdb\/.*\.user(?:-privileged)?$/.test(path))
+      yield what('is an account with credentials of its own');
     if (isKeyFile(path)) yield what('names SSH keys that open the device');
     if (/(?:^|\/)credstore(?:\.encrypted)?\/(?:passwd|shell|ssh|getty|login|systemd)\./.test(path))
       yield what('is a credential for logins');
@@ -103,11 +107,15 @@ function opens(tree: Tree, { settings }: Unit): string | undefined {
     const script = scriptOf(tree, program);
     const scriptWords = wordsOf(script);
     const inside = scriptWords.find(startsLogin);
+    const given = [...words, ...scriptWords];
+    if ([program, ...given].some((word) => connectors.test(baseName(word))) && given.some(isShell))
+      return `starts ${program}, a shell for whoever connects`;
+    if (given.some((word) => /^--inspect(?:-brk|-wait)?$/.test(word)))
+      return `starts ${program} with a debugger`;
     if (inside !== undefined) return `starts ${program}, which starts ${inside}`;
     const bare = words.every((word) => word.startsWith('-'));
     const obeys = isShell(program) || (interpreters.test(baseName(program)) && bare);
-    if (terminal && (obeys || [...words, ...scriptWords].some(isShell)))
-      return `starts ${program} with its input from a terminal`;
+    if (terminal && (obeys || given.some(isShell))) return `starts ${program} with its input from a terminal`;
     // A script that answers on a socket is a service like others; a shell alone does what it reads.
     if (stream && obeys && bare && !words.some((word) => /^-[a-z]*c$/.test(word)))
       return `starts ${program} with its input from others`;
@@ -131,7 +139,7 @@ function isShell(word: string): boolean {
 const shellOnTerminal = /\b(?:ba|da|a|z)?sh\b(?:\s+-[a-z]+)*\s+\d?<>?\s*\/dev\/(?:console|tty|hvc)/;
 
 function wordsOf(text: string): string[] {
-  return text.split(/[\s"'`;&|(){}<>=]+/).filter(Boolean);
+  return text.split(/[\s"'`;&|(){}<>=:,]+/).filter(Boolean);
 }
 
 function baseName(word: string): string {
