@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import { endOrphans } from './orphans.ts';
 import { runCommand } from './run-command.ts';
-import { toolPackages } from './tool-packages.ts';
+import { currentTools } from './current-tools.ts';
 
 const isError =
   (code: string, message = /./) =>
@@ -51,23 +52,17 @@ void test('a failing, missing or endless command is an error of its own', async 
   );
 });
 
-void test('the packages of all tools are among those that the launcher installs', async () => {
-  const list = await readFile(resolve(import.meta.dirname, '../../../../os/host-packages.txt'), 'utf8');
-  const installed = new Set([...list.matchAll(/^run\s+(\S+)/gm)].map(([, name]) => name));
-  const missing = Object.values(toolPackages).filter((name) => name !== 'apt' && !installed.has(name));
-  assert.deepEqual(missing, []);
-});
-
-void test('a missing tool names the package to install', async (t) => {
-  const path = process.env['PATH'];
-  t.after(() => {
-    process.env['PATH'] = path;
+void test('a command finds the programs of its tools, and no others', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mbl-tools-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, 'own-tool'), '#!/bin/sh\necho "$PATH $OWN"', { mode: 0o755 });
+  const tools = { path: [folder], environment: { OWN: 'yes' } };
+  await currentTools.run(tools, async () => {
+    const said = await runCommand('own-tool', [], { capture: true });
+    assert.equal(said.toString().trim(), `${folder} yes`);
+    await assert.rejects(runCommand('ls', []), isError('builder/missing-tool', /contents\.ts/));
   });
-  process.env['PATH'] = '/nonexistent';
-  await assert.rejects(
-    runCommand('mkfs.erofs', [], { env: { PATH: '/nonexistent' } }),
-    isError('builder/missing-tool', /apt-get install erofs-utils/),
-  );
+  await assert.rejects(runCommand('own-tool', []), isError('builder/missing-tool', /mbl doctor/));
 });
 
 void test('an abort ends the whole group, also what ignores a polite request', async () => {

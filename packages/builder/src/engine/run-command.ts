@@ -8,7 +8,6 @@ import { MblError } from '@mbl/trust';
 import { currentTask } from './current-task.ts';
 import { currentTools } from './current-tools.ts';
 import { errnoOf } from './errno.ts';
-import { toolPackages } from './tool-packages.ts';
 
 export interface RunCommandOptions {
   readonly cwd?: string;
@@ -123,8 +122,8 @@ export async function runCommand(
         resolve(code === 0 ? undefined : name === null ? `status ${code}` : name),
       );
     });
-    // Children that the command left behind hold its output open; they get a second to end.
-    await Promise.race([reading, sleep(1000, undefined, { ref: false })]);
+    // Children that the command left behind hold its output open; they get a second to end. What is captured must be whole.
+    await (capture ? reading : Promise.race([reading, sleep(1000, undefined, { ref: false })]));
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT') throw missingTool(command, cwd, cause);
     throw new MblError('builder/command-failed', `${command} cannot be started`, { cause });
@@ -161,15 +160,18 @@ function missingTool(command: string, cwd: string | undefined, cause: unknown): 
     return new MblError('builder/command-failed', `${command} cannot be started: there is no folder ${cwd}`, {
       cause,
     });
-  const packageName = toolPackages[command];
-  return new MblError('builder/missing-tool', `The program "${command}" is not installed`, {
-    remedy:
-      packageName === undefined
-        ? 'Install the Debian package that holds it.'
-        : `Install it: apt-get install ${packageName}`,
-    cause,
-    details: { command, package: packageName },
-  });
+  const own = currentTools.getStore() !== undefined;
+  return new MblError(
+    'builder/missing-tool',
+    own ? `The toolboxes hold no program "${command}"` : `The program "${command}" is not installed`,
+    {
+      remedy: own
+        ? 'Add its Debian package to packages/builder/src/tools/contents.ts.'
+        : 'Install it; ./mbl doctor looks for all that is needed.',
+      cause,
+      details: { command },
+    },
+  );
 }
 
 /** Hands each line to `say`; progress that is written over itself with carriage returns counts as lines. */
