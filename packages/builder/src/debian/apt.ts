@@ -10,7 +10,8 @@ import { archiveOf, type DebianArchives, type DebianMirrors } from './mirror.ts'
 /**
  * How long an index of a rolling suite counts after it was made, in seconds: 180 days. Mirrors keep those suites past the date in their
  * `Valid-Until`, a week; and what comes from there (firmware sources) is held to the least versions of os/firmware/advisories.yaml, so an
- * index that was held back cannot bring a known hole. The stable suites' indexes count until the date in them.
+ * index that was held back cannot bring a known hole. The stable suites' indexes count until the date in them, unless this machine's own
+ * apt was told not to look at dates (`Acquire::Check-Valid-Until`, for a mirror that stands still).
  */
 const ROLLING_VALIDITY = 180 * 24 * 3600;
 
@@ -152,7 +153,7 @@ export class Apt {
     const host = acquire.stdout
       .toString()
       .split('\n')
-      .filter((line) => /^Acquire::(http|https|ftp|Retries|Proxy|ForceIPv)/i.test(line));
+      .filter((line) => /^Acquire::(http|https|ftp|Retries|Check-|Proxy|ForceIPv)/i.test(line));
     await writeFile(join(this.#folder, 'apt.conf'), [...host, ...this.#settings(), ''].join('\n'));
   }
 

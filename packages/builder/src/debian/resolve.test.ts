@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -28,8 +28,13 @@ describe('resolving against a mirror', { timeout: 120_000 }, () => {
 
   before(() => {
     keys = new FakeKeys(folder);
+    // As apt is by itself, whatever this machine's was told.
+    const settings = join(folder, 'apt.conf');
+    writeFileSync(settings, 'Acquire::Check-Valid-Until "true";\nAcquire::Check-Date "true";\n');
+    process.env['APT_CONFIG'] = settings;
   });
   after(() => {
+    delete process.env['APT_CONFIG'];
     keys.close();
     rmSync(folder, { recursive: true, force: true });
   });
