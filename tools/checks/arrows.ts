@@ -156,8 +156,7 @@ function named(
   const own = manifests.get(owner);
   const holders = [own?.dependencies, own?.optionalDependencies];
   // Tests also use what the whole working copy has for development.
-  if (isTest(path))
-    holders.push(own?.devDependencies, root.devDependencies);
+  if (isTest(path)) holders.push(own?.devDependencies, root.devDependencies);
   return holders.some((holder) => holder !== undefined && dependency in holder);
 }
 

@@ -173,7 +173,9 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   // One at a time: another process may build the same image.
   await using _lock = await lockFile(join(options.privateCache, 'locks', `image-${name}.lock`), { signal });
   const identity = await readIdentity(outputOf('identity'), unidentified);
-  const description = await currentTools.run(await tools.image.open(), async () =>
+  const description = await currentTools.run(
+    await tools.image.open(),
+    async () =>
       await assembleImage({
         machine,
         identity,

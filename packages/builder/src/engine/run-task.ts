@@ -68,7 +68,9 @@ export async function runTask(
     };
     await currentTask.run({ mark, signal, log: (line) => context.log(line) }, async () => {
       const tools = await Promise.all((task.tools ?? []).map((name) => openTools(name, context)));
-      await (tools.length === 0 ? task.run(context) : currentTools.run(joinTools(tools), () => task.run(context)));
+      await (tools.length === 0
+        ? task.run(context)
+        : currentTools.run(joinTools(tools), () => task.run(context)));
     });
     signal.throwIfAborted();
     if (!(await isCurrent())) {

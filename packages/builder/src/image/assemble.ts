@@ -34,7 +34,12 @@ export interface AssembleOptions {
 }
 
 /** The step as part of a build's identity: what it adds to the outputs of tasks. */
-export function imageStep({ name, flash, partitions, emulator }: Machine): Pick<Task, 'inputs' | 'code' | 'tools'> {
+export function imageStep({
+  name,
+  flash,
+  partitions,
+  emulator,
+}: Machine): Pick<Task, 'inputs' | 'code' | 'tools'> {
   return {
     inputs: plain({ name, flash, partitions, emulator }),
     code: import.meta.filename,
@@ -92,7 +97,10 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
   await writeFile(join(folder, 'lock.json'), lock);
   const reference = await readJson<RootReference>(join(root, 'root.json'));
   const components = {
-    'boot-firmware': { ...identity.components['boot-firmware'], sha256: await sha256(join(flash, 'flash.bin')) },
+    'boot-firmware': {
+      ...identity.components['boot-firmware'],
+      sha256: await sha256(join(flash, 'flash.bin')),
+    },
     kernel: { ...identity.components.kernel, sha256: await sha256(join(fit, 'fit.itb')) },
     root: { ...identity.components.root, rootHash: reference.rootHash },
   };

@@ -31,7 +31,12 @@ export function rootTask(recipe: RootRecipe, description: Unidentified): Task {
       const { signal } = context;
       const identity = await readIdentity(context.need('identity'), description);
       const sealed = await buildRoot({
-        ...(await partsOf(recipe, context, rootContents, new Map([['etc/mbl/image.json', formatImage(identity)]]))),
+        ...(await partsOf(
+          recipe,
+          context,
+          rootContents,
+          new Map([['etc/mbl/image.json', formatImage(identity)]]),
+        )),
         out: context.out,
         name: image.name,
         time: sourceDateEpoch,

@@ -6,6 +6,8 @@ const programHeaderSize = 56;
 const dynamicEntrySize = 16;
 const segmentType = { load: 1, dynamic: 2, interpreter: 3, note: 4 } as const;
 const readable = 4;
+/** Far above those of programs: large pages, and the half of the address space that programs have. */
+const [mostAlignment, mostAddress] = [0x200000, 2 ** 47];
 const tag = { null: 0n, stringTable: 5n, rpath: 15n, runpath: 29n } as const;
 
 /**
@@ -33,6 +35,8 @@ export function relocateProgram(elf: Buffer, loader: string, libraries: string):
   const note = headers.findIndex((header) => typeOf(header) === segmentType.note);
   if (note < 0) throw unusable('it has no note to give up');
   const alignment = Math.max(0x1000, ...loads.map(({ align }) => align));
+  if (alignment > mostAlignment || loads.some(({ address, memory }) => address + memory > mostAddress))
+    throw unusable('its segments are strange');
   const up = (value: number): number => Math.ceil(value / alignment) * alignment;
   const address = up(Math.max(...loads.map(({ address: start, memory }) => start + memory)));
   const offset = up(elf.length);
@@ -60,7 +64,8 @@ function addSearchPath(elf: Buffer, { offset, size }: ReturnType<typeof extentOf
   let strings: bigint | undefined;
   const slots: number[] = [];
   const ends: number[] = [];
-  for (let at = offset; at + dynamicEntrySize <= Math.min(offset + size, elf.length); at += dynamicEntrySize) {
+  const end = Math.min(offset + size, elf.length);
+  for (let at = offset; at + dynamicEntrySize <= end; at += dynamicEntrySize) {
     const kind = elf.readBigInt64LE(at);
     if (kind === tag.stringTable) strings = elf.readBigUInt64LE(at + 8);
     if (kind === tag.rpath || kind === tag.runpath) slots.push(at);
@@ -101,7 +106,11 @@ function place(header: Buffer, offset: number, address: number, size: number): v
 }
 
 function unusable(why: string): MblError {
-  return new MblError('builder/tool-unusable', `A program of the toolbox cannot be bound to its libraries: ${why}.`, {
-    remedy: 'Leave its package out of packages/builder/src/tools/contents.ts, or take another version.',
-  });
+  return new MblError(
+    'builder/tool-unusable',
+    `A program of the toolbox cannot be bound to its libraries: ${why}.`,
+    {
+      remedy: 'Leave its package out of packages/builder/src/tools/contents.ts, or take another version.',
+    },
+  );
 }

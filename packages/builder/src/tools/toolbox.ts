@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { access, chmod, link, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { readDeb } from '../debian/deb.ts';
@@ -71,7 +82,10 @@ async function describe(root: string): Promise<Toolbox> {
   const release = perl.find((entry) => /^\d+\.\d+$/.test(entry));
   return {
     root,
-    path: [...['usr/bin', 'usr/sbin'].map((each) => join(root, each)), ...versions.map((each) => join(servers, each, 'bin'))],
+    path: [
+      ...['usr/bin', 'usr/sbin'].map((each) => join(root, each)),
+      ...versions.map((each) => join(servers, each, 'bin')),
+    ],
     environment: {
       // Perl has the folders of its modules compiled in.
       ...(release !== undefined && {
@@ -100,7 +114,11 @@ async function fill(
   packages: readonly LockedPackage[],
   options: PackageOptions,
 ): Promise<void> {
-  const paths = await downloadPackages(packages, { suite: toolSuite, architecture: hostArchitecture() }, options);
+  const paths = await downloadPackages(
+    packages,
+    { suite: toolSuite, architecture: hostArchitecture() },
+    options,
+  );
   options.progress?.(undefined, `unpacking ${packages.length} packages of tools`);
   await mkdir(dirname(root), { recursive: true });
   const fresh = await mkdtemp(`${root}.`);
@@ -113,7 +131,8 @@ async function fill(
         await unpack(next[1], next[0], place, options.signal);
     };
     await Promise.all([work(), work(), work()]);
-    for (const [to, from] of Object.entries(toolboxes[name].links)) await symlink(from, join(fresh, 'usr/bin', to));
+    for (const [to, from] of Object.entries(toolboxes[name].links))
+      await symlink(from, join(fresh, 'usr/bin', to));
     // What is linked with this folder as the system's root looks for libraries below /lib.
     for (const folder of ['lib', 'lib64']) await symlink(`usr/${folder}`, join(fresh, folder));
     await writeFile(join(fresh, 'complete'), '');
@@ -135,9 +154,15 @@ interface Place {
 }
 
 /** Programs look nothing up here, and they are most of the files. */
-const unused = /^(etc|var)\/|^usr\/share\/(doc|man|info|locale|lintian|bug|menu|bash-completion|zoneinfo)\/|\/llvmjit|\/bitcode\//;
+const unused =
+  /^(etc|var)\/|^usr\/share\/(doc|man|info|locale|lintian|bug|menu|bash-completion|zoneinfo)\/|\/llvmjit|\/bitcode\//;
 
-async function unpack(path: string, name: string, place: Place, signal: AbortSignal | undefined): Promise<void> {
+async function unpack(
+  path: string,
+  name: string,
+  place: Place,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const deb = await readDeb(path, name, signal);
   const { libraries: triplet, loader } = host();
   const libraries = join(place.root, 'usr/lib', triplet);
@@ -149,7 +174,9 @@ async function unpack(path: string, name: string, place: Place, signal: AbortSig
     if (!folders.has(dirname(target))) await mkdir(dirname(target), { recursive: true });
     folders.add(dirname(target));
     if (entry.type === 'file') {
-      const program = isProgram(entry) ? relocateProgram(entry.data, join(libraries, loader), libraries) : undefined;
+      const program = isProgram(entry)
+        ? relocateProgram(entry.data, join(libraries, loader), libraries)
+        : undefined;
       // Owners and modes other than "executable" do not matter here.
       await writeFile(target, program ?? entry.data, { mode: (entry.mode & 0o111) === 0 ? 0o644 : 0o755 });
     } else if (entry.type === 'symlink') {

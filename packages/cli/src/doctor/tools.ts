@@ -24,12 +24,14 @@ export async function checkTools(
     ...(present > 0
       ? [{ what: 'tools', state: 'good' as const, found: `${present} of ${tools.length} found` }]
       : []),
-    ...missing.map(({ command, package: name }): Diagnosis => ({
-      what: command,
-      state: 'bad',
-      found: 'not found',
-      remedy: `Install it: apt-get install --no-install-recommends ${name}`,
-    })),
+    ...missing.map(
+      ({ command, package: name }): Diagnosis => ({
+        what: command,
+        state: 'bad',
+        found: 'not found',
+        remedy: `Install it: apt-get install --no-install-recommends ${name}`,
+      }),
+    ),
   ];
 }
 

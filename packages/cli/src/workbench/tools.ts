@@ -18,7 +18,10 @@ export async function useTools(cli: Cli): Promise<void> {
 }
 
 /** The folders of programs of a toolbox, which is unpacked when it is not there. */
-export async function toolPath({ output, workspace, signal }: Cli, name: ToolboxName): Promise<readonly string[]> {
+export async function toolPath(
+  { output, workspace, signal }: Cli,
+  name: ToolboxName,
+): Promise<readonly string[]> {
   const { root, cache } = workspace;
   const isRoot = process.getuid?.() === 0;
   const place = isRoot && !(await isReachable(cache)) ? systemPlace : undefined;
