@@ -49,11 +49,11 @@ async function workshop(t: TestContext) {
       inputs: {},
       needs: ['first'],
       tools: ['voice'],
-      async run({ out, need }) {
+      async run(context) {
         const said = await runCommand('speak', [], { capture: true });
         await writeFile(
-          join(out, 'said'),
-          `${await readFile(join(need('first'), 'word'), 'utf8')} ${said.toString()}`,
+          join(context.out, 'said'),
+          `${await readFile(join(context.need('first'), 'word'), 'utf8')} ${said.toString()}`,
         );
       },
     },

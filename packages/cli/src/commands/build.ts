@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatDuration, formatSize } from '../table.ts';
 import { flag, value, verb } from '../verb.ts';
-import { imageOptions, wholeNumber } from './parameters.ts';
+import { imageOptions, wholeNumber } from '../parameters.ts';
 
 export const build = verb({
   name: 'build',

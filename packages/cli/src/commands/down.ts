@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { optional, verb } from '../verb.ts';
-import { endpointName } from './parameters.ts';
+import { endpointName } from '../parameters.ts';
 
 /** How long a board may take to shut down by itself before its power is cut. */
 const shutdown = 45_000;

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Board } from '@mbl/lab';
 import { type Cli, exitCodes } from '../cli.ts';
 import { choice, flag, value, verb } from '../verb.ts';
-import { board as boardArgument, wholeNumber } from './parameters.ts';
+import { board as boardArgument, wholeNumber } from '../parameters.ts';
 
 /** Prints the end of a log, and with `follow` what comes after it. */
 export const logs = verb({

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flag, values, verb, without } from '../verb.ts';
-import { board as boardArgument, imageOptions, portForward } from './parameters.ts';
+import { board as boardArgument, imageOptions, portForward } from '../parameters.ts';
 
 /** Boots a board and puts the terminal on its serial console. */
 export const run = verb({

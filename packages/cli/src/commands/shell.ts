@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process';
 import { rest, verb } from '../verb.ts';
-import { board as boardArgument } from './parameters.ts';
+import { board as boardArgument } from '../parameters.ts';
 
 /** Puts the terminal on a shell of the board, or runs one command there. Returns what the shell or the command returned. */
 export const shell = verb({

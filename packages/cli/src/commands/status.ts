@@ -6,7 +6,7 @@ import type { Device } from '@mbl/service';
 import { formatAge } from '../table.ts';
 import { verb } from '../verb.ts';
 import { keysFolder } from '../workspace.ts';
-import { keyOptions } from './parameters.ts';
+import { keyOptions } from '../parameters.ts';
 
 /** Says which keys, images, service and boards the workspace has, and what of it runs. */
 export const status = verb({

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatDuration } from '../table.ts';
 import { value, verb } from '../verb.ts';
-import { board as boardArgument, imageOptions, wholeNumber } from './parameters.ts';
+import { board as boardArgument, imageOptions, wholeNumber } from '../parameters.ts';
 
 /** Everything between a clone and a device that is online; what is there already is left as it is. */
 export const up = verb({

@@ -6,7 +6,7 @@ import { type FactoryConfiguration, factoryFor, type ServiceFile } from '@mbl/fo
 import { type Board, createBoard, openBoard, type PortForward, reflashBoard } from '@mbl/lab';
 import { loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
-import type { KeyOptions } from '../commands/parameters.ts';
+import type { KeyOptions } from '../parameters.ts';
 import { boardFolder } from './boards.ts';
 import { keysFolder } from '../workspace.ts';
 import { clientOf, serviceFolder, startDaemon } from './service.ts';

@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import { build, type BuildResult, formatLockChange, type LockFileChange, type TaskEvent } from '@mbl/builder';
 import { initKeys, loadKeys } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
-import type { ImageOptions, KeyOptions } from '../commands/parameters.ts';
+import type { ImageOptions, KeyOptions } from '../parameters.ts';
 import type { Report } from '../progress.ts';
 import { keysFolder, readVersion } from '../workspace.ts';
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { verb } from '../../verb.ts';
-import { board as boardArgument } from '../parameters.ts';
+import { board as boardArgument } from '../../parameters.ts';
 
 /** Removes a board that is off: its flash, disk, identity and logs. What the directory knows of its device stays. */
 export const removeBoard = verb({

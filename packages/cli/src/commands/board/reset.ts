@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { verb } from '../../verb.ts';
-import { board as boardArgument, keyOptions } from '../parameters.ts';
+import { board as boardArgument, keyOptions } from '../../parameters.ts';
 
 /** Makes a board anew from the image that it was made of, as the factory would: it enrols again, with a new identity. */
 export const resetBoard = verb({

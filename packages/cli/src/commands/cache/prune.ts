@@ -3,7 +3,7 @@ import type { CacheKind } from '@mbl/builder';
 import { join } from 'node:path';
 import { formatSize } from '../../table.ts';
 import { flag, value, verb } from '../../verb.ts';
-import { wholeNumber } from '../parameters.ts';
+import { wholeNumber } from '../../parameters.ts';
 
 const names: Readonly<Record<CacheKind, string>> = {
   outputs: 'outputs of tasks',

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { verb } from '../../verb.ts';
-import { device as deviceArgument } from '../parameters.ts';
+import { device as deviceArgument } from '../../parameters.ts';
 
 /** Removes a device from the directory: its connection ends, and its certificate is no longer accepted. */
 export const deleteDevice = verb({

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { required, verb } from '../../verb.ts';
-import { endpointName } from '../parameters.ts';
+import { endpointName } from '../../parameters.ts';
 
 /** Makes a one-time code with which a device of this name may enrol. */
 export const enrolDevice = verb({

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { exitCodes } from '../../cli.ts';
 import { flag, optional, value, verb } from '../../verb.ts';
-import { wholeNumber } from '../parameters.ts';
+import { wholeNumber } from '../../parameters.ts';
 
 const styles = { SUCCESS: 'green', FAIL: 'red', INFO: 'dim' } as const;
 

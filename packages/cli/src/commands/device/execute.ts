@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { optional, required, verb } from '../../verb.ts';
-import { device as deviceArgument, resourcePath } from '../parameters.ts';
+import { device as deviceArgument, resourcePath } from '../../parameters.ts';
 
 export const executeResource = verb({
   name: 'execute',

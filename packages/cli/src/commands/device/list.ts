@@ -4,7 +4,7 @@ import type { Device, Filter } from '@mbl/service';
 import type { Output } from '../../output.ts';
 import { formatAge } from '../../table.ts';
 import { value, verb } from '../../verb.ts';
-import { wholeNumber } from '../parameters.ts';
+import { wholeNumber } from '../../parameters.ts';
 
 export const listDevices = verb({
   name: 'list',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ResourceValue } from '@mbl/service';
 import { required, verb } from '../../verb.ts';
-import { device as deviceArgument, resourcePath } from '../parameters.ts';
+import { device as deviceArgument, resourcePath } from '../../parameters.ts';
 
 /** Reads a resource, an instance or an object. */
 export const readResource = verb({

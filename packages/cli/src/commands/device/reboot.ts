@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { verb } from '../../verb.ts';
-import { device as deviceArgument } from '../parameters.ts';
+import { device as deviceArgument } from '../../parameters.ts';
 
 /** LwM2M Core 1.1, Appendix E.4: object Device, resource Reboot. */
 const reboot = '/3/0/4';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { verb } from '../../verb.ts';
-import { device as deviceArgument } from '../parameters.ts';
+import { device as deviceArgument } from '../../parameters.ts';
 
 /** Revokes the certificates of a device: its connection ends, and it is refused from now on. */
 export const revokeDevice = verb({

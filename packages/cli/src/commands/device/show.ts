@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { verb } from '../../verb.ts';
-import { device as deviceArgument } from '../parameters.ts';
+import { device as deviceArgument } from '../../parameters.ts';
 
 /** All that the directory holds of a device, and what the device registered. */
 export const showDevice = verb({

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cli, Outcome } from '../../cli.ts';
 import { oneOf, value, verb } from '../../verb.ts';
-import { device as deviceArgument } from '../parameters.ts';
+import { device as deviceArgument } from '../../parameters.ts';
 
 const options = {
   category: oneOf(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { exitCodes } from '../../cli.ts';
 import { required, verb } from '../../verb.ts';
-import { device as deviceArgument, resourcePath } from '../parameters.ts';
+import { device as deviceArgument, resourcePath } from '../../parameters.ts';
 
 /** Prints a resource now, and each time that it changes. */
 export const watchResource = verb({

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { required, verb } from '../../verb.ts';
-import { device as deviceArgument, resourcePath } from '../parameters.ts';
+import { device as deviceArgument, resourcePath } from '../../parameters.ts';
 
 export const writeResource = verb({
   name: 'write',

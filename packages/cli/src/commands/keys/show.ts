@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { verb } from '../../verb.ts';
 import { keysFolder } from '../../workspace.ts';
-import { keyOptions } from '../parameters.ts';
+import { keyOptions } from '../../parameters.ts';
 
 export const showKeys = verb({
   name: 'show',

@@ -2,7 +2,7 @@
 //
 // What several verbs have in common.
 import { InvalidArgumentError } from 'commander';
-import { fromProject, type Given, optional, required, value, values } from '../verb.ts';
+import { fromProject, type Given, optional, required, value, values } from './verb.ts';
 
 /** A board is always an optional word: the only board, or the first by name, where it is left out. */
 export const board = optional('the board (default: the only one, or the first by name)', endpointName);
