@@ -58,6 +58,18 @@ void test('removes what nobody used, and no more than it announced', async (t) =
   await assert.rejects(stat(fetched), { code: 'ENOENT' });
 });
 
+void test('a toolbox goes by its mark, not by the time of its folder', async (t) => {
+  const { folder } = await cache(t);
+  for (const name of ['run-old', 'run-new']) {
+    const place = join(folder, 'toolbox', name);
+    await mkdir(join(place, 'usr/bin'), { recursive: true });
+    await writeFile(join(place, 'complete'), '');
+    if (name === 'run-old') await utimes(join(place, 'complete'), longAgo, longAgo);
+  }
+  assert.deepEqual(await prune(folder, ['toolboxes']), [['toolboxes', 1]]);
+  await stat(join(folder, 'toolbox/run-new/complete'));
+});
+
 void test('a use of an output keeps it', async (t) => {
   const { folder, store } = await cache(t);
   await store.find('old');

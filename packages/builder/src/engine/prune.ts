@@ -5,8 +5,8 @@ import { errnoOf } from './errno.ts';
 import { isLocked, lockFile } from './file-lock.ts';
 import { Store } from './store.ts';
 
-/** Kinds of things that a cache folder holds: task outputs, what killed builds left of them, their logs, fetched files. */
-export type CacheKind = 'outputs' | 'unfinished' | 'logs' | 'downloads';
+/** Kinds of things that a cache folder holds: task outputs, what killed builds left of them, their logs, unpacked tools, fetched files. */
+export type CacheKind = 'outputs' | 'unfinished' | 'logs' | 'toolboxes' | 'downloads';
 
 export interface PruneOptions {
   /** What nobody used for so long goes. Milliseconds. */
@@ -73,6 +73,11 @@ async function itemsOf(directory: string, kind: CacheKind): Promise<Item[]> {
       return (await names(join(directory, 'staging'))).map((id) => {
         const place = store.staging(id);
         return { kind, place, witnesses: [place], lock: store.lock(id) };
+      });
+    case 'toolboxes':
+      return (await names(join(directory, 'toolbox'))).map((name) => {
+        const place = join(directory, 'toolbox', name);
+        return { kind, place, witnesses: [join(place, 'complete'), place] };
       });
     case 'logs':
     case 'downloads': {

@@ -10,6 +10,7 @@ import {
   rename,
   rm,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -68,7 +69,11 @@ export async function openToolbox(
     .update(JSON.stringify([layout, toolboxes[name].links, packages.map(({ sha256 }) => sha256)]))
     .digest('hex');
   const root = join(options.place ?? join(options.cache, 'toolbox'), `${name}-${digest.slice(0, 16)}`);
-  if (!(await isThere(join(root, 'complete')))) await fill(name, root, packages, options);
+  const complete = join(root, 'complete');
+  if (!(await isThere(complete))) await fill(name, root, packages, options);
+  // Marked as used now: what nobody uses is pruned.
+  const now = new Date();
+  await utimes(complete, now, now);
   return await describe(root);
 }
 

@@ -9,6 +9,7 @@ const names: Readonly<Record<CacheKind, string>> = {
   outputs: 'outputs of tasks',
   unfinished: 'what stopped builds left',
   logs: 'logs of tasks',
+  toolboxes: 'unpacked tools',
   downloads: 'downloads',
 };
 
@@ -30,6 +31,7 @@ export const pruneCache = verb({
       'outputs',
       'unfinished',
       'logs',
+      'toolboxes',
       ...(downloads ? ['downloads' as const] : []),
     ];
     const folders = [workspace.cache, join(workspace.state, 'build-cache')];
