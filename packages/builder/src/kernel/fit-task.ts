@@ -40,7 +40,9 @@ export function fitTask(recipe: FitRecipe): Task {
         await readFile(join(context.need('root'), 'root.json'), 'utf8'),
       ) as RootReference;
       const fdt = join(work, 'board.dtb');
-      const source = `${deviceTree}\n/ { chosen { bootargs = "${kernelArguments.join(' ')}"; }; };\n`;
+      // In a string of a device tree's source, as in C.
+      const line = kernelArguments.join(' ').replaceAll(/["\\]/g, '\\$&');
+      const source = `${deviceTree}\n/ { chosen { bootargs = "${line}"; }; };\n`;
       await writeFile(join(work, 'board.dts'), source);
       await runCommand('dtc', ['-q', '-I', 'dts', '-O', 'dtb', '-o', fdt, join(work, 'board.dts')]);
       // Two segments, one behind the other: the large one does not change with the root file system.
