@@ -44,6 +44,8 @@ export function cleanEnvironment(
     HOME: '/nonexistent',
     // A repository around the cache is not the history of the source that is compiled there: OP-TEE would compile in its commit.
     GIT_DIR: '/nonexistent',
+    // Nor are the machine's settings of OpenSSL those of what signs and is linked here.
+    OPENSSL_CONF: '/dev/null',
     SOURCE_DATE_EPOCH: String(sourceDateEpoch),
     MBL_TASK: mark,
     ...tools?.environment,

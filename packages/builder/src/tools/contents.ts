@@ -21,7 +21,16 @@ const sanitizers = ['asan8', 'hwasan0', 'lsan0', 'tsan2', 'ubsan1', 'itm1', 'qua
 
 /** Package configuration, documentation and what serves people only. */
 const ambient = [
-  ...['adduser', 'base-files', 'base-passwd', 'debconf', 'init-system-helpers', 'media-types', 'netbase', 'sensible-utils'],
+  ...[
+    'adduser',
+    'base-files',
+    'base-passwd',
+    'debconf',
+    'init-system-helpers',
+    'media-types',
+    'netbase',
+    'sensible-utils',
+  ],
   ...['libjs-jquery', 'libjs-sphinxdoc', 'libjs-underscore', 'tzdata', 'login.defs', 'passwd', 'ucf'],
 ];
 
@@ -57,9 +66,30 @@ export const toolboxes: Readonly<Record<ToolboxName, ToolboxContents>> = {
     without: [
       ...ambient,
       // PostgreSQL compiles no queries here, and its tools in Perl are not used.
-      ...['libllvm19', 'libz3-4', 'libedit2', 'postgresql-common', 'postgresql-common-dev', 'ssl-cert', 'locales'],
-      ...['postgresql-client-common', 'perl', 'perl-modules-5.40', 'libperl5.40', 'perl-base', 'libjson-perl'],
-      ...['libipc-run-perl', 'libio-pty-perl', 'libtext-charwidth-perl', 'libtext-wrapi18n-perl', 'libc-l10n'],
+      ...[
+        'libllvm19',
+        'libz3-4',
+        'libedit2',
+        'postgresql-common',
+        'postgresql-common-dev',
+        'ssl-cert',
+        'locales',
+      ],
+      ...[
+        'postgresql-client-common',
+        'perl',
+        'perl-modules-5.40',
+        'libperl5.40',
+        'perl-base',
+        'libjson-perl',
+      ],
+      ...[
+        'libipc-run-perl',
+        'libio-pty-perl',
+        'libtext-charwidth-perl',
+        'libtext-wrapi18n-perl',
+        'libc-l10n',
+      ],
       ...['libpam-modules', 'libpam-modules-bin', 'openssl', 'procps', 'libproc2-0', 'sysvinit-utils'],
     ],
     links: {},

@@ -10,7 +10,9 @@ import { toolboxes, type ToolboxName, toolboxNames, toolSuite } from './contents
 import { hostArchitecture, openToolbox, type ToolboxOptions } from './toolbox.ts';
 
 /** The packages of every toolbox, for each kind of host. */
-export type LockedTools = Readonly<Record<ToolboxName, Readonly<Record<Architecture, readonly LockedPackage[]>>>>;
+export type LockedTools = Readonly<
+  Record<ToolboxName, Readonly<Record<Architecture, readonly LockedPackage[]>>>
+>;
 
 /** The lock of a toolbox, below a folder of locks, without its ending. */
 export function toolsLockFile(name: ToolboxName, architecture: Architecture): string {
@@ -52,7 +54,10 @@ export function taskTools(tools: LockedTools, cache: string): Readonly<Record<To
 export function toolVersions(tools: LockedTools): Readonly<Record<ToolboxName, Json>> {
   const versionsOf = (name: ToolboxName): Json =>
     tools[name][hostArchitecture()].map((each) => `${each.name} ${each.version}`);
-  return Object.fromEntries(toolboxNames.map((name) => [name, versionsOf(name)])) as Record<ToolboxName, Json>;
+  return Object.fromEntries(toolboxNames.map((name) => [name, versionsOf(name)])) as Record<
+    ToolboxName,
+    Json
+  >;
 }
 
 /**

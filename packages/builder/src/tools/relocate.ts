@@ -60,7 +60,11 @@ function addSearchPath(elf: Buffer, { offset, size }: ReturnType<typeof extentOf
   let strings: bigint | undefined;
   const slots: number[] = [];
   const ends: number[] = [];
-  for (let at = offset; at + dynamicEntrySize <= Math.min(offset + size, elf.length); at += dynamicEntrySize) {
+  for (
+    let at = offset;
+    at + dynamicEntrySize <= Math.min(offset + size, elf.length);
+    at += dynamicEntrySize
+  ) {
     const kind = elf.readBigInt64LE(at);
     if (kind === tag.stringTable) strings = elf.readBigUInt64LE(at + 8);
     if (kind === tag.rpath || kind === tag.runpath) slots.push(at);
@@ -101,7 +105,11 @@ function place(header: Buffer, offset: number, address: number, size: number): v
 }
 
 function unusable(why: string): MblError {
-  return new MblError('builder/tool-unusable', `A program of the toolbox cannot be bound to its libraries: ${why}.`, {
-    remedy: 'Leave its package out of packages/builder/src/tools/contents.ts, or take another version.',
-  });
+  return new MblError(
+    'builder/tool-unusable',
+    `A program of the toolbox cannot be bound to its libraries: ${why}.`,
+    {
+      remedy: 'Leave its package out of packages/builder/src/tools/contents.ts, or take another version.',
+    },
+  );
 }
