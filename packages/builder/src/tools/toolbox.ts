@@ -115,6 +115,9 @@ async function describe(root: string): Promise<Toolbox> {
       ...versions.map((each) => join(servers, each, 'bin')),
     ],
     environment: {
+      // What the C library and OpenSSL load by themselves.
+      GCONV_PATH: join(libraries, 'gconv'),
+      OPENSSL_MODULES: join(libraries, 'ossl-modules'),
       // Perl has the folders of its modules compiled in.
       ...(release !== undefined && {
         PERL5LIB: [
