@@ -84,7 +84,8 @@ export async function runCommand(
     env: cleanEnvironment(options.env),
     detached: true,
     // Not a socket when there is no input: bash would take itself for a remote shell, and read the machine's and the user's bashrc.
-    stdio: [options.input === undefined ? 'ignore' : XX
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  }) as ChildProcessByStdio<Writable | null, Readable, Readable>;
   const captured: Buffer[] = [];
   const tail: string[] = [];
   const say = (line: string): void => {
