@@ -3,7 +3,7 @@
 // The mirrors are a convenience: a second build needs no network, and what is missing, damaged or gone is told by name.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -48,9 +48,10 @@ describe('building without the network', { timeout: 2 * limit }, () => {
     copy = join(folder.path, 'copy');
     await copyWorkingCopy(copy);
     lockFile = join(copy, 'os/locks/trixie/root-development.json');
-    // The downloads, and of the outputs only the firmware: tests/reproducible.story.ts compiles it again.
-    for (const name of ['apt', 'downloads', 'npm', 'toolbox'])
-      await linkTree(join(own.cache, name), join(cache, name));
+    // The downloads, and of the outputs only the firmware: tests/hosts.story.ts compiles it again.
+    for (const name of ['apt', 'downloads', 'npm']) await linkTree(join(own.cache, name), join(cache, name));
+    // Its programs know where it stands.
+    await symlink(join(own.cache, 'toolbox'), join(cache, 'toolbox'));
     for (const task of await readdir(join(own.cache, 'tasks')))
       if (/^(u-boot|optee|trusted-firmware)-/.test(task))
         await linkTree(join(own.cache, 'tasks', task), join(cache, 'tasks', task));
@@ -153,10 +154,12 @@ describe('building without the network', { timeout: 2 * limit }, () => {
     const small = join(folder.path, 'small');
     await mkdir(small);
     const script =
-      'mount -t tmpfs -o size=24m none "$1" && cp -r "$2/keys" "$1" && ' +
+      'mount --make-rprivate / 2>/dev/null; mount -t tmpfs -o size=24m none "$1" && cp -r "$2/keys" "$1" && ' +
       'MBL_STATE="$1" ./mbl build; code=$?; ls -A "$1/build" 2>/dev/null >&2; exit $code';
     const user = process.getuid?.() === 0 ? [] : ['--map-root-user'];
-    const command = ['unshare', ...user, '--mount', 'sh', '-c', script, 'sh', small, state];
+    // In a plain chroot / is no mount point, whose propagation could be changed.
+    const namespace = ['unshare', ...user, '--mount', '--propagation', 'unchanged'];
+    const command = [...namespace, 'sh', '-c', script, 'sh', small, state];
     const result = await finish(
       spawn('env', command, { cwd: root, env: { ...process.env, ...environment } }),
       limit,

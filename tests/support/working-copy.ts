@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { cp, lstat, mkdir, symlink } from 'node:fs/promises';
+import { cp, lstat, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
@@ -10,8 +10,8 @@ import { root } from './mbl.ts';
 
 const run = promisify(execFile);
 
-/** Copies what git knows and what it would add, and the installed dependencies: what a clone and `./mbl` would give. */
-export async function copyWorkingCopy(target: string): Promise<void> {
+/** Copies what git knows and what it would add, and with `dependencies` what is installed: what a clone and `./mbl` would give. */
+export async function copyWorkingCopy(target: string, { dependencies = true } = {}): Promise<void> {
   const { stdout } = await run('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], {
     cwd: root,
     maxBuffer: 1 << 26,
@@ -22,17 +22,11 @@ export async function copyWorkingCopy(target: string): Promise<void> {
     await mkdir(dirname(join(target, file)), { recursive: true });
     await cp(join(root, file), join(target, file), { verbatimSymlinks: true });
   }
-  await cp(join(root, 'node_modules'), join(target, 'node_modules'), {
-    recursive: true,
-    verbatimSymlinks: true,
-  });
-}
-
-/** A cache that has the downloads of another one and none of its outputs. */
-export async function cacheWithDownloads(target: string, source: string): Promise<void> {
-  await mkdir(target, { recursive: true });
-  for (const name of ['apt', 'downloads', 'npm', 'toolbox'])
-    await symlink(join(source, name), join(target, name));
+  if (dependencies)
+    await cp(join(root, 'node_modules'), join(target, 'node_modules'), {
+      recursive: true,
+      verbatimSymlinks: true,
+    });
 }
 
 /** SHA-256 of a file, hex. */

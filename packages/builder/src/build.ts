@@ -48,7 +48,7 @@ import type { RootRecipe } from './rootfs/recipe.ts';
 import { rootContents, rootTask } from './rootfs/root-task.ts';
 import type { Task } from './task.ts';
 import { taskTools, toolVersions } from './tools/locked.ts';
-import { hostArchitecture } from './tools/toolbox.ts';
+import { checkPlace, hostArchitecture } from './tools/toolbox.ts';
 
 export interface BuildOptions {
   /** The repository: `os/` and the device's sources. */
@@ -98,6 +98,7 @@ export interface BuildResult {
 export async function build(options: BuildOptions): Promise<BuildResult> {
   const begin = performance.now();
   const { repository, keys, cache, signal, output } = options;
+  checkPlace(cache);
   const osDirectory = join(repository, 'os');
   const layers = options.layers ?? [];
   const recipes = await loadRecipes({ osDirectory, layers });

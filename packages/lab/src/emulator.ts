@@ -8,6 +8,7 @@ import { MblError } from '@mbl/trust';
 import { type EmulatorSettings, emulatorArguments, type PortForward } from './emulator-arguments.ts';
 import type { BoardImage } from './image.ts';
 import {
+  environmentOfTools,
   identifyProcess,
   isAlive,
   type ProcessId,
@@ -183,7 +184,12 @@ async function spawnEmulator(
     // terminal's Ctrl-C away from it.
     if (!detached) command.unshift('setpriv', '--pdeathsig', 'KILL');
     const [file = '', ...args] = command;
-    const child = spawn(file, args, { stdio: ['ignore', log.fd, log.fd], detached: true, cwd: directory });
+    const child = spawn(file, args, {
+      stdio: ['ignore', log.fd, log.fd],
+      detached: true,
+      cwd: directory,
+      env: environmentOfTools(),
+    });
     const failure = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
       child.once('spawn', () => resolve(undefined));
       child.once('error', resolve);

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import type { BoardImage } from './image.ts';
-import { runCommand } from './processes.ts';
+import { environmentOfTools, runCommand } from './processes.ts';
 
 /** Makes a read-only erofs image of a folder. */
 export type PackFactory = (directory: string, outFile: string, signal?: AbortSignal) => Promise<void>;
@@ -19,7 +19,8 @@ export const packWithErofs: PackFactory = async (directory, outFile, signal) => 
     outFile,
     directory,
   ];
-  const result = await runCommand('mkfs.erofs', args, { signal, debianPackage: 'erofs-utils' });
+  const env = environmentOfTools();
+  const result = await runCommand('mkfs.erofs', args, { signal, env, debianPackage: 'erofs-utils' });
   if (result.code !== 0) {
     throw new MblError(
       'lab/factory-failed',

@@ -69,8 +69,19 @@ export interface CommandOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
   readonly input?: string | Uint8Array;
+  /** Default: this process's. */
+  readonly env?: NodeJS.ProcessEnv;
   /** The Debian package that brings the tool, for the message when it is missing. */
   readonly debianPackage: string;
+}
+
+/**
+ * The caller's environment without what makes the loader and the C library take files of the machine: programs that bring their own
+ * libraries (the emulator, mkfs.erofs) do not fit them.
+ */
+export function environmentOfTools(): NodeJS.ProcessEnv {
+  const foreign = /^(LD_|GCONV_PATH$|LOCPATH$|QEMU_MODULE_DIR$)/;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
 }
 
 const maximumOutput = 16 * 1024 * 1024;
@@ -81,10 +92,10 @@ export async function runCommand(
   args: readonly string[],
   options: CommandOptions,
 ): Promise<CommandResult> {
-  const { timeoutMs = 60_000, signal, input } = options;
+  const { timeoutMs = 60_000, signal, input, env } = options;
   signal?.throwIfAborted();
   const deadline = AbortSignal.timeout(timeoutMs);
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   const outputs = [collect(child.stdout), collect(child.stderr)];
   const stop = (): boolean => child.kill('SIGKILL');
   deadline.addEventListener('abort', stop);

@@ -23,10 +23,16 @@ void test('a command runs with a clean environment', async () => {
     .trim()
     .split('\n')
     .map((line) => line.slice(0, line.indexOf('=')));
-  assert.deepEqual(names.toSorted(), ['GIT_DIR', 'HOME', 'LC_ALL', 'OWN', 'PATH', 'SOURCE_DATE_EPOCH']);
+  const own = ['GIT_DIR', 'HOME', 'LC_ALL', 'OPENSSL_CONF', 'OWN', 'PATH', 'SOURCE_DATE_EPOCH'];
+  assert.deepEqual(names.toSorted(), own);
   assert.match(output.toString(), /LC_ALL=C.UTF-8\n/);
   assert.match(output.toString(), /HOME=\/nonexistent\n/);
   assert.match(output.toString(), /PATH=.*:\/usr\/sbin/);
+});
+
+void test('a command without input has no socket for it: bash would read the bashrc of the machine', async () => {
+  const input = await runCommand('readlink', ['/proc/self/fd/0'], { capture: true });
+  assert.equal(input.toString(), '/dev/null\n');
 });
 
 void test('lines of both outputs are logged, input is given, output is captured as bytes', async () => {

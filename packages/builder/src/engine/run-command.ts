@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MblError } from '@mbl/trust';
 import { currentTask } from './current-task.ts';
@@ -44,6 +44,8 @@ export function cleanEnvironment(
     HOME: '/nonexistent',
     // A repository around the cache is not the history of the source that is compiled there: OP-TEE would compile in its commit.
     GIT_DIR: '/nonexistent',
+    // Nor are the machine's settings of OpenSSL those of what signs and is linked here.
+    OPENSSL_CONF: '/dev/null',
     SOURCE_DATE_EPOCH: String(sourceDateEpoch),
     MBL_TASK: mark,
     ...tools?.environment,
@@ -81,8 +83,9 @@ export async function runCommand(
     ...(cwd === undefined ? {} : { cwd }),
     env: cleanEnvironment(options.env),
     detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+    // Not a socket when there is no input: bash would take itself for a remote shell, and read the machine's and the user's bashrc.
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  }) as ChildProcessByStdio<Writable | null, Readable, Readable>;
   const captured: Buffer[] = [];
   const tail: string[] = [];
   const say = (line: string): void => {
@@ -97,8 +100,8 @@ export async function runCommand(
     // An output that breaks off says nothing about the command: its exit status does.
   });
   // A command that ends without reading all its input is judged by its exit status.
-  child.stdin.on('error', () => {});
-  child.stdin.end(options.input ?? '');
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(options.input);
 
   const killGroup = (name: NodeJS.Signals): void => {
     if (child.pid === undefined) return;

@@ -48,7 +48,8 @@ export const moduleFiles = async (
       await writeFile(join(folder, 'kernel', `${name}.ko`), data);
       result.set(`${place}/kernel/${name}.ko`, data);
     }
-    await runCommand('depmod', ['-b', join(work, 'usr'), release], { signal });
+    // -C: the settings of the machine's own depmod must not decide.
+    await runCommand('depmod', ['-C', '/dev/null', '-b', join(work, 'usr'), release], { signal });
     for (const name of INDEXES) {
       const data = await readFile(join(folder, name)).catch(() => undefined);
       if (data) result.set(`${place}/${name}`, data);

@@ -5,8 +5,8 @@ import {
   chmod,
   link,
   mkdir,
-  mkdtemp,
   readdir,
+  realpath,
   rename,
   rm,
   symlink,
@@ -20,11 +20,13 @@ import { downloadPackages, type PackageOptions } from '../debian/packages.ts';
 import type { TarEntry } from '../debian/tar.ts';
 import type { LockedPackage } from '../recipes/lock.ts';
 import type { ToolEnvironment } from '../engine/current-tools.ts';
+import { lockFile } from '../engine/file-lock.ts';
 import { type ToolboxName, toolboxes, toolSuite } from './contents.ts';
 import { relocateProgram } from './relocate.ts';
+import { isWhole, markWhole } from './whole.ts';
 
 /** A higher number makes every toolbox anew. */
-const layout = 1;
+const layout = 2;
 
 /** The two hosts that a build runs on: Debian's name, its folder of libraries, the loader in it. */
 const hosts = {
@@ -58,7 +60,8 @@ export interface ToolboxOptions extends PackageOptions {
 
 /**
  * Unpacks a resolved list of packages into `<place>/<name>-<digest>`, once, and binds every program to the libraries beside it
- * (`relocateProgram`): so they start each other, need no privileges, and see nothing of the host's distribution.
+ * (`relocateProgram`): so they start each other, need no privileges, and see nothing of the host's distribution. One that was damaged
+ * since, or moved, is made anew. Throws `builder/cache-unusable` for a place that `checkPlace` refuses.
  */
 export async function openToolbox(
   name: ToolboxName,
@@ -68,13 +71,38 @@ export async function openToolbox(
   const digest = createHash('sha256')
     .update(JSON.stringify([layout, toolboxes[name].links, packages.map(({ sha256 }) => sha256)]))
     .digest('hex');
-  const root = join(options.place ?? join(options.cache, 'toolbox'), `${name}-${digest.slice(0, 16)}`);
-  const complete = join(root, 'complete');
-  if (!(await isThere(complete))) await fill(name, root, packages, options);
+  const place = options.place ?? join(options.cache, 'toolbox');
+  checkPlace(place);
+  await mkdir(place, { recursive: true });
+  // By one name, whatever links lead there: the programs hold it.
+  const root = join(await realpath(place), `${name}-${digest.slice(0, 16)}`);
+  checkPlace(root);
+  if (!(await isWhole(root))) {
+    await using _lock = await lockFile(`${root}.lock`, { signal: options.signal });
+    // Another process may have made it meanwhile.
+    if (!(await isWhole(root))) await fill(name, root, packages, options);
+  }
   // Marked as used now: what nobody uses is pruned.
   const now = new Date();
-  await utimes(complete, now, now);
+  await utimes(join(root, 'complete'), now, now);
   return await describe(root);
+}
+
+/**
+ * Refuses a folder whose name compilers and make take apart: they get paths below it in lists, options and rules, where nothing can be
+ * quoted. Throws `builder/cache-unusable`.
+ */
+export function checkPlace(folder: string): void {
+  const [found] = /[\s:;,=#$%'"`\\*?&|<>(){}[\]]/.exec(folder) ?? [];
+  if (found === undefined) return;
+  throw new MblError(
+    'builder/cache-unusable',
+    `Compilers cannot work in ${folder}: the name has a ${found.trim() === '' ? 'space' : found} in it.`,
+    {
+      remedy: 'Put the cache elsewhere, for example: MBL_CACHE=/var/tmp/mbl ./mbl build',
+      details: { folder },
+    },
+  );
 }
 
 async function describe(root: string): Promise<Toolbox> {
@@ -92,6 +120,9 @@ async function describe(root: string): Promise<Toolbox> {
       ...versions.map((each) => join(servers, each, 'bin')),
     ],
     environment: {
+      // What the C library and OpenSSL load by themselves.
+      GCONV_PATH: join(libraries, 'gconv'),
+      OPENSSL_MODULES: join(libraries, 'ossl-modules'),
       // Perl has the folders of its modules compiled in.
       ...(release !== undefined && {
         PERL5LIB: [
@@ -103,6 +134,13 @@ async function describe(root: string): Promise<Toolbox> {
         ]
           .map((each) => join(root, each))
           .join(':'),
+      }),
+      // Bison, flex and dpkg-source have folders of theirs compiled in as well. The origins say whose patches a source gets.
+      ...((await isThere(join(root, 'usr/bin/bison'))) && {
+        BISON_PKGDATADIR: join(root, 'usr/share/bison'),
+        M4: join(root, 'usr/bin/m4'),
+        DPKG_DATADIR: join(root, 'usr/share/dpkg'),
+        DPKG_ORIGINS_DIR: '/nonexistent',
       }),
       // What the compiler for this machine links must find the toolbox's libraries as the toolbox's own programs do.
       ...((await isThere(join(root, 'usr/bin/gcc'))) && {
@@ -125,11 +163,12 @@ async function fill(
     options,
   );
   options.progress?.(undefined, `unpacking ${packages.length} packages of tools`);
-  await mkdir(dirname(root), { recursive: true });
-  const fresh = await mkdtemp(`${root}.`);
+  // What a killed process left; the lock is held.
+  const fresh = `${root}.new`;
+  await rm(fresh, { recursive: true, force: true });
   try {
-    const place: Place = { fresh, root };
-    // Two at a time: one waits for the decompressor while the other writes.
+    const place: Place = { fresh, root, folders: new Map() };
+    // Some at a time: one waits for the decompressor while the other writes.
     const queue = [...paths];
     const work = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift())
@@ -140,13 +179,9 @@ async function fill(
       await symlink(from, join(fresh, 'usr/bin', to));
     // What is linked with this folder as the system's root looks for libraries below /lib.
     for (const folder of ['lib', 'lib64']) await symlink(`usr/${folder}`, join(fresh, folder));
-    await writeFile(join(fresh, 'complete'), '');
-    // mkdtemp makes it private; PostgreSQL runs as another user when root starts it.
-    await chmod(fresh, 0o755);
-    // Another build may have been quicker: what it made is the same.
-    await rename(fresh, root).catch(async (cause: unknown) => {
-      if (!(await isThere(join(root, 'complete')))) throw cause;
-    });
+    await markWhole(fresh, root);
+    await rm(root, { recursive: true, force: true });
+    await rename(fresh, root);
   } finally {
     await rm(fresh, { recursive: true, force: true });
   }
@@ -156,6 +191,24 @@ async function fill(
 interface Place {
   readonly fresh: string;
   readonly root: string;
+  /** The folders that are there, or being made. */
+  readonly folders: Map<string, Promise<void>>;
+}
+
+/** Everybody may read what is in a toolbox, whatever the umask: PostgreSQL runs as another user when root starts it. */
+const modes = { folder: 0o755, program: 0o755, file: 0o644 } as const;
+
+function makeFolder(path: string, place: Place): Promise<void> {
+  let made = place.folders.get(path);
+  if (made === undefined) {
+    made = (async () => {
+      if (path !== place.fresh) await makeFolder(dirname(path), place);
+      await mkdir(path, { recursive: true });
+      await chmod(path, modes.folder);
+    })();
+    place.folders.set(path, made);
+  }
+  return made;
 }
 
 /** Programs look nothing up here, and they are most of the files. */
@@ -172,18 +225,17 @@ async function unpack(
   const { libraries: triplet, loader } = host();
   const libraries = join(place.root, 'usr/lib', triplet);
   const inside = (entry: string): string => entry.replace(/^(bin|sbin|lib|lib64)\//, 'usr/$1/');
-  const folders = new Set<string>();
   for (const entry of deb.files) {
     if (unused.test(entry.path) || entry.type === 'directory') continue;
     const target = join(place.fresh, inside(entry.path));
-    if (!folders.has(dirname(target))) await mkdir(dirname(target), { recursive: true });
-    folders.add(dirname(target));
+    await makeFolder(dirname(target), place);
     if (entry.type === 'file') {
       const program = isProgram(entry)
         ? relocateProgram(entry.data, join(libraries, loader), libraries)
         : undefined;
       // Owners and modes other than "executable" do not matter here.
-      await writeFile(target, program ?? entry.data, { mode: (entry.mode & 0o111) === 0 ? 0o644 : 0o755 });
+      await writeFile(target, program ?? entry.data);
+      await chmod(target, (entry.mode & 0o111) === 0 ? modes.file : modes.program);
     } else if (entry.type === 'symlink') {
       const to = entry.link.startsWith('/')
         ? relative(dirname(inside(entry.path)), inside(entry.link.slice(1)))

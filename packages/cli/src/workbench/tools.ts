@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { stat } from 'node:fs/promises';
+import { chmod, mkdir, stat } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { openLockedToolbox, type ToolboxName } from '@mbl/builder';
 import type { Cli } from '../cli.ts';
@@ -23,8 +23,7 @@ export async function toolPath(
   name: ToolboxName,
 ): Promise<readonly string[]> {
   const { root, cache } = workspace;
-  const isRoot = process.getuid?.() === 0;
-  const place = isRoot && !(await isReachable(cache)) ? systemPlace : undefined;
+  const place = process.getuid?.() === 0 ? await placeForAll(join(cache, 'toolbox')) : undefined;
   const start = performance.now();
   const { path } = await output.progress.phase(
     name === 'run' ? 'unpack the emulator and the database' : `unpack the tools to ${name}`,
@@ -40,11 +39,19 @@ export async function toolPath(
   return path;
 }
 
-/** True when everybody may pass through every folder down to `directory`, as far as it exists. */
+/** The wanted folder when everybody may pass to it, or else one of the system's; it is made. */
+async function placeForAll(wanted: string): Promise<string> {
+  await mkdir(wanted, { recursive: true });
+  if (await isReachable(wanted)) return wanted;
+  await mkdir(systemPlace, { recursive: true });
+  // Whatever the umask.
+  for (const folder of [dirname(systemPlace), systemPlace]) await chmod(folder, 0o755);
+  return systemPlace;
+}
+
+/** True when everybody may pass through every folder down to `directory`. */
 async function isReachable(directory: string): Promise<boolean> {
-  for (let folder = directory; folder !== dirname(folder); folder = dirname(folder)) {
-    const found = await stat(folder).catch(() => undefined);
-    if (found !== undefined && (found.mode & 0o001) === 0) return false;
-  }
+  for (let folder = directory; folder !== dirname(folder); folder = dirname(folder))
+    if (((await stat(folder)).mode & 0o001) === 0) return false;
   return true;
 }

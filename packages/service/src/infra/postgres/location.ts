@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto';
-import { chown, lstat, mkdir, readFile, readlink, stat, symlink } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readFile, readlink, stat, symlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { MblError } from '@mbl/trust';
 
@@ -43,7 +43,8 @@ export async function locateCluster(directory: string, root = systemRoot): Promi
   }
   if (existing === undefined && !(await isReachable(dirname(wanted)))) {
     const target = join(root, randomBytes(8).toString('hex'));
-    await mkdir(root, { recursive: true, mode: 0o711 });
+    // Whatever the umask: the PostgreSQL user passes through.
+    if ((await mkdir(root, { recursive: true })) !== undefined) await chmod(root, 0o711);
     await mkdir(target, { mode: 0o700 });
     await chown(target, user.uid, user.gid);
     await symlink(target, wanted);
