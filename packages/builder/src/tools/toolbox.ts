@@ -23,8 +23,8 @@ import type { ToolEnvironment } from '../engine/current-tools.ts';
 import { type ToolboxName, toolboxes, toolSuite } from './contents.ts';
 import { relocateProgram } from './relocate.ts';
 
-/** A higher number makes every toolbox anew. */
-const layout = 1;
+/** How a toolbox is made of its packages. A higher number makes every toolbox anew, and what tasks did with it. */
+export const layout = 1;
 
 /** The two hosts that a build runs on: Debian's name, its folder of libraries, the loader in it. */
 const hosts = {
