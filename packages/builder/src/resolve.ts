@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { MblError } from '@mbl/trust';
 import { type Architecture, type PackageRequest, resolvePackages } from './debian/packages.ts';
 import { resolveSource } from './debian/source.ts';
 import { checkFloors, type Floor } from './firmware/advisories.ts';
@@ -48,6 +49,7 @@ export async function resolveInputs(options: ResolveOptions): Promise<ResolvedIn
   const tools = await lockedTools(options);
   const firmware = await locks.obtain(firmwareLock(options));
   checkFloors(firmware.sources, options.floors);
+  checkComplete(firmware, root);
   const { local } = splitPackages(
     image.packages,
     await readLocalPackages(image.packageFolders, machine.architecture, signal),
@@ -63,6 +65,23 @@ export async function resolveInputs(options: ResolveOptions): Promise<ResolvedIn
     sources: Object.fromEntries(firmware.sources.map((source) => [source.name, source])) as FirmwareSources,
     node: root.npm[0] ?? NODE,
   };
+}
+
+/** A lock answers its request by its word only: what it was edited to leave out or to exchange is noticed here. */
+function checkComplete(firmware: Lock, root: Lock): void {
+  const missing = Object.keys(firmwareOrigins).find(
+    (name) => !firmware.sources.some((one) => one.name === name),
+  );
+  const [node = NODE, ...more] = root.npm;
+  const foreign = [node, ...more].find(({ integrity }) => integrity !== NODE.integrity);
+  if (missing === undefined && foreign === undefined) return;
+  throw new MblError(
+    'builder/lock-invalid',
+    missing === undefined
+      ? `The lock of the root asks for ${NODE.name} ${NODE.version} and holds ${foreign?.name} ${foreign?.version}.`
+      : `The lock of the firmware has no source ${missing}.`,
+    { remedy: 'Restore the lock from version control, or run: ./mbl build --update-lock' },
+  );
 }
 
 /** The kernel with all that apt would install beside it, so that the lock can be added to; the build takes a few of them. */

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -177,4 +185,14 @@ test('locks of an archive answer the request that they were made for, and no oth
     code: 'builder/archive-mismatch',
     message: /qemu-arm64-production and has no lock trixie\/root-development/,
   });
+});
+
+test('an archive replaces a file, and nothing else', async () => {
+  const path = await write();
+  await writeArchive(path, manifest, files);
+  const place = join(folder, 'a-folder');
+  mkdirSync(place);
+  for (const target of [place, '/dev/null'])
+    await assert.rejects(writeArchive(target, manifest, files), { code: 'builder/archive-unwritable' });
+  assert.deepEqual(readdirSync(place), []);
 });

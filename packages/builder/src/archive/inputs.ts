@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { Downloads, fileName, type ObtainOptions } from '../debian/downloads.ts';
@@ -43,10 +43,14 @@ export async function archiveInputs(options: ArchiveOptions): Promise<{ files: n
   await downloadPackages(toolsOf(inputs, host), { suite: toolSuite, architecture: host }, options);
   for (const source of Object.values(sources)) await downloadSource(source, options);
   const downloads = new Downloads(join(cache, 'downloads'));
-  const debian = debianFiles(inputs, host).map((file): FileToArchive => {
-    const { sha256, size } = file;
-    return { kind: 'debian', sha256, size, name: fileName(file), from: downloads.path(sha256) };
-  });
+  // The size of what is there: a lock's may be wrong, its digest is not.
+  const debian = await Promise.all(
+    debianFiles(inputs, host).map(async (file): Promise<FileToArchive> => {
+      const from = downloads.path(file.sha256);
+      const { size } = await stat(from);
+      return { kind: 'debian', sha256: file.sha256, size, name: fileName(file), from };
+    }),
+  );
   const npm = await npmFiles(
     [inputs.node, ...(await runtimePackages(join(repository, 'package-lock.json')))],
     options,

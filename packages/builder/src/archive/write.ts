@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { MblError } from '@mbl/trust';
 import { paddingAfter, plainHeader } from '../debian/tar.ts';
 import {
   type ArchivedFile,
@@ -17,9 +18,19 @@ export interface FileToArchive extends ArchivedFile {
   readonly from: string;
 }
 
+/** Throws `builder/archive-unwritable` when something stands at `path` that an archive must not replace: a folder, a device. */
+export async function checkArchiveTarget(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined || found.isFile()) return;
+  throw new MblError('builder/archive-unwritable', `The archive cannot be written: ${path} is not a file.`, {
+    remedy: 'Name a new file after --archive, such as --archive release.mbl.',
+  });
+}
+
 /**
  * Writes an archive: a tar of the manifest and all files, sorted, with neither times nor owners, so that the same content gives the same
- * bytes. It appears at `path` whole, or not at all. Returns its size in bytes.
+ * bytes. It appears at `path` whole, or not at all. Returns its size in bytes. Throws what
+ * `checkArchiveTarget` throws.
  */
 export async function writeArchive(
   path: string,
@@ -27,6 +38,7 @@ export async function writeArchive(
   files: readonly FileToArchive[],
   signal?: AbortSignal,
 ): Promise<number> {
+  await checkArchiveTarget(path);
   const places = new Map(files.map((file) => [archivePath(file), file.from]));
   const text = Buffer.from(formatArchiveManifest({ ...manifest, files }));
   const temporary = `${path}.${process.pid}.tmp`;

@@ -46,7 +46,27 @@ export function from(text: string): string { return text + 'x'; }
   ]);
 });
 
-test('the code of a task is what it imports, through front doors by name, and the packages with what they need', async (t) => {
+test('comments between the names, and options of an import, hide nothing', () => {
+  const source = `import {
+  a, // it's what "we" need; all of it
+  /* b's */ b,
+} from './b.ts';
+export {
+  // 'c'
+  c,
+} from './c.ts';
+const late = await import(/* seldom */ './late.ts');
+const data = await import('./data.ts', {});
+`;
+  assert.deepEqual(importsIn(source), [
+    { specifier: './b.ts', names: ['a', 'b'] },
+    { specifier: './c.ts', names: ['c'] },
+    { specifier: './late.ts', names: undefined },
+    { specifier: './data.ts', names: undefined },
+  ]);
+});
+
+test('the code of a task is what it imports, through front doors by name, Node, and the packages with what they need', async (t) => {
   const folder = await write(t, {
     'task.ts': `import { used } from '@mbl/own';\nimport { x } from './beside.ts';\nimport 'foreign/part';\n`,
     'task.test.ts': `import './task.ts';\n`,
@@ -65,7 +85,18 @@ test('the code of a task is what it imports, through front doors by name, and th
     'node_modules/@mbl/own/src/used.ts',
     'task.ts',
   ]);
-  assert.deepEqual(packages, ['deep 2.0.0', 'foreign 1.0.0']);
+  assert.deepEqual(packages, ['deep 2.0.0', 'foreign 1.0.0', `node ${process.versions.node}`]);
+});
+
+test('a name that a front door has from another one is found behind both', async (t) => {
+  const folder = await write(t, {
+    'task.ts': `import { deep } from '@mbl/own';\n`,
+    'node_modules/@mbl/own/src/index.ts': `export { deep } from '@mbl/other';\n`,
+    'node_modules/@mbl/other/src/index.ts': `export { deep } from './deep.ts';\n`,
+    'node_modules/@mbl/other/src/deep.ts': 'export const deep = 1;\n',
+  });
+  const { files } = await new CodeFinder().codeOf(join(folder, 'task.ts'));
+  assert.ok(names(folder, files).includes('node_modules/@mbl/other/src/deep.ts'));
 });
 
 test('code means the same with another comment or type, and something else with another word', async (t) => {

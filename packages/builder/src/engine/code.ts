@@ -11,7 +11,7 @@ import { errnoOf } from './errno.ts';
 export interface TaskCode {
   /** SHA-256 by absolute path of source files, in the order of the paths. */
   readonly files: Readonly<Record<string, string>>;
-  /** Packages of npm, `name version`, as they are installed. */
+  /** Node, and packages of npm as they are installed: `name version`. */
   readonly packages: readonly string[];
 }
 
@@ -52,7 +52,9 @@ export class CodeFinder {
     };
     for (const module of [modules].flat()) await visit(module);
     const sorted = [...files].toSorted(([a], [b]) => (a < b ? -1 : 1));
-    return { files: Object.fromEntries(sorted), packages: [...packages.values()].toSorted() };
+    // Node compresses, parses and prints: its version is an input like those of the packages.
+    const installed = [...packages.values(), `node ${process.versions.node}`];
+    return { files: Object.fromEntries(sorted), packages: installed.toSorted() };
   }
 
   /** The modules from which a package's front door has `names`; the door itself where it cannot be told. */
@@ -60,8 +62,9 @@ export class CodeFinder {
     const { imports } = await this.#read(door);
     const from = (name: string): string | undefined =>
       imports.find((each) => each.names?.includes(name))?.specifier;
-    const found = names?.map(from);
-    if (found === undefined || found.includes(undefined)) return [door];
+    const found = names?.map(from) ?? [undefined];
+    // A name from another package's front door is found from this one.
+    if (!found.every((specifier) => specifier?.startsWith('.') === true)) return [door];
     return found.flatMap((specifier) => (specifier === undefined ? [] : [resolve(dirname(door), specifier)]));
   }
 
@@ -82,10 +85,11 @@ export class CodeFinder {
 export function importsIn(source: string): Import[] {
   const found: Import[] = [];
   const statements =
-    /^(?:import\s(?!type\s)(?:(?<clause>[^'";]*?)\sfrom\s)?\s*|export\s(?<exported>[*{][^'";]*?)\sfrom\s*)'(?<specifier>[^']+)'/gm;
+    /^(?:import\s(?!type\s)(?:(?<clause>(?:\/\/.*\n|\/\*[^]*?\*\/|[^'";/])*?)\sfrom\s)?\s*|export\s(?<exported>[*{](?:\/\/.*\n|\/\*[^]*?\*\/|[^'";/])*?)\sfrom\s*)'(?<specifier>[^']+)'/gm;
   for (const { groups } of source.matchAll(statements)) {
     const { clause, exported, specifier = '' } = groups ?? {};
-    const braces = /^\s*\{([^}]*)\}\s*$/.exec(clause ?? exported ?? '')?.[1];
+    const words = (clause ?? exported ?? '').replaceAll(/\/\/.*|\/\*[^]*?\*\//g, '');
+    const braces = /^\s*\{([^}]*)\}\s*$/.exec(words)?.[1];
     if (braces === undefined) {
       found.push({ specifier, names: undefined });
       continue;
@@ -97,7 +101,7 @@ export function importsIn(source: string): Import[] {
       .map((name) => (exported === undefined ? name.replace(/\sas\s.*/, '') : name.replace(/.*\sas\s/, '')));
     if (names.length > 0) found.push({ specifier, names });
   }
-  for (const [, specifier = ''] of source.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g))
+  for (const [, specifier = ''] of source.matchAll(/\bimport\((?:\s|\/\*[^]*?\*\/)*'([^']+)'/g))
     found.push({ specifier, names: undefined });
   return found;
 }

@@ -12,7 +12,7 @@ export interface TaskRecord {
   readonly inputs: Json;
   /** Digest by absolute path of each input file. */
   readonly files: Readonly<Record<string, string>>;
-  /** Packages of npm that its code uses, `name version`. */
+  /** Node, and packages of npm that its code uses: `name version`. */
   readonly packages: readonly string[];
   /** Digest by name of each toolbox. */
   readonly tools: Readonly<Record<string, string>>;

@@ -21,6 +21,7 @@ async function workshop(t: TestContext) {
   await write('second', 'export const second = 2;\n');
   await write('first.test', `import { word } from './first.ts';\n`);
   let word = 'word';
+  let meanwhile = async (): Promise<void> => {};
   let opened = 0;
   const program = async (version: string): Promise<TaskTools> => {
     const place = join(folder, `tools-${version}`);
@@ -40,7 +41,10 @@ async function workshop(t: TestContext) {
       title: 'first',
       code: code('first'),
       inputs: {},
-      run: async ({ out }) => await writeFile(join(out, 'word'), word),
+      async run({ out }) {
+        await meanwhile();
+        await writeFile(join(out, 'word'), word);
+      },
     },
     {
       name: 'second',
@@ -61,6 +65,8 @@ async function workshop(t: TestContext) {
   return {
     write,
     speak: (other: string) => (word = other),
+    /** What somebody does while `first` runs. */
+    during: (act: () => Promise<void>) => (meanwhile = act),
     opened: () => opened,
     run: async (version = '1', more: readonly Task[] = [], wanted = ['second']): Promise<RunReport> =>
       await runTasks([...tasks(), ...more], {
@@ -85,6 +91,14 @@ test('a comment in what a task imports runs that task, and with the same output 
   await shop.write('helper', 'export const helper = 2;\n');
   shop.speak('another');
   assert.deepEqual(ran(await shop.run()), ['first', 'second']);
+});
+
+test('code that is edited while a build runs is not what made its outputs', async (t) => {
+  const shop = await workshop(t);
+  shop.during(async () => await shop.write('second', 'export const second = 3;\n'));
+  assert.deepEqual(ran(await shop.run()), ['first', 'second']);
+  const report = await shop.run();
+  assert.deepEqual(ran(report), ['second'], 'what the old code left does not stand for the new');
 });
 
 test('a changed test changes no key', async (t) => {

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -108,6 +119,17 @@ void test('what did not change is not built again, and explain names what did', 
   const back = await run(graph(1, ['x', 'y']));
   assert.deepEqual(ran(back), []);
   assert.match(reasonsOf(back, 'a').join(), /inputs.version changed 2 -> 1/);
+});
+
+void test('a file that is named by a link counts by its content', async (t) => {
+  const { run, folder } = await bench(t);
+  await writeFile(join(folder, 'real'), '1');
+  await symlink('real', join(folder, 'config'));
+  const task = write('a', 'A', [], { files: [join(folder, 'config')] });
+  await run([task]);
+  assert.deepEqual(ran(await run([task])), []);
+  await writeFile(join(folder, 'real'), '2');
+  assert.deepEqual(ran(await run([task])), ['a']);
 });
 
 void test('a changed output runs what needs it', async (t) => {

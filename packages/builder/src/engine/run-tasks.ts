@@ -121,6 +121,8 @@ class Run {
         )
       );
     }
+    // Now, and not when a task's turn comes: what was edited since is not what this process runs, and must not get its key.
+    await Promise.all([...this.#steps.values()].map(({ task }) => this.#code.codeOf(task.code)));
     let first: { readonly error: unknown } | undefined;
     const results = await Promise.all(
       [...this.#steps.keys()].map(async (name) => {

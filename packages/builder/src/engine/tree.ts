@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { lstat, open, readdir, readlink } from 'node:fs/promises';
+import { lstat, open, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { digestJson } from './canonical.ts';
@@ -28,12 +28,15 @@ export type TreeEntry =
 /** The hash of a file, which the walker asks for; a caller that knows it already need not read the file. */
 export type FileHash = (file: string, path: string, size: number, mtime: number) => Promise<string>;
 
-/** All entries below `root` (which may be a file), sorted by path. Throws the system's errors, and `builder/odd-file` for a device. */
+/**
+ * All entries below `root` (which may be a file), sorted by path. A link as the root itself stands for what it leads to, as for everybody
+ * who opens it; links below are entries. Throws the system's errors, and `builder/odd-file` for a device.
+ */
 export async function listTree(root: string, hash: FileHash = hashFile): Promise<TreeEntry[]> {
   const entries: TreeEntry[] = [];
   const visit = async (path: string): Promise<void> => {
     const file = path === '' ? root : join(root, path);
-    const status = await lstat(file).catch((error: unknown) => {
+    const status = await (path === '' ? stat : lstat)(file).catch((error: unknown) => {
       // An editor's temporary file may go between the listing and the look at it.
       if (path !== '' && errnoOf(error) === 'ENOENT') return undefined;
       throw error;

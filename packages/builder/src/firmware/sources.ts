@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { MblError } from '@mbl/trust';
+import { parseControl } from '../debian/control.ts';
 import { downloadSource, unpackSource } from '../debian/source.ts';
 import { type Component, debianUrl } from '../materials/component.ts';
 import type { LockedSource } from '../recipes/lock.ts';
@@ -51,11 +54,34 @@ export function describeFirmware(sources: FirmwareSources): Component[] {
   });
 }
 
-/** A source with Debian's patches applied, unpacked into the task's scratch folder. Returns where. */
+/**
+ * Holds what a lock says of a source against its .dsc: name, version, and the digests of the other files. So a lock that was edited to
+ * name a newer version than its files are passes no floor. Throws `builder/lock-invalid`.
+ */
+export function checkSource({ name, version, files }: LockedSource, dsc: string): void {
+  const fields = parseControl(dsc).find((stanza) => stanza.has('Source'));
+  const digests = fields?.get('Checksums-Sha256') ?? '';
+  const others = files.filter(({ path }) => !path.endsWith('.dsc'));
+  if (
+    fields?.get('Source') === name &&
+    fields.get('Version') === version &&
+    others.every(({ path, sha256 }) => digests.includes(`${sha256} `) && digests.includes(basename(path)))
+  )
+    return;
+  throw new MblError(
+    'builder/lock-invalid',
+    `The lock says ${name} ${version}, and its files are not that: they say ${fields?.get('Source')} ${fields?.get('Version')}.`,
+    { remedy: 'Restore os/locks/firmware.json from version control, or run: ./mbl build --update-lock' },
+  );
+}
+
+/** A source with Debian's patches applied, unpacked into the task's scratch folder. Returns where. Throws what `checkSource` throws. */
 export async function unpackInto(context: TaskContext, cache: string, source: LockedSource): Promise<string> {
   context.progress(undefined, `unpacking ${source.name} ${source.version}`);
   const { signal } = context;
   const paths = await downloadSource(source, { cache, signal, log: (line) => context.log(line) });
+  const [dsc = ''] = [...paths].flatMap(([name, path]) => (name.endsWith('.dsc') ? [path] : []));
+  if (dsc !== '') checkSource(source, await readFile(dsc, 'utf8'));
   const target = join(context.work, source.name);
   await unpackSource(paths, join(context.work, `${source.name}.files`), target, signal);
   return target;

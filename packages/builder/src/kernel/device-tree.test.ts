@@ -79,3 +79,14 @@ test('a tree that says memory and cores itself must say what the machine file sa
   writeFileSync(deviceTree, '/dts-v1/;\n/ { };\n');
   await assert.rejects(readDeviceTree(board), { code, message: /board\.dts:1:1: .*no memory/ });
 });
+
+test('a tree that takes in other files is refused: nothing would tell that they changed', async () => {
+  const deviceTree = join(folder, 'parts.dts');
+  for (const part of ['/include/ "/tmp/other.dtsi"', 'x = /incbin/("/tmp/other.bin");']) {
+    writeFileSync(deviceTree, `/dts-v1/;\n/* no /include/ */\n/ {\n${part}\n};\n`);
+    await assert.rejects(readDeviceTree({ deviceTree, memory: gib, cores: 1, cpu: 'cortex-a53' }), {
+      code: 'builder/device-tree',
+      message: /parts\.dts:4:\d+: the device tree takes in another file/,
+    });
+  }
+});

@@ -6,7 +6,8 @@ import { formatSize } from '../recipes/size.ts';
 
 /**
  * The source of a board's device tree. Memory and cores that it leaves open are those of the machine file: a memory node without `reg`
- * starts at its unit address, `cpus` without a `cpu` node get them. Throws `builder/device-tree` where the tree says something else.
+ * starts at its unit address, `cpus` without a `cpu` node get them. It is one file: what dtc would take from others is refused, because the
+ * keys of tasks hold the text. Throws `builder/device-tree` where the tree says something else.
  */
 export async function readDeviceTree({
   deviceTree: file,
@@ -24,6 +25,17 @@ export async function readDeviceTree({
     recipeError('builder/device-tree', at(index), `the device tree has ${has}, the machine file ${given}`, {
       remedy: `Correct "${key}" in the machine file, or leave it out of the device tree: the machine file gives it then.`,
     });
+
+  const other = /\/(include|incbin)\//.exec(code);
+  if (other !== null)
+    throw recipeError(
+      'builder/device-tree',
+      at(other.index),
+      `the device tree takes in another file (${other[0]})`,
+      {
+        remedy: 'Put the whole tree into this file.',
+      },
+    );
 
   const [bank, ...more] = nodes(code, 'memory');
   if (bank === undefined)

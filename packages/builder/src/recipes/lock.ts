@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { MblError } from '@mbl/trust';
 import { errnoOf } from '../engine/errno.ts';
 
@@ -69,8 +69,12 @@ export async function readLock(path: string): Promise<Lock> {
 /** Writes `lock` to the file `path`, sorted, so that equal locks give equal bytes. Never leaves half a file. */
 export async function writeLock(path: string, lock: Lock): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
-  await writeFile(temporary, formatLock(lock));
-  await rename(temporary, path);
+  try {
+    await writeFile(temporary, formatLock(lock));
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
 }
 
 /** The lock's text: sorted entries, sorted keys, one entry a line. */

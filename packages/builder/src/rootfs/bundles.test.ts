@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { BUNDLED_COMPONENTS, bundleServices, SERVICES } from './bundles.ts';
+import { CodeFinder } from '../engine/code.ts';
+import { BUNDLED_COMPONENTS, bundleService, bundleServices, SERVICES } from './bundles.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mbl-bundles-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -53,4 +54,30 @@ test('a mistake in the source is shown with its file and line', async () => {
     code: 'builder/bundle-failed',
     message: /cloud-client\/main\.ts:2/,
   });
+});
+
+test('every source that leaves code in a bundle of the device is in the key of the task', async () => {
+  const repository = join(import.meta.dirname, '../../../..');
+  for (const [name, path] of Object.entries(SERVICES)) {
+    const { files } = await new CodeFinder().codeOf(join(repository, path));
+    const { metafile } = await bundleService(repository, name, path);
+    const sources = Object.values(metafile.outputs)
+      .flatMap(({ inputs }) => Object.entries(inputs))
+      .filter(([source, { bytesInOutput }]) => bytesInOutput > 0 && !source.includes('node_modules/'))
+      .map(([source]) => join(repository, source));
+    assert.ok(sources.includes(join(repository, path)));
+    assert.deepEqual(
+      sources.filter((source) => !(source in files)),
+      [],
+    );
+  }
+});
+
+test('settings of the type checker change no bundle', async () => {
+  write(SERVICES.platformd, 'class A { b = 1; }\nconsole.log(new A());\n');
+  rmSync(join(folder, SERVICES['cloud-client']), { force: true });
+  const text = async () => String((await bundleServices(folder)).get('usr/lib/mbl/platformd.mjs'));
+  const before = await text();
+  write('tsconfig.json', '{ "compilerOptions": { "target": "es2015", "useDefineForClassFields": false } }');
+  assert.equal(await text(), before);
 });

@@ -25,7 +25,7 @@ export const bundleServices = async (repository: string): Promise<Map<string, Bu
   const folders = new Set<string>();
   for (const [name, path] of Object.entries(SERVICES)) {
     if (!(await isThere(join(repository, path)))) continue;
-    const result = await bundle(repository, name, path);
+    const result = await bundleService(repository, name, path);
     files.set(`usr/lib/mbl/${name}.mjs`, Buffer.from(result.code));
     for (const folder of packageFolders(result.metafile)) folders.add(folder);
   }
@@ -36,7 +36,8 @@ export const bundleServices = async (repository: string): Promise<Map<string, Bu
   return files;
 };
 
-const bundle = async (
+/** One service, and what esbuild knows of it. */
+export const bundleService = async (
   repository: string,
   name: string,
   path: string,
@@ -55,6 +56,8 @@ const bundle = async (
     minifySyntax: true,
     legalComments: 'none',
     logLevel: 'silent',
+    // The types' settings are no input of the device.
+    tsconfigRaw: {},
     // Packages in CommonJS form ask for Node's modules by require().
     banner: {
       js: "import { createRequire as mblRequire } from 'node:module'; const require = mblRequire(import.meta.url);",

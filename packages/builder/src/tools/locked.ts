@@ -7,7 +7,7 @@ import type { ToolEnvironment } from '../engine/current-tools.ts';
 import { type Lock, type LockedPackage, readLock } from '../recipes/lock.ts';
 import type { Json } from '../task.ts';
 import { toolboxes, type ToolboxName, toolboxNames, toolSuite } from './contents.ts';
-import { hostArchitecture, openToolbox, type ToolboxOptions } from './toolbox.ts';
+import { hostArchitecture, layout, openToolbox, type ToolboxOptions } from './toolbox.ts';
 
 /** The packages of every toolbox, for each kind of host. */
 export type LockedTools = Readonly<
@@ -31,7 +31,11 @@ export function taskTools(tools: LockedTools, cache: string): Readonly<Record<To
   const one = (name: ToolboxName): TaskTools => {
     const packages = tools[name][hostArchitecture()];
     return {
-      identity: packages.map(({ name: each, version, sha256 }) => `${each} ${version} ${sha256}`),
+      identity: {
+        layout,
+        links: toolboxes[name].links,
+        packages: packages.map(({ name: each, version, sha256 }) => `${each} ${version} ${sha256}`),
+      },
       open(context) {
         let toolbox = opened.get(name);
         if (toolbox === undefined) {
@@ -50,10 +54,14 @@ export function taskTools(tools: LockedTools, cache: string): Readonly<Record<To
   return Object.fromEntries(toolboxNames.map((name) => [name, one(name)])) as Record<ToolboxName, TaskTools>;
 }
 
-/** What tools a toolbox holds, as a value that is equal on every kind of host with the same versions. */
+/** What tools a toolbox holds, on both kinds of host: a value that is equal on each. */
 export function toolVersions(tools: LockedTools): Readonly<Record<ToolboxName, Json>> {
-  const versionsOf = (name: ToolboxName): Json =>
-    tools[name][hostArchitecture()].map((each) => `${each.name} ${each.version}`);
+  const versions = (packages: readonly LockedPackage[]): Json =>
+    packages.map((each) => `${each.name} ${each.version}`);
+  const versionsOf = (name: ToolboxName): Json => {
+    const { amd64, arm64 } = tools[name];
+    return { layout, links: toolboxes[name].links, amd64: versions(amd64), arm64: versions(arm64) };
+  };
   return Object.fromEntries(toolboxNames.map((name) => [name, versionsOf(name)])) as Record<
     ToolboxName,
     Json

@@ -25,8 +25,8 @@ import { type ToolboxName, toolboxes, toolSuite } from './contents.ts';
 import { relocateProgram } from './relocate.ts';
 import { isWhole, markWhole } from './whole.ts';
 
-/** A higher number makes every toolbox anew. */
-const layout = 2;
+/** How a toolbox is made of its packages. A higher number makes every toolbox anew, and what tasks did with it. */
+export const layout = 2;
 
 /** The two hosts that a build runs on: Debian's name, its folder of libraries, the loader in it. */
 const hosts = {
