@@ -26,8 +26,9 @@ const settings = {
   fsync: 'on',
   synchronous_commit: 'on',
   full_page_writes: 'on',
-  timezone: 'UTC',
-  log_timezone: 'UTC',
+  // Not UTC: this is the one zone that PostgreSQL knows where the machine has no time zone data.
+  timezone: 'GMT',
+  log_timezone: 'GMT',
 };
 
 export interface ClusterOptions {
