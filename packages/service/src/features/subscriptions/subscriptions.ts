@@ -10,9 +10,6 @@ import { toMediaType } from '../requests/media-types.ts';
 import { failed } from '../requests/raw-request.ts';
 import type { Presubscription } from './table.ts';
 
-/** RFC 7252 §5.10.5: how long a value is fresh when its sender does not say. */
-const defaultMaxAge = '60';
-
 /**
  * Observed resources (RFC 7641). A subscription is kept until it is deleted: it is made again whenever its device registers.
  * That is more than Pelion keeps, where a full registration ends subscriptions.
@@ -177,7 +174,7 @@ export class Subscriptions {
           path,
           ct: toMediaType(notification.contentFormat),
           payload: Buffer.from(notification.payload).toString('base64'),
-          'max-age': defaultMaxAge,
+          'max-age': String(notification.maxAge),
           timestamp: this.#context.now(),
           'original-ep': identity.endpointName,
         },
@@ -224,6 +221,6 @@ function asyncResponse(id: string, first: Lwm2mResponse): AsyncResponse {
     status: statusOf(first.code),
     payload: Buffer.from(first.payload).toString('base64'),
     ct: toMediaType(first.contentFormat),
-    'max-age': defaultMaxAge,
+    'max-age': String(first.maxAge),
   };
 }
