@@ -8,6 +8,7 @@ import {
   maxAgeOption,
   type Observer,
   type RequestHandler,
+  uriPathOptions,
 } from '@mbl/coap';
 import { WebSocket } from 'ws';
 import { enrol, eventually, TestDevice, type TestIdentity } from '../../testing/device.ts';
@@ -60,7 +61,9 @@ describe('subscriptions', { timeout: 60_000 }, () => {
   test('values carry how long they are fresh, as the device says it', async () => {
     const socket = await connect('ages');
     const messages: NotificationMessage[] = [];
-    socket.on('message', (data) => messages.push(JSON.parse(String(data)) as NotificationMessage));
+    socket.on('message', (data: Buffer) => {
+      messages.push(JSON.parse(data.toString()) as NotificationMessage);
+    });
     let acceptedBy: Observer | undefined;
     await using device = await TestDevice.register(service, identity, {
       handler: (_request, { acceptObserve }) => {
@@ -106,6 +109,34 @@ describe('subscriptions', { timeout: 60_000 }, () => {
     answering.resolve();
     await eventually(async () => observers.length === 2, 'asked anew');
     await eventually(async () => live() === 1, 'the earlier one ended');
+  });
+
+  test('a device that registers again on its connection is observed once, and no more when that is removed', async () => {
+    answering.resolve();
+    await using device = await TestDevice.register(service, identity, { handler });
+    for (const resource of ['3/0/9', '3/0/13'])
+      assert.equal((await service.call('PUT', `${path()}/${resource}`)).status, 202);
+    await eventually(async () => live() === 2, 'observed');
+    // Not while it is asked: that is another case.
+    await new Promise((done) => setTimeout(done, 200));
+    await device.registerAgain();
+    await eventually(async () => observers.length === 4, 'observed anew');
+    await eventually(async () => live() === 2, 'the earlier ones ended');
+    assert.equal((await service.call('DELETE', path())).status, 204);
+    await eventually(async () => live() === 0, 'ended');
+  });
+
+  test('a device that deregisters and stays connected is observed no more', async () => {
+    answering.resolve();
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.equal((await service.call('PUT', `${path()}/3/0/9`)).status, 202);
+    await eventually(async () => live() === 1, 'observed');
+    await new Promise((done) => setTimeout(done, 200));
+    const gone = { code: Code.DELETE, options: uriPathOptions(device.location), payload: new Uint8Array() };
+    assert.equal((await device.peer.request(gone)).code, Code.DELETED);
+    await eventually(async () => live() === 0, 'ended');
+    await device.registerAgain();
+    await eventually(async () => observers.length === 2 && live() === 1, 'observed anew');
   });
 
   test('a full queue loses none of them', async () => {

@@ -119,10 +119,13 @@ export class Subscriptions {
       .execute();
   }
 
-  /** The device has registered: what was observed before is forgotten there, and observed anew. */
+  /**
+   * The device has registered: what was observed before ends, and is observed anew. On the same connection the device may go
+   * on with it otherwise.
+   */
   async restore(device: Reachable): Promise<void> {
     const { deviceId } = device.identity;
-    this.#active.delete(deviceId);
+    this.gone(deviceId);
     const presubscribed = await this.#presubscribed(device);
     const paths = new Set([...(await this.list(deviceId)), ...presubscribed]);
     for (const path of paths) {
@@ -138,7 +141,9 @@ export class Subscriptions {
     }
   }
 
+  /** The registration is over: what was observed under it ends, without waiting for the device to say so. */
   gone(deviceId: string): void {
+    for (const path of this.#active.get(deviceId)?.keys() ?? []) void this.#cancel(deviceId, path);
     this.#active.delete(deviceId);
   }
 
