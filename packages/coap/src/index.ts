@@ -5,6 +5,7 @@ export * from './codes.ts';
 export { CoapError, type CoapErrorCode, type CoapErrorOptions } from './errors.ts';
 export { type CoapLimits, DEFAULT_LIMITS } from './exchange/limits.ts';
 export type { PeerOptions } from './exchange/peer-options.ts';
+export { UploadBudget } from './exchange/upload-budget.ts';
 export * from './message/block.ts';
 export type { CoapMessage, MessageLimits } from './message/message.ts';
 export * from './message/option-registry.ts';

@@ -2,15 +2,16 @@
 import { createHash } from 'node:crypto';
 import { Code } from '../codes.ts';
 import { BERT, type Block, blockOffset, blockOption, blockSize, blockValue } from '../message/block.ts';
-import { concatBytes, EMPTY_BYTES } from '../message/message.ts';
+import { EMPTY_BYTES } from '../message/message.ts';
 import { OptionNumber } from '../message/option-registry.ts';
 import { etagOption, findOption, uintOption, withOption, withoutOptions } from '../message/option-values.ts';
 import type { CoapRequest, CoapResponse } from '../peer.ts';
-import type { Clock } from '../runtime/clock.ts';
 import { chunkFor, fitsWhole } from './chunking.ts';
 import { ExpiringMap } from './expiring-map.ts';
 import type { CoapLimits } from './limits.ts';
 import type { MessageLayer } from './message-layer.ts';
+import type { PeerSettings } from './peer-options.ts';
+import { UploadBudget } from './upload-budget.ts';
 
 /** How long an unfinished transfer waits for its next block: EXCHANGE_LIFETIME (RFC 7252 §4.8.2). */
 const TRANSFER_LIFETIME_MS = 247_000;
@@ -20,8 +21,9 @@ export type Assembled =
   /** The body is whole. `echo` goes with the response (RFC 7959 §2.3). */
   { request: CoapRequest; echo?: Block } | { response: CoapResponse };
 
+/** A body as far as it has come: the first `length` of `bytes`, which has room for more. */
 interface Upload {
-  parts: Uint8Array[];
+  bytes: Uint8Array;
   length: number;
 }
 
@@ -30,12 +32,17 @@ export class BlockServer {
   readonly #layer: MessageLayer;
   readonly #limits: CoapLimits;
   readonly #uploads: ExpiringMap<Upload>;
+  /** The peer's own, and the one that it shares with others. */
+  readonly #budgets: readonly UploadBudget[];
   readonly #bodies: ExpiringMap<CoapResponse>;
 
-  constructor(layer: MessageLayer, limits: CoapLimits, clock: Clock) {
+  constructor(layer: MessageLayer, { limits, uploads, clock }: PeerSettings) {
     this.#layer = layer;
     this.#limits = limits;
-    this.#uploads = new ExpiringMap(clock, TRANSFER_LIFETIME_MS, limits.maxTransfers);
+    this.#budgets = [new UploadBudget(limits.maxUploadBytes), ...(uploads === undefined ? [] : [uploads])];
+    this.#uploads = new ExpiringMap<Upload>(clock, TRANSFER_LIFETIME_MS, limits.maxTransfers, (upload) => {
+      for (const budget of this.#budgets) budget.release(upload);
+    });
     this.#bodies = new ExpiringMap(clock, TRANSFER_LIFETIME_MS, limits.maxTransfers);
   }
 
@@ -49,7 +56,8 @@ export class BlockServer {
     const block = blockValue(request.options, OptionNumber.BLOCK1);
     const { length } = request.payload;
     if (block === undefined) {
-      return length > this.#limits.maxBodySize ? { response: this.#tooLarge() } : { request };
+      const { maxBodySize } = this.#limits;
+      return length > maxBodySize ? { response: tooLarge(maxBodySize) } : { request };
     }
     if (block.sizeExponent === BERT && !this.#layer.reliable) return { response: plain(Code.BAD_REQUEST) };
     const key = requestKey(request);
@@ -57,18 +65,18 @@ export class BlockServer {
     const full = block.sizeExponent === BERT ? length > 0 && length % size === 0 : length === size;
     const fits = block.sizeExponent === BERT || length <= size;
     if (block.more ? !full : !fits) return { response: plain(Code.BAD_REQUEST) };
-    const upload = block.number === 0 ? { parts: [], length: 0 } : this.#uploads.get(key);
+    const upload = block.number === 0 ? { bytes: EMPTY_BYTES, length: 0 } : this.#uploads.get(key);
     if (upload === undefined || upload.length !== blockOffset(block)) {
       return { response: plain(Code.REQUEST_ENTITY_INCOMPLETE) };
     }
-    if (upload.length + length > this.#limits.maxBodySize) {
+    const largest = Math.min(this.#limits.maxBodySize, this.#limits.maxUploadBytes);
+    if (upload.length + length > largest) {
       this.#uploads.delete(key);
-      return { response: this.#tooLarge() };
+      return { response: tooLarge(largest) };
     }
-    upload.parts.push(request.payload.slice());
-    upload.length += length;
+    append(upload, request.payload, largest);
     if (block.more) {
-      this.#uploads.set(key, upload);
+      this.#keep(key, upload);
       // The first answer may ask for smaller blocks from then on (RFC 7959 §2.3).
       const wanted = Math.min(block.sizeExponent, this.#layer.capacity().largestBlock);
       const answer = block.number === 0 ? { ...block, sizeExponent: wanted } : block;
@@ -79,7 +87,7 @@ export class BlockServer {
     const { BLOCK1, SIZE1 } = OptionNumber;
     const options = withoutOptions(request.options, BLOCK1, SIZE1);
     return {
-      request: { code: request.code, options, payload: concatBytes(upload.parts, upload.length) },
+      request: { code: request.code, options, payload: upload.bytes.subarray(0, upload.length) },
       echo: block,
     };
   }
@@ -147,10 +155,31 @@ export class BlockServer {
     };
   }
 
-  #tooLarge(): CoapResponse {
-    const limit = uintOption(OptionNumber.SIZE1, this.#limits.maxBodySize);
-    return { code: Code.REQUEST_ENTITY_TOO_LARGE, options: [limit], payload: EMPTY_BYTES };
+  #keep(key: string, upload: Upload): void {
+    this.#uploads.set(key, upload);
+    for (const budget of this.#budgets) {
+      // One that has given way meanwhile holds nothing.
+      if (this.#uploads.get(key) !== upload) return;
+      budget.hold(upload, upload.bytes.length, () => this.#uploads.delete(key));
+    }
   }
+}
+
+/** Appends to one buffer that doubles: many small blocks cost no more than their bytes. */
+function append(upload: Upload, payload: Uint8Array, largest: number): void {
+  const length = upload.length + payload.length;
+  if (length > upload.bytes.length) {
+    const grown = new Uint8Array(Math.min(Math.max(length, 2 * upload.bytes.length), largest));
+    grown.set(upload.bytes.subarray(0, upload.length));
+    upload.bytes = grown;
+  }
+  upload.bytes.set(payload, upload.length);
+  upload.length = length;
+}
+
+function tooLarge(limit: number): CoapResponse {
+  const options = [uintOption(OptionNumber.SIZE1, limit)];
+  return { code: Code.REQUEST_ENTITY_TOO_LARGE, options, payload: EMPTY_BYTES };
 }
 
 /** A response that is only a code, with a diagnostic payload (RFC 7252 §5.5.2). */

@@ -7,6 +7,7 @@ import { OptionNumber } from '../message/option-registry.ts';
 import { etagOption, uintValue } from '../message/option-values.ts';
 import type { Observer, RequestHandler } from '../peer.ts';
 import { scriptedServer, simulatedPair } from '../testing/simulated-pair.ts';
+import { UploadBudget } from './upload-budget.ts';
 import { coapError, content, get, pattern, put, utf8 } from '../testing/support.ts';
 
 /** The message flows of RFC 7959 §3, and what they leave out. */
@@ -226,6 +227,50 @@ test('blocks that do not continue the body are refused with 4.08 and 4.00', asyn
   assert.equal(await send(0, true, 64), Code.CONTINUE);
   await clock.advance(248_000);
   assert.equal(await send(1, false, 10), Code.REQUEST_ENTITY_INCOMPLETE, 'the transfer has expired');
+});
+
+test('unfinished uploads are bounded in bytes: the oldest gives way, one too large is refused', async () => {
+  const { clock, peer } = simulatedPair({ handler: changed, limits: { maxUploadBytes: 3072 } });
+  const send = async (path: string, number: number, more = true): Promise<number> => {
+    const option = blockOption(OptionNumber.BLOCK1, { number, more, sizeExponent: 6 });
+    return (await clock.until(peer.request(put(path, pattern(1024), [option])))).code;
+  };
+  for (const path of ['/a', '/b', '/c', '/d']) assert.equal(await send(path, 0), Code.CONTINUE);
+  assert.equal(await send('/a', 1), Code.REQUEST_ENTITY_INCOMPLETE, 'it gave way to the fourth');
+  assert.equal(await send('/b', 1, false), Code.CHANGED);
+  assert.equal(await send('/d', 1), Code.CONTINUE);
+  assert.equal(await send('/d', 2), Code.CONTINUE);
+  assert.equal(
+    await send('/c', 1),
+    Code.REQUEST_ENTITY_INCOMPLETE,
+    'it gave way to the third block of another',
+  );
+  const option = blockOption(OptionNumber.BLOCK1, { number: 3, more: true, sizeExponent: 6 });
+  const refused = await clock.until(peer.request(put('/d', pattern(1024), [option])));
+  assert.equal(refused.code, Code.REQUEST_ENTITY_TOO_LARGE);
+  assert.equal(uintValue(refused.options, OptionNumber.SIZE1), 3072);
+});
+
+test('peers that share a budget hold no more than it together, and give back what ends', async () => {
+  const uploads = new UploadBudget(4096);
+  const limits = { maxUploadBytes: 2048 };
+  const pairs = [1, 2, 3].map((seed) => simulatedPair({ handler: changed, limits, uploads }, {}, {}, seed));
+  const send = async (index: number, path: string, number: number, more = true): Promise<number> => {
+    const { clock, peer } = pairs[index] ?? assert.fail();
+    const option = blockOption(OptionNumber.BLOCK1, { number, more, sizeExponent: 6 });
+    return (await clock.until(peer.request(put(path, pattern(1024), [option])))).code;
+  };
+  for (const index of [0, 1, 2]) {
+    for (const path of ['/a', '/b']) assert.equal(await send(index, path, 0), Code.CONTINUE);
+  }
+  assert.equal(uploads.bytes, 4096);
+  assert.equal(await send(0, '/a', 1), Code.REQUEST_ENTITY_INCOMPLETE, "it gave way to another's");
+  assert.equal(await send(1, '/a', 1, false), Code.CHANGED);
+  assert.equal(uploads.bytes, 3072);
+  pairs[1]?.server.close();
+  assert.equal(uploads.bytes, 2048);
+  await pairs[2]?.clock.advance(248_000);
+  assert.equal(uploads.bytes, 0);
 });
 
 test('a later block is answered after the last: GET asks the handler again, POST does not', async () => {

@@ -6,7 +6,8 @@ import { ExpiringMap } from './expiring-map.ts';
 
 test('the oldest entry gives way, every entry expires, and an empty map has no timer', async () => {
   const clock = new SimulatedClock();
-  const map = new ExpiringMap<number>(clock, 1000, 2);
+  const left: number[] = [];
+  const map = new ExpiringMap<number>(clock, 1000, 2, (value) => left.push(value));
   map.set('a', 1);
   await clock.advance(400);
   map.set('b', 2);
@@ -19,6 +20,11 @@ test('the oldest entry gives way, every entry expires, and an empty map has no t
   assert.deepEqual([map.get('a'), map.get('c')], [undefined, undefined]);
   assert.equal(clock.pending, 0);
   map.set('d', 5);
+  map.set('d', 5);
+  map.delete('d');
   map.delete('d');
   assert.equal(clock.pending, 0);
+  map.set('e', 6);
+  map.clear();
+  assert.deepEqual(left, [1, 2, 3, 4, 5, 6]);
 });

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock, Timer } from '../runtime/clock.ts';
 
-/** At most `limit` entries, each for at most `lifetimeMs`; the oldest gives way. */
+/** At most `limit` entries, each for at most `lifetimeMs`; the oldest gives way. `onLeave` hears of every value that is kept no more. */
 export class ExpiringMap<V> {
   readonly #entries = new Map<string, { value: V; expiresAt: number }>();
   readonly #clock: Clock;
   readonly #lifetimeMs: number;
   readonly #limit: number;
+  readonly #onLeave: (value: V) => void;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, lifetimeMs: number, limit: number) {
+  constructor(clock: Clock, lifetimeMs: number, limit: number, onLeave: (value: V) => void = () => {}) {
     this.#clock = clock;
     this.#lifetimeMs = lifetimeMs;
     this.#limit = limit;
+    this.#onLeave = onLeave;
   }
 
   get(key: string): V | undefined {
@@ -20,22 +22,30 @@ export class ExpiringMap<V> {
   }
 
   set(key: string, value: V): void {
+    if (this.get(key) !== value) this.#remove(key);
     this.#entries.delete(key);
     this.#entries.set(key, { value, expiresAt: this.#clock.now() + this.#lifetimeMs });
     const oldest = this.#entries.keys().next();
-    if (this.#entries.size > this.#limit && oldest.done !== true) this.#entries.delete(oldest.value);
+    if (this.#entries.size > this.#limit && oldest.done !== true) this.#remove(oldest.value);
     this.#arm();
   }
 
   delete(key: string): void {
-    this.#entries.delete(key);
+    this.#remove(key);
     if (this.#entries.size === 0) this.clear();
   }
 
   clear(): void {
-    this.#entries.clear();
+    for (const key of this.#entries.keys()) this.#remove(key);
     this.#timer?.cancel();
     this.#timer = undefined;
+  }
+
+  #remove(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    this.#onLeave(entry.value);
   }
 
   #arm(): void {
@@ -47,7 +57,7 @@ export class ExpiringMap<V> {
       const now = this.#clock.now();
       for (const [key, entry] of this.#entries) {
         if (entry.expiresAt > now) break;
-        this.#entries.delete(key);
+        this.#remove(key);
       }
       this.#arm();
     });

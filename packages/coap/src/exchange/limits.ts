@@ -13,6 +13,8 @@ export interface CoapLimits {
   maxObservers: number;
   /** Bodies that wait for their next block, in each direction; the oldest gives way. */
   maxTransfers: number;
+  /** Bytes of request bodies that wait for their next block; the oldest gives way, and no body in blocks may be larger. */
+  maxUploadBytes: number;
   /** Bytes written that a stream's peer has not read yet; over it the connection is given up. */
   maxSendBuffer: number;
   /** Message ids remembered for each datagram peer (RFC 7252 §4.5); the oldest gives way. */
@@ -28,6 +30,7 @@ export const DEFAULT_LIMITS: CoapLimits = {
   maxIncoming: 64,
   maxObservers: 256,
   maxTransfers: 8,
+  maxUploadBytes: 2 * 1024 * 1024,
   maxSendBuffer: 16 * 1024 * 1024,
   maxRemembered: 128,
   maxPeers: 10_000,

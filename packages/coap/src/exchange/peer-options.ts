@@ -5,12 +5,15 @@ import { systemClock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { type CoapLimits, DEFAULT_LIMITS } from './limits.ts';
+import type { UploadBudget } from './upload-budget.ts';
 
 /** What every transport takes. */
 export interface PeerOptions {
   /** Answers the peer's requests; without it each is answered 4.04. */
   handler?: RequestHandler;
   limits?: Partial<CoapLimits>;
+  /** What the unfinished uploads of all peers that are given it may hold together. Default: each peer's own limit only. */
+  uploads?: UploadBudget;
   /** Milliseconds for an own request, and for the handler to answer one, unless told otherwise. */
   requestTimeoutMs?: number;
   /** Critical options that the handler understands beside the registered ones, such as 35, Proxy-Uri. */
@@ -27,6 +30,7 @@ export interface PeerOptions {
 export interface PeerSettings {
   handler: RequestHandler | undefined;
   limits: CoapLimits;
+  uploads: UploadBudget | undefined;
   requestTimeoutMs: number;
   understoodOptions: ReadonlySet<number>;
   onHandlerError: (error: unknown, request: CoapRequest) => void;
@@ -38,6 +42,7 @@ export function peerSettings(options: PeerOptions, defaultTimeoutMs: number): Pe
   return {
     handler: options.handler,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
+    uploads: options.uploads,
     requestTimeoutMs: options.requestTimeoutMs ?? defaultTimeoutMs,
     understoodOptions: new Set(options.understoodOptions),
     onHandlerError: options.onHandlerError ?? warn,

@@ -30,7 +30,7 @@ export class Responder {
     this.#layer = layer;
     this.#settings = settings;
     this.#peer = peer;
-    this.#blocks = new BlockServer(layer, settings.limits, settings.clock);
+    this.#blocks = new BlockServer(layer, settings);
   }
 
   get busy(): boolean {

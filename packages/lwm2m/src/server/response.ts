@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CoapResponse } from '@mbl/coap';
-import { ContentFormat, contentFormat, formatCode, isSuccessCode } from '@mbl/coap';
+import { ContentFormat, contentFormat, formatCode, isSuccessCode, maxAge } from '@mbl/coap';
 import { decodeNodes } from '../codecs/codecs.ts';
 import { Lwm2mError } from '../errors.ts';
 import type { ObjectModel } from '../model/model.ts';
@@ -13,6 +13,8 @@ export class Lwm2mResponse {
   readonly code: number;
   readonly contentFormat: number | undefined;
   readonly payload: Uint8Array;
+  /** How long the value is fresh, in seconds (RFC 7252 §5.10.5). */
+  readonly maxAge: number;
   readonly #path: Path;
   readonly #model: ObjectModel;
 
@@ -20,6 +22,7 @@ export class Lwm2mResponse {
     this.code = response.code;
     this.contentFormat = contentFormat(response.options);
     this.payload = response.payload;
+    this.maxAge = maxAge(response.options);
     this.#path = path;
     this.#model = model;
   }

@@ -27,10 +27,15 @@ export function openDatabase<Schema>(target: DatabaseTarget, log: Log): Database
   types.setTypeParser(pg.types.builtins.DATE, (value) => value);
   const pool = new pg.Pool({ max: 10, connectionTimeoutMillis: 10_000, types, ...config });
   let closing = false;
-  pool.on('error', (error) => {
-    // Connections that are being closed may still see the server go.
-    if (!closing) log.warn('A database connection broke', { error });
+  // For as long as a connection lives: the pool listens to idle ones only, and an error that nobody hears ends the process.
+  pool.on('connect', (client) => {
+    client.on('error', (error) => {
+      // Connections that are being closed may still see the server go.
+      if (!closing) log.warn('A database connection broke', { error });
+    });
   });
+  // What the pool hears of an idle connection has been said above.
+  pool.on('error', () => {});
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {
     db,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:crypto';
 import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
-import { Code, connectStream, encodeTcpFrame, type KeepAliveOptions } from '@mbl/coap';
+import { Code, connectStream, encodeTcpFrame, type KeepAliveOptions, UploadBudget } from '@mbl/coap';
 import type { Lwm2mServer } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
@@ -25,6 +25,9 @@ export interface EdgeParts {
 
 const housekeepingMs = 15_000;
 const maximumConnections = 20_000;
+/** Bytes of requests in blocks that are not complete: a registration with all its links is far below. */
+const maxUploadBytes = 256 * 1024;
+const maxUploadBytesOfAll = 16 * 1024 * 1024;
 
 /**
  * The door of the devices: CoAP over TLS over TCP (RFC 8323) with a certificate on both sides. Everybody is let finish the
@@ -35,6 +38,7 @@ export class Edge implements AsyncDisposable {
   readonly #context: Context;
   readonly #parts: EdgeParts;
   readonly #saved = new Map<string, number>();
+  readonly #uploads = new UploadBudget(maxUploadBytesOfAll);
   #housekeeper: NodeJS.Timeout | undefined;
   #stopping = false;
 
@@ -126,6 +130,8 @@ export class Edge implements AsyncDisposable {
     const peer = connectStream(socket, {
       handler: registrations.handler(identity),
       keepAlive,
+      limits: { maxUploadBytes },
+      uploads: this.#uploads,
       onHandlerError: (error) =>
         this.#context.log.error('A request of a device failed', { ...identity, error }),
     });

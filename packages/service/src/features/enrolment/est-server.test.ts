@@ -153,6 +153,14 @@ describe('EST', () => {
     assert.match((await post(made.stdout.toString('base64'))).body, /P-256/);
     assert.equal((await enrol('board-4', code, newKey())).status, 200, 'none of them used the code up');
     assert.equal((await est('nothing')).status, 404);
+    for (const [path, wrong, allowed] of [
+      ['cacerts', 'POST', 'GET'],
+      ['simpleenroll', 'GET', 'POST'],
+      ['simplereenroll', 'PUT', 'POST'],
+    ] as const) {
+      const answer = await est(path, { method: wrong });
+      assert.deepEqual([answer.status, answer.headers['allow']], [405, allowed]);
+    }
   });
 
   test('a device renews its certificate with its certificate; the old one works until the new one was used', async () => {

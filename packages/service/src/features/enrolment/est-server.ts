@@ -45,6 +45,11 @@ class EstRefusal extends Error {
   }
 }
 
+type EstOperation = (
+  parts: EstParts,
+  request: IncomingMessage,
+) => readonly X509Certificate[] | Promise<readonly X509Certificate[]>;
+
 /** Enrolment over Secure Transport (RFC 7030): cacerts, simpleenroll by one-time code, simplereenroll by certificate. */
 export function createEstServer(context: Context, parts: EstParts): Server {
   const server = createServer(
@@ -71,19 +76,26 @@ export function createEstServer(context: Context, parts: EstParts): Server {
   return server;
 }
 
+/** What is asked for, by its name below /.well-known/est/, and what answers it (RFC 7030 §3.2.2). */
+const operations = new Map<string, { method: string; answer: EstOperation }>([
+  ['cacerts', { method: 'GET', answer: ({ register, serviceCa }) => [register.authority, serviceCa] }],
+  ['simpleenroll', { method: 'POST', answer: async (...asked) => [await enrol(...asked)] }],
+  ['simplereenroll', { method: 'POST', answer: async (...asked) => [await reenrol(...asked)] }],
+]);
+
 async function handle(parts: EstParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const path = (request.url ?? '').split('?', 1)[0];
+  const name = /^\/\.well-known\/est\/([^?]*)/.exec(request.url ?? '')?.[1];
+  const operation = operations.get(name ?? '');
   try {
-    if (path === '/.well-known/est/cacerts' && request.method === 'GET') {
-      const certificates = [parts.register.authority, parts.serviceCa];
-      answerCertificates(response, certificates);
-    } else if (path === '/.well-known/est/simpleenroll' && request.method === 'POST') {
-      answerCertificates(response, [await enrol(parts, request)]);
-    } else if (path === '/.well-known/est/simplereenroll' && request.method === 'POST') {
-      answerCertificates(response, [await reenrol(parts, request)]);
-    } else {
+    if (operation === undefined) {
       request.resume();
       answerText(response, 404, 'Not found');
+    } else if (operation.method !== request.method) {
+      request.resume();
+      response.setHeader('allow', operation.method);
+      answerText(response, 405, `Only ${operation.method}`);
+    } else {
+      answerCertificates(response, await operation.answer(parts, request));
     }
   } catch (error) {
     if (!(error instanceof EstRefusal)) throw error;

@@ -74,8 +74,11 @@ export class Channel {
     if (this.#waiting.length > 0 || this.#ended || signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const aborted = () => resolve();
+    signal.addEventListener('abort', aborted);
     await promise;
+    // The signal lives as long as a connection: what stays on it is paid for with each event.
+    signal.removeEventListener('abort', aborted);
     // A socket that took the channel over waits here too by now.
     if (this.#wake === resolve) this.#wake = undefined;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
@@ -163,6 +163,19 @@ test('a channel is bounded in bytes, items a message and age, and loses the olde
   channel.push(message('large'), queueBytes, 0);
   channel.push(message('next'), 1, 0);
   assert.deepEqual(channel.take(), { 'de-registrations': ['next'] });
+});
+
+test('waiting leaves nothing behind, however many events come over one connection', async () => {
+  const channel = new Channel('test', 'websocket', 0);
+  const { signal } = new AbortController();
+  for (let n = 0; n < 100; n++) {
+    const ready = channel.ready(signal);
+    assert.equal(getEventListeners(signal, 'abort').length, 1);
+    channel.push({ 'de-registrations': [String(n)] }, 1, 0);
+    await ready;
+    channel.take();
+  }
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
 test('whatever is pushed comes out once and in order', () => {

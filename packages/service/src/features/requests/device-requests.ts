@@ -29,7 +29,12 @@ interface Entry {
   retries: number;
   readonly cancelled: AbortController;
   readonly outcome: PromiseWithResolvers<unknown>;
+  /** Runs while others are before it. */
+  expiry?: NodeJS.Timeout;
 }
+
+/** The longest delay of a timer; whoever wakes early looks at the clock again. */
+const longestDelayMs = 2 ** 31 - 1;
 
 export interface DeviceRequestParts {
   /** The registration of a device that is connected and registered at this moment. */
@@ -38,7 +43,10 @@ export interface DeviceRequestParts {
   readonly timeoutMs?: number;
 }
 
-/** Sends requests to devices: one at a time to each, in the order they came. */
+/**
+ * Sends requests to devices: one at a time to each, in the order they came. A request that expires, is called off, or would not wait for
+ * a device that is away ends at that moment, whatever is before it.
+ */
 export class DeviceRequests {
   readonly #parts: DeviceRequestParts;
   readonly #queues = new Map<string, Entry[]>();
@@ -49,7 +57,8 @@ export class DeviceRequests {
   }
 
   /**
-   * Runs `send` when it is its turn and the device is there. Rejects with a `RequestFailure`; throws QUEUE_IS_FULL at once.
+   * Runs `send` when it is its turn and the device is there. Rejects with a `RequestFailure`, or with the reason of `signal`; throws
+   * QUEUE_IS_FULL at once.
    */
   run<T>(
     deviceId: string,
@@ -66,13 +75,18 @@ export class DeviceRequests {
       cancelled: new AbortController(),
       outcome: Promise.withResolvers(),
     };
-    signal?.addEventListener('abort', () => this.#cancelEntry(deviceId, entry, signal.reason), {
-      once: true,
-    });
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+    if (!isPatient(entry) && this.#parts.reach(deviceId) === undefined) return Promise.reject(notConnected());
+    const called = () => this.#end(deviceId, entry, signal?.reason);
+    signal?.addEventListener('abort', called, { once: true });
+    const settled = () => signal?.removeEventListener('abort', called);
+    entry.outcome.promise.then(settled, settled);
     queue.push(entry);
     if (queue.length === 1) {
       this.#queues.set(deviceId, queue);
       void this.#work(deviceId, queue);
+    } else {
+      this.#watch(deviceId, entry);
     }
     return entry.outcome.promise as Promise<T>;
   }
@@ -88,20 +102,37 @@ export class DeviceRequests {
 
   /** Ends everything that waits for a device. */
   cancel(deviceId: string, failure: RequestFailure): void {
-    for (const entry of this.#queues.get(deviceId) ?? []) this.#cancelEntry(deviceId, entry, failure);
+    for (const entry of [...(this.#queues.get(deviceId) ?? [])]) this.#end(deviceId, entry, failure);
   }
 
   cancelAll(failure: RequestFailure): void {
     for (const deviceId of this.#queues.keys()) this.cancel(deviceId, failure);
   }
 
-  #cancelEntry(deviceId: string, entry: Entry, reason: unknown): void {
-    entry.cancelled.abort(reason);
-    this.wake(deviceId);
+  /** Ends one before its time: at once when others are before it, otherwise as soon as what is under way has stopped. */
+  #end(deviceId: string, entry: Entry, reason: unknown): void {
+    const queue = this.#queues.get(deviceId) ?? [];
+    const place = queue.indexOf(entry);
+    if (place === 0) {
+      entry.cancelled.abort(reason);
+      this.wake(deviceId);
+    } else if (place > 0) {
+      queue.splice(place, 1);
+      clearTimeout(entry.expiry);
+      entry.outcome.reject(reason);
+    }
+  }
+
+  /** Ends one that waits behind others when its time is over. */
+  #watch(deviceId: string, entry: Entry): void {
+    const left = entry.expiresAt - this.#parts.now();
+    if (left <= 0) return this.#end(deviceId, entry, expired());
+    entry.expiry = setTimeout(() => this.#watch(deviceId, entry), Math.min(left, longestDelayMs));
   }
 
   async #work(deviceId: string, queue: Entry[]): Promise<void> {
     for (let entry = queue[0]; entry !== undefined; entry = queue[0]) {
+      clearTimeout(entry.expiry);
       try {
         entry.outcome.resolve(await this.#carryOut(deviceId, entry));
       } catch (error) {
@@ -120,7 +151,11 @@ export class DeviceRequests {
       if (left <= 0) throw expired();
       const device = reach(deviceId);
       if (device === undefined) {
-        if (!entry.wait && entry.retries === 0) throw notConnected();
+        // What would not wait if it were its turn does not wait behind one that does.
+        for (const other of this.#queues.get(deviceId)?.slice(1) ?? []) {
+          if (!isPatient(other)) this.#end(deviceId, other, notConnected());
+        }
+        if (!isPatient(entry)) throw notConnected();
         await this.#awake(deviceId, left);
         continue;
       }
@@ -138,11 +173,15 @@ export class DeviceRequests {
 
   async #awake(deviceId: string, limitMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    // The longest delay of a timer; whoever wakes early looks at the clock again.
-    const timer = setTimeout(resolve, Math.min(limitMs, 2 ** 31 - 1));
+    const timer = setTimeout(resolve, Math.min(limitMs, longestDelayMs));
     this.#wakers.set(deviceId, resolve);
     await promise;
     this.#wakers.delete(deviceId);
     clearTimeout(timer);
   }
+}
+
+/** Whether it waits for a device that is away. */
+function isPatient({ wait, retries }: Entry): boolean {
+  return wait || retries > 0;
 }

@@ -25,6 +25,8 @@ export const timedOut = (cause?: unknown): RequestFailure =>
   new RequestFailure(504, 'TIMEOUT', 'The device did not answer in time', true, cause);
 export const expired = (): RequestFailure =>
   new RequestFailure(429, 'REQUEST_EXPIRED', 'The request waited too long for the device');
+export const clientGone = (): RequestFailure =>
+  new RequestFailure(503, 'CLIENT_GONE', 'Whoever waited for the answer has hung up');
 
 /** Puts whatever a request threw into the words above; errors of our own making pass through. */
 export function toFailure(error: unknown): unknown {

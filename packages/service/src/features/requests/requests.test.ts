@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import {
   type CoapRequest,
@@ -200,6 +201,38 @@ describe('device requests', { timeout: 120_000 }, () => {
     assert.deepEqual([gone.status, gone.body], [400, 'DEVICE_NOT_CONNECTED']);
   });
 
+  test('a read that waits for its answer is told at once that the device is away, behind whatever waits for it', async () => {
+    await TestDevice.register(service, identity, { handler }).then((one) => one[Symbol.asyncDispose]());
+    await eventually(async () => !(await client.getDevice(identity.deviceId)).online, 'away');
+    assert.equal((await send('d1', get, '&retry=1')).status, 202);
+    const read = service.get(`/v3/devices/${identity.deviceId}/resources/3/0/0`);
+    const late = AbortSignal.timeout(5000);
+    const answer = await Promise.race([read, once(late, 'abort')]);
+    assert.ok('status' in answer, 'it was answered');
+    assert.equal(answer.status, 503);
+    behave = () => content('back');
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.ok(device);
+    assert.equal((await answers.of('d1')).status, 200);
+  });
+
+  test('a client that hangs up makes nobody wait for the answer to it', async () => {
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.ok(device);
+    seen = [];
+    behave = () => (seen.length === 1 ? new Promise(() => {}) : content('next'));
+    const { http, apiKey } = service.service.file;
+    const url = `${http}/v3/devices/${identity.deviceId}/resources/3/0`;
+    const headers = { authorization: `Bearer ${apiKey}` };
+    const hangUp = new AbortController();
+    const read = fetch(`${url}/0`, { headers, signal: hangUp.signal });
+    await eventually(async () => seen.length === 1, 'the device was asked');
+    hangUp.abort();
+    await assert.rejects(read, { name: 'AbortError' });
+    const next = await fetch(`${url}/1`, { headers, signal: AbortSignal.timeout(5000) });
+    assert.equal(next.status, 200);
+  });
+
   test('what is wrong with a request is said in plain text', async () => {
     await using device = await TestDevice.register(service, identity, { handler });
     assert.ok(device);
@@ -272,6 +305,35 @@ test('the queue: expiry, retries, cancellation', async () => {
   const cancelled = requests.run('d', async () => 1, { wait: true });
   requests.cancel('d', new RequestFailure(429, 'DEVICE_BLOCKED', ''));
   await assert.rejects(cancelled, { error: 'DEVICE_BLOCKED' });
+  assert.equal(requests.waiting('d'), 0);
+});
+
+test('the queue: what waits behind another ends in its own time', { timeout: 10_000 }, async () => {
+  let device: Reachable | undefined = {} as Reachable;
+  const requests = new DeviceRequests({ reach: () => device, now: Date.now });
+  const answer = Promise.withResolvers<string>();
+  const first = requests.run('d', () => answer.promise);
+  const never = async () => assert.fail('sent after its end');
+  await assert.rejects(requests.run('d', never, { expiresInMs: 50 }), { error: 'REQUEST_EXPIRED' });
+
+  const client = new AbortController();
+  const behind = requests.run('d', never, { signal: client.signal });
+  client.abort(new RequestFailure(503, 'CLIENT_GONE', ''));
+  await assert.rejects(behind, { error: 'CLIENT_GONE' });
+  await assert.rejects(requests.run('d', never, { signal: client.signal }), { error: 'CLIENT_GONE' });
+  assert.equal(requests.waiting('d'), 1, 'they leave room');
+
+  // The device goes away: who waits for it stays, who does not is told, those who come later too.
+  const patient = requests.run('d', async () => 'patient', { retries: 1 });
+  const impatient = requests.run('d', never);
+  device = undefined;
+  answer.resolve('first');
+  assert.equal(await first, 'first');
+  await assert.rejects(impatient, { error: 'NOT_CONNECTED' });
+  await assert.rejects(requests.run('d', never), { error: 'NOT_CONNECTED' });
+  device = {} as Reachable;
+  requests.wake('d');
+  assert.equal(await patient, 'patient');
   assert.equal(requests.waiting('d'), 0);
 });
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatPath, type Path, parsePath } from '@mbl/lwm2m';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { HttpError, invalid } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
 import type { DeviceRequests, Reachable } from './device-requests.ts';
-import { toHttpError } from './failure.ts';
+import { clientGone, toHttpError } from './failure.ts';
 import { fromJson, resourceValue, toResourceValue, writtenValue } from './values.ts';
 
 const params = z.object({ id: z.string(), '*': z.string() });
@@ -47,15 +48,22 @@ export interface ResourceRouteParts {
 /** Reads, writes and executes resources of a connected device and answers when the device has. */
 export function resourceRoutes(app: App, { directory, requests }: ResourceRouteParts): void {
   async function ask<T>(
-    id: string,
+    { params: { id } }: { params: { id: string } },
+    { raw }: FastifyReply,
     send: (device: Reachable, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const device = await directory.get(id);
     if (device.lifecycle_status === 'blocked') throw new HttpError('conflict', 'The device is suspended');
+    const gone = new AbortController();
+    const closed = () => gone.abort(clientGone());
+    raw.once('close', closed);
+    if (raw.destroyed) closed();
     try {
-      return await requests.run(id, send);
+      return await requests.run(id, send, { signal: gone.signal });
     } catch (error) {
       throw toHttpError(error);
+    } finally {
+      raw.off('close', closed);
     }
   }
 
@@ -69,9 +77,9 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
         response: { 200: values },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const path = pathOf(request.params['*'], 1, 4);
-      const nodes = await ask(request.params.id, (device, signal) => device.read(path, { signal }));
+      const nodes = await ask(request, reply, (device, signal) => device.read(path, { signal }));
       return {
         object: 'device-resources' as const,
         device_id: request.params.id,
@@ -97,12 +105,12 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
       if ('value' in body) {
         const path = pathOf(request.params['*'], 3, 4);
         const value = fromJson(path, body);
-        await ask(request.params.id, (device, signal) => device.write(path, value, { signal }));
+        await ask(request, reply, (device, signal) => device.write(path, value, { signal }));
       } else {
         const path = pathOf(request.params['*'], 2, 3);
         const nodes = nodesOf(body.resources, path);
         const { mode } = body;
-        await ask(request.params.id, (device, signal) => device.write(path, nodes, { mode, signal }));
+        await ask(request, reply, (device, signal) => device.write(path, nodes, { mode, signal }));
       }
       return reply.code(204).send(null);
     },
@@ -131,7 +139,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
       if ('resources' in body) {
         const [objectId = 0] = pathOf(request.params['*'], 1, 1);
         const nodes = nodesOf(body.resources, [objectId]);
-        const created = await ask(request.params.id, (device, signal) =>
+        const created = await ask(request, reply, (device, signal) =>
           device.create(objectId, nodes, { signal }),
         );
         const instance = {
@@ -142,7 +150,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
         return reply.code(201).send(instance);
       }
       const path = pathOf(request.params['*'], 3, 3);
-      await ask(request.params.id, (device, signal) => device.execute(path, body.arguments, { signal }));
+      await ask(request, reply, (device, signal) => device.execute(path, body.arguments, { signal }));
       return reply.code(204).send(null);
     },
   );
@@ -152,7 +160,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
     { schema: { tags, summary: 'Delete an instance', params, response: { 204: z.null() } } },
     async (request, reply) => {
       const path = pathOf(request.params['*'], 2, 4);
-      await ask(request.params.id, (device, signal) => device.delete(path, { signal }));
+      await ask(request, reply, (device, signal) => device.delete(path, { signal }));
       return reply.code(204).send(null);
     },
   );

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { type CoapResponse, Code, contentFormatOption, type Observer, type RequestHandler } from '@mbl/coap';
+import {
+  type CoapResponse,
+  Code,
+  contentFormatOption,
+  maxAgeOption,
+  type Observer,
+  type RequestHandler,
+  uriPathOptions,
+} from '@mbl/coap';
 import { WebSocket } from 'ws';
 import { enrol, eventually, TestDevice, type TestIdentity } from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
+import type { NotificationMessage } from '../notifications/message.ts';
 import { queueLimit } from '../requests/device-requests.ts';
 
-const value = (text: string): CoapResponse => ({
+const value = (text: string, maxAge?: number): CoapResponse => ({
   code: Code.CONTENT,
-  options: [contentFormatOption(0)],
+  options: [contentFormatOption(0), ...(maxAge === undefined ? [] : [maxAgeOption(maxAge)])],
   payload: Buffer.from(text),
 });
 
@@ -49,6 +58,38 @@ describe('subscriptions', { timeout: 60_000 }, () => {
   });
   after(() => service[Symbol.asyncDispose]());
 
+  test('values carry how long they are fresh, as the device says it', async () => {
+    const socket = await connect('ages');
+    const messages: NotificationMessage[] = [];
+    socket.on('message', (data: Buffer) => {
+      messages.push(JSON.parse(data.toString()) as NotificationMessage);
+    });
+    let acceptedBy: Observer | undefined;
+    await using device = await TestDevice.register(service, identity, {
+      handler: (_request, { acceptObserve }) => {
+        acceptedBy = acceptObserve?.();
+        return value('80', 3600);
+      },
+    });
+    assert.ok(device);
+    const { body } = await service.call('PUT', `${path()}/3/0/9`);
+    const first = await eventually(
+      async () =>
+        messages
+          .flatMap((one) => one['async-responses'] ?? [])
+          .find(({ id }) => id === body['async-response-id']),
+      'the first value',
+    );
+    assert.equal(first['max-age'], '3600');
+    for (const notified of [value('79', 0), value('78', 7200), value('77')]) acceptedBy?.notify(notified);
+    const ages = await eventually(async () => {
+      const all = messages.flatMap((one) => one.notifications ?? []);
+      return all.length === 3 && all.map((one) => one['max-age']);
+    }, 'three notifications');
+    assert.deepEqual(ages, ['0', '7200', '60']);
+    socket.terminate();
+  });
+
   test('one that is removed while the device is asked ends there too', async () => {
     await using device = await TestDevice.register(service, identity, { handler });
     assert.ok(device);
@@ -68,6 +109,34 @@ describe('subscriptions', { timeout: 60_000 }, () => {
     answering.resolve();
     await eventually(async () => observers.length === 2, 'asked anew');
     await eventually(async () => live() === 1, 'the earlier one ended');
+  });
+
+  test('a device that registers again on its connection is observed once, and no more when that is removed', async () => {
+    answering.resolve();
+    await using device = await TestDevice.register(service, identity, { handler });
+    for (const resource of ['3/0/9', '3/0/13'])
+      assert.equal((await service.call('PUT', `${path()}/${resource}`)).status, 202);
+    await eventually(async () => live() === 2, 'observed');
+    // Not while it is asked: that is another case.
+    await new Promise((done) => setTimeout(done, 200));
+    await device.registerAgain();
+    await eventually(async () => observers.length === 4, 'observed anew');
+    await eventually(async () => live() === 2, 'the earlier ones ended');
+    assert.equal((await service.call('DELETE', path())).status, 204);
+    await eventually(async () => live() === 0, 'ended');
+  });
+
+  test('a device that deregisters and stays connected is observed no more', async () => {
+    answering.resolve();
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.equal((await service.call('PUT', `${path()}/3/0/9`)).status, 202);
+    await eventually(async () => live() === 1, 'observed');
+    await new Promise((done) => setTimeout(done, 200));
+    const gone = { code: Code.DELETE, options: uriPathOptions(device.location), payload: new Uint8Array() };
+    assert.equal((await device.peer.request(gone)).code, Code.DELETED);
+    await eventually(async () => live() === 0, 'ended');
+    await device.registerAgain();
+    await eventually(async () => observers.length === 2 && live() === 1, 'observed anew');
   });
 
   test('a full queue loses none of them', async () => {

@@ -10,9 +10,6 @@ import { toMediaType } from '../requests/media-types.ts';
 import { failed } from '../requests/raw-request.ts';
 import type { Presubscription } from './table.ts';
 
-/** RFC 7252 §5.10.5: how long a value is fresh when its sender does not say. */
-const defaultMaxAge = '60';
-
 /**
  * Observed resources (RFC 7641). A subscription is kept until it is deleted: it is made again whenever its device registers.
  * That is more than Pelion keeps, where a full registration ends subscriptions.
@@ -122,10 +119,13 @@ export class Subscriptions {
       .execute();
   }
 
-  /** The device has registered: what was observed before is forgotten there, and observed anew. */
+  /**
+   * The device has registered: what was observed before ends, and is observed anew. On the same connection the device may go
+   * on with it otherwise.
+   */
   async restore(device: Reachable): Promise<void> {
     const { deviceId } = device.identity;
-    this.#active.delete(deviceId);
+    this.gone(deviceId);
     const presubscribed = await this.#presubscribed(device);
     const paths = new Set([...(await this.list(deviceId)), ...presubscribed]);
     for (const path of paths) {
@@ -141,7 +141,9 @@ export class Subscriptions {
     }
   }
 
+  /** The registration is over: what was observed under it ends, without waiting for the device to say so. */
   gone(deviceId: string): void {
+    for (const path of this.#active.get(deviceId)?.keys() ?? []) void this.#cancel(deviceId, path);
     this.#active.delete(deviceId);
   }
 
@@ -177,7 +179,7 @@ export class Subscriptions {
           path,
           ct: toMediaType(notification.contentFormat),
           payload: Buffer.from(notification.payload).toString('base64'),
-          'max-age': defaultMaxAge,
+          'max-age': String(notification.maxAge),
           timestamp: this.#context.now(),
           'original-ep': identity.endpointName,
         },
@@ -224,6 +226,6 @@ function asyncResponse(id: string, first: Lwm2mResponse): AsyncResponse {
     status: statusOf(first.code),
     payload: Buffer.from(first.payload).toString('base64'),
     ct: toMediaType(first.contentFormat),
-    'max-age': defaultMaxAge,
+    'max-age': String(first.maxAge),
   };
 }

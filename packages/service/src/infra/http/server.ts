@@ -19,6 +19,7 @@ import {
 } from 'fastify-type-provider-zod';
 import { isUnstorableText } from '../database.ts';
 import type { Log } from '../log.ts';
+import { AllowedMethods } from './allowed-methods.ts';
 import { HttpError, invalid, typeOfStatus } from './errors.ts';
 
 export type App = FastifyInstance<
@@ -69,12 +70,19 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<App> 
     if (id === undefined) throw new HttpError('invalid_auth', 'A valid API key is needed');
     request.apiKeyId = id;
   });
+  const allowed = new AllowedMethods();
+  app.addHook('onRoute', ({ url, method }) => allowed.add(url, method));
   app.setErrorHandler((error: FastifyError, request, reply) => {
     answerError(asHttpError(error), request, reply, options.log);
   });
   app.setNotFoundHandler((request, reply) => {
+    const methods = allowed.of(pathOf(request));
+    if (methods.length > 0) void reply.header('allow', methods.join(', '));
     answerError(
-      new HttpError('not_found', `There is no ${request.method} ${pathOf(request)}`),
+      new HttpError(
+        methods.length > 0 ? 'method_not_allowed' : 'not_found',
+        `There is no ${request.method} ${pathOf(request)}`,
+      ),
       request,
       reply,
       options.log,
