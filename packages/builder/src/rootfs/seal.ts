@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { appendFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { spawn } from 'node:child_process';
 import { pipeline } from 'node:stream/promises';
@@ -56,10 +55,17 @@ export const sealImage = async (
   const dataSize = Math.ceil(size / BLOCK_SIZE) * BLOCK_SIZE;
   if (dataSize !== size) await truncate(path, dataSize);
   const hasher = new VerityHasher(Buffer.from(options.salt, 'hex'));
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, signal: options.signal }))
-    hasher.update(piece);
+  await using image = await open(path, 'a+');
+  // One buffer for all: a new one each would have the collector look at hundreds of megabytes of the tree again and again.
+  const piece = Buffer.allocUnsafe(1 << 20);
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const { bytesRead } = await image.read(piece, 0, piece.length, null);
+    if (bytesRead === 0) break;
+    hasher.update(piece.subarray(0, bytesRead));
+  }
   const { tree, rootHash } = hasher.finish();
-  await appendFile(path, tree);
+  await image.appendFile(tree);
   const { salt, uuid } = options;
   return { dataSize, hashOffset: dataSize, size: dataSize + tree.length, rootHash, salt, uuid };
 };
