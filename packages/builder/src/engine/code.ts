@@ -45,7 +45,8 @@ export class CodeFinder {
       for (const { specifier, names } of imports) {
         if (specifier.startsWith('.')) await visit(resolve(dirname(file), specifier));
         else if (specifier.startsWith('@mbl/'))
-          for (const behind of await this.#behind(await frontDoor(file, specifier), names)) await visit(behind);
+          for (const behind of await this.#behind(await frontDoor(file, specifier), names))
+            await visit(behind);
         else if (!specifier.startsWith('node:')) await addInstalled(file, specifier, packages);
       }
     };

@@ -25,7 +25,9 @@ export const bundleServices = async (repository: string): Promise<Map<string, Bu
   const folders = new Set<string>();
   const results = await Promise.all(
     Object.entries(SERVICES).map(async ([name, path]) =>
-      (await isThere(join(repository, path))) ? { name, ...(await bundle(repository, name, path)) } : undefined,
+      (await isThere(join(repository, path)))
+        ? { name, ...(await bundle(repository, name, path)) }
+        : undefined,
     ),
   );
   for (const result of results) {

@@ -20,8 +20,8 @@ export function rootSizeTask({ limits }: Pick<Image, 'limits'>): Task {
     code: import.meta.filename,
     tools: ['image'],
     needs: ['root'],
-    async run({ need, out, signal }) {
-      const image = join(need('root'), 'root.img');
+    async run(context) {
+      const image = join(context.need('root'), 'root.img');
       const check = (limit: keyof typeof places, size: number): number => {
         if (size <= limits[limit]) return size;
         throw new MblError(
@@ -34,8 +34,8 @@ export function rootSizeTask({ limits }: Pick<Image, 'limits'>): Task {
         );
       };
       const disk = check('disk', (await stat(image)).size);
-      const download = check('download', await downloadWithin(image, limits.download, signal));
-      await writeFile(join(out, 'size.json'), `${JSON.stringify({ disk, download })}\n`);
+      const download = check('download', await downloadWithin(image, limits.download, context.signal));
+      await writeFile(join(context.out, 'size.json'), `${JSON.stringify({ disk, download })}\n`);
     },
   };
 }

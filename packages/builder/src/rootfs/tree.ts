@@ -64,7 +64,14 @@ export class Tree {
   }
 
   /** Keeps `content` itself when it is a buffer: nobody may write to it afterwards. */
-  file(path: string, content: string | Buffer, from: string, mode = 0o644, user = 'root', group = 'root'): void {
+  file(
+    path: string,
+    content: string | Buffer,
+    from: string,
+    mode = 0o644,
+    user = 'root',
+    group = 'root',
+  ): void {
     const data = typeof content === 'string' ? Buffer.from(content) : content;
     this.lay({ path, type: 'file', mode, user, group, link: '', data, from });
   }
