@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatImage } from '@mbl/formats';
-import { sourceDateEpoch } from '../engine/run-command.ts';
 import { type Unidentified, readIdentity } from '../image/identity.ts';
 import type { Task } from '../task.ts';
+import { loadBase } from './base.ts';
 import { composed, composition, compositionFiles, partsOf } from './composition.ts';
 import type { RootRecipe } from './recipe.ts';
 import { buildRoot } from './root.ts';
@@ -20,14 +20,19 @@ export function rootTask(recipe: RootRecipe, description: Unidentified): Task {
     code: import.meta.filename,
     files: compositionFiles(recipe),
     tools: ['image'],
-    needs: [...rootContents, 'identity'],
+    needs: [...rootContents, 'root-base', 'identity'],
     async run(context) {
       const identity = await readIdentity(context.need('identity'), description);
       await buildRoot({
-        ...(await partsOf(recipe, context, rootContents, new Map([['etc/mbl/image.json', formatImage(identity)]]))),
+        ...(await partsOf(
+          recipe,
+          context,
+          rootContents,
+          new Map([['etc/mbl/image.json', formatImage(identity)]]),
+        )),
         out: context.out,
         name: image.name,
-        time: sourceDateEpoch,
+        base: await loadBase(context.need('root-base')),
         log: (line) => context.log(line),
         progress: (fraction, what) => context.progress(fraction, what),
         signal: context.signal,
