@@ -46,6 +46,8 @@ import { loginCheckTask } from './rootfs/login-check-task.ts';
 import { nodeTask } from './rootfs/node-task.ts';
 import { packagesTask } from './rootfs/packages-task.ts';
 import type { RootRecipe } from './rootfs/recipe.ts';
+import { rootBaseTask } from './rootfs/root-base-task.ts';
+import { rootSizeTask } from './rootfs/root-size-task.ts';
 import { rootContents, rootTask } from './rootfs/root-task.ts';
 import type { Task } from './task.ts';
 import { taskTools, toolVersions } from './tools/locked.ts';
@@ -154,7 +156,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
       cacheDirectory: cache,
       privateDirectory: options.privateCache,
       tools,
-      wanted: ['identity', 'flash', 'fit', 'root', 'manifest'],
+      wanted: ['identity', 'flash', 'fit', 'root', 'root-size', 'manifest'],
       ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
       signal,
       onEvent: options.onEvent,
@@ -275,6 +277,7 @@ async function allTasks(
     kernelModulesTask(recipe),
     deviceServicesTask(recipe),
     nodeTask(recipe),
+    rootBaseTask(recipe),
     ...manifestTasks({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
   ];
   const after = [
@@ -294,7 +297,10 @@ async function allTasks(
   const definitions = await Promise.all(
     steps.map(async (step) => [step.name, await definitionOf(step, code, versions)] as const),
   );
-  const identity = identityTask(['flash', 'kernel', ...rootContents], Object.fromEntries(definitions));
-  const tasks = [...before, identity, ...after];
+  const identity = identityTask(
+    ['flash', 'kernel', 'root-base', ...rootContents],
+    Object.fromEntries(definitions),
+  );
+  const tasks = [...before, identity, ...after, rootSizeTask(image)];
   return unidentified.keys === 'production' ? signAfter(loginCheckTask(recipe), tasks) : tasks;
 }

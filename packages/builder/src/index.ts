@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-export { downloadSize } from './rootfs/seal.ts';
+export { downloadSize } from './rootfs/download-size.ts';
 export { type BuildOptions, type BuildResult, build } from './build.ts';
 export { findMirrors } from './debian/mirror.ts';
 export type { ToolboxName } from './tools/contents.ts';

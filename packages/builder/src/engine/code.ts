@@ -111,17 +111,18 @@ export function importsIn(source: string): Import[] {
  * places below `base`.
  */
 export async function meaningOf({ files, packages }: TaskCode, base: string): Promise<Json> {
-  const sources: Record<string, string> = {};
-  for (const file of Object.keys(files)) {
-    const { code } = await transform(await readFile(file, 'utf8'), {
-      loader: 'ts',
-      minifyWhitespace: true,
-      legalComments: 'none',
-      target: 'esnext',
-    });
-    sources[file.startsWith(`${base}/`) ? file.slice(base.length + 1) : file] = code;
-  }
-  return { sources, packages };
+  const sources = await Promise.all(
+    Object.keys(files).map(async (file) => {
+      const { code } = await transform(await readFile(file, 'utf8'), {
+        loader: 'ts',
+        minifyWhitespace: true,
+        legalComments: 'none',
+        target: 'esnext',
+      });
+      return [file.startsWith(`${base}/`) ? file.slice(base.length + 1) : file, code] as const;
+    }),
+  );
+  return { sources: Object.fromEntries(sources), packages };
 }
 
 /** `node_modules/<name>` of the folder nearest above `file`. */

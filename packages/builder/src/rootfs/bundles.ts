@@ -23,10 +23,16 @@ export const BUNDLED_COMPONENTS = 'usr/lib/mbl/components.json';
 export const bundleServices = async (repository: string): Promise<Map<string, Buffer>> => {
   const files = new Map<string, Buffer>();
   const folders = new Set<string>();
-  for (const [name, path] of Object.entries(SERVICES)) {
-    if (!(await isThere(join(repository, path)))) continue;
-    const result = await bundleService(repository, name, path);
-    files.set(`usr/lib/mbl/${name}.mjs`, Buffer.from(result.code));
+  const results = await Promise.all(
+    Object.entries(SERVICES).map(async ([name, path]) =>
+      (await isThere(join(repository, path)))
+        ? { name, ...(await bundleService(repository, name, path)) }
+        : undefined,
+    ),
+  );
+  for (const result of results) {
+    if (result === undefined) continue;
+    files.set(`usr/lib/mbl/${result.name}.mjs`, Buffer.from(result.code));
     for (const folder of packageFolders(result.metafile)) folders.add(folder);
   }
   const components = await Promise.all(

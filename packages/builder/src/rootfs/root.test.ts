@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { currentTools } from '../engine/current-tools.ts';
 import { runCommand } from '../engine/run-command.ts';
+import { listErofs } from '../image/compare/erofs.ts';
 import { openLockedToolbox } from '../tools/locked.ts';
-import { buildRoot, type RootInput } from './root.ts';
+import { loadBase, storeBase } from './base.ts';
+import { buildRoot, composeRoot, type RootInput, sealOptionsOf } from './root.ts';
 import { makeDeb } from './testing/make-deb.ts';
 import { unpackPackages } from './unpack.ts';
 
@@ -105,6 +117,46 @@ test('two builds in two folders give the same bytes, which veritysetup and fsck 
   );
   assert.equal(statSync(join(extracted, 'etc/secret')).mode & 0o777, 0o640);
   assert.equal(statSync(extracted).mode & 0o7777, 0o755);
+});
+
+test('over a base stands the same root as without one, and the same bytes twice', async () => {
+  const { input } = await build('sixth');
+  const base = join(folder, 'base');
+  // What does not shrink stands in the image as it is.
+  const noise = randomBytes(100_000);
+  const { tree, owners } = await composeRoot({ ...input, files: new Map([['usr/share/noise', noise]]) });
+  await currentTools.run(await tools, () =>
+    storeBase(tree.output(owners), base, sealOptionsOf('test', undefined)),
+  );
+  const files = new Map<string, string | Buffer>([
+    ['usr/share/noise', noise],
+    ['etc/mbl/image.json', '{}\n'],
+    ['usr/lib/mbl/service.mjs', 'start();\n'],
+    ['usr/share/big', 'another '.repeat(30_000)],
+  ]);
+  const images = [undefined, await loadBase(base), await loadBase(base)].map(async (each, index) => {
+    const { out } = await build(`over-${index}`, { files, base: each });
+    return readFileSync(join(out, 'root.img'));
+  });
+  const [plain, over, again] = await Promise.all(images);
+  assert.ok(plain && over && again?.equals(over));
+  const place = readFileSync(join(base, 'base.erofs')).indexOf(noise.subarray(0, 4096));
+  assert.ok(
+    place > 0 && over.indexOf(noise.subarray(0, 4096)) === place,
+    'the data of the base stays where it is',
+  );
+  assert.deepEqual(listErofs(over), listErofs(plain));
+  const extract = async (image: string): Promise<Map<string, string>> => {
+    const place = join(folder, `extracted-${image}`);
+    const file = join(folder, image, 'out/root.img');
+    await currentTools.run(await tools, () => runCommand('fsck.erofs', [`--extract=${place}`, file]));
+    const names = readdirSync(place, { recursive: true, encoding: 'utf8' }).toSorted();
+    const files = names.filter((name) => lstatSync(join(place, name)).isFile());
+    return new Map(files.map((name) => [name, readFileSync(join(place, name), 'utf8')]));
+  };
+  const content = await extract('over-1');
+  assert.deepEqual(content, await extract('over-0'));
+  assert.equal(content.get('usr/lib/mbl/service.mjs'), 'start();\n');
 });
 
 test('a changed file changes the root hash', async () => {

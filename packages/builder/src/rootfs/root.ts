@@ -12,6 +12,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Base } from './base.ts';
 import { makeAccounts, type ExtraUser } from './accounts.ts';
 import { checkLibraries } from './elf.ts';
 import { sourceDateEpoch } from '../engine/run-command.ts';
@@ -19,7 +20,7 @@ import { BUNDLED_COMPONENTS } from './bundles.ts';
 import { layFolder } from './overlay.ts';
 import type { Policy } from './policy.ts';
 import { applyPresets, type UnitChoice } from './presets.ts';
-import { type SealedImage, sealImage, uuidOf, writeDescription } from './seal.ts';
+import { type SealedImage, type SealOptions, sealImage, uuidOf, writeDescription } from './seal.ts';
 import { type Owners, Tree } from './tree.ts';
 import type { Unpacked } from './unpack.ts';
 
@@ -44,8 +45,8 @@ export interface RootInput extends RootParts {
   readonly out: string;
   /** The image's; it gives the salt and the UUID. */
   readonly name: string;
-  /** Seconds since 1970 that every file carries. */
-  readonly time?: number;
+  /** What `storeBase` left; it spares most of the time, and decides where data stands in the image. */
+  readonly base?: Base | undefined;
   readonly log?: (line: string) => void;
   readonly progress?: (fraction: number | undefined, what?: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -88,17 +89,25 @@ export const buildRoot = async (input: RootInput): Promise<SealedImage> => {
   input.progress?.(0, 'laying files over the packages');
   const { tree, owners } = await composeRoot(input);
   input.progress?.(0.3, 'writing the file system');
-  const image = await sealImage(tree.output(owners), join(out, 'root.img'), {
-    salt: Buffer.from(uuidOf(`salt ${name}`).replaceAll('-', '').repeat(2), 'hex').toString('hex'),
-    uuid: uuidOf(`root ${name}`),
-    time: input.time ?? sourceDateEpoch,
-    label: 'mbl-root',
-    signal,
-  });
+  const image = await sealImage(
+    tree.output(owners),
+    join(out, 'root.img'),
+    sealOptionsOf(name, signal),
+    input.base,
+  );
   await writeDescription(join(out, 'root.json'), image);
   input.progress?.(1);
   return image;
 };
+
+/** How the root of the image `name` is sealed. */
+export const sealOptionsOf = (name: string, signal: AbortSignal | undefined): SealOptions => ({
+  salt: uuidOf(`salt ${name}`).replaceAll('-', '').repeat(2),
+  uuid: uuidOf(`root ${name}`),
+  time: sourceDateEpoch,
+  label: 'mbl-root',
+  signal,
+});
 
 /** Mount points, and places that the owner of a device expects. */
 const FOLDERS = [

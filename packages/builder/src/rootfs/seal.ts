@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { appendFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { spawn } from 'node:child_process';
-import { pipeline } from 'node:stream/promises';
+import { copyFile, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { BLOCK_SIZE, VerityHasher } from '@mbl/blocks';
-import { MblError } from '@mbl/trust';
-import { type TarOutput, writeTar } from '../debian/tar.ts';
-import { cleanEnvironment } from '../engine/run-command.ts';
+import type { TarOutput } from '../debian/tar.ts';
+import { type Base, overBase } from './base.ts';
+import { type ErofsOptions, makeErofs } from './make-erofs.ts';
 
 /**
  * An image with its hash tree: erofs data, padded to blocks of 4096 bytes, and behind it the tree (dm-verity hash format 1, SHA-256, no
@@ -27,111 +23,42 @@ export interface SealedImage {
   readonly uuid: string;
 }
 
-export interface SealOptions {
+export interface SealOptions extends ErofsOptions {
   /** Hex; says which component this is, and is no secret. */
   readonly salt: string;
-  readonly uuid: string;
-  /** Seconds since 1970, of every file. */
-  readonly time: number;
-  readonly label?: string;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Measured on a root of 214 MB with mkfs.erofs 1.8.6, two cores: time, size on the disk, size as a download (zstd -19 over it).
- * lz4hc,9: 1.8 s, 111 MB, 71 MB; with clusters of 64 KiB: 3.0 s, 92 MB, 69 MB; zstd,3 with 64 KiB: 6.6 s, 80 MB, 78 MB; zstd,9: 36 s,
- * 75 MB, 74 MB; fragments and tail packing save 1 MB for two seconds. The size of the clusters made no difference to the boot.
+ * Writes `entries` as a sealed image to `path`. The bytes depend on the arguments only. With a base that is in all of `entries`, its
+ * clusters are taken as they are and the rest stands behind them: 0.1 s instead of 3.
  */
-const COMPRESSION = ['-zlz4hc,level=9', '-C65536'];
-
-/** Writes `entries` as a sealed image to `path`. The bytes depend on the arguments only. */
 export const sealImage = async (
-  entries: Iterable<TarOutput>,
+  entries: readonly TarOutput[],
   path: string,
   options: SealOptions,
+  base?: Base,
 ): Promise<SealedImage> => {
+  const rest = base && overBase(base, entries);
   await rm(path, { force: true });
-  await makeErofs(entries, path, options);
+  if (base && rest) await copyFile(base.image, path);
+  await makeErofs(rest ?? entries, path, options, rest ? ['--incremental=data'] : []);
   const { size } = await stat(path);
   const dataSize = Math.ceil(size / BLOCK_SIZE) * BLOCK_SIZE;
   if (dataSize !== size) await truncate(path, dataSize);
   const hasher = new VerityHasher(Buffer.from(options.salt, 'hex'));
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, signal: options.signal }))
-    hasher.update(piece);
+  await using image = await open(path, 'a+');
+  // One buffer for all: a new one each would have the collector look at hundreds of megabytes of the tree again and again.
+  const piece = Buffer.allocUnsafe(1 << 20);
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const { bytesRead } = await image.read(piece, 0, piece.length, null);
+    if (bytesRead === 0) break;
+    hasher.update(piece.subarray(0, bytesRead));
+  }
   const { tree, rootHash } = hasher.finish();
-  await appendFile(path, tree);
+  await image.appendFile(tree);
   const { salt, uuid } = options;
   return { dataSize, hashOffset: dataSize, size: dataSize + tree.length, rootHash, salt, uuid };
-};
-
-const makeErofs = async (entries: Iterable<TarOutput>, path: string, options: SealOptions): Promise<void> => {
-  const args = [
-    '--quiet',
-    '--tar=f',
-    ...COMPRESSION,
-    `-T${options.time}`,
-    `-U${options.uuid}`,
-    ...(options.label ? ['-L', options.label] : []),
-    '--workers=2',
-    path,
-  ];
-  // mkfs.erofs takes SOURCE_DATE_EPOCH over its arguments.
-  const env = cleanEnvironment({ SOURCE_DATE_EPOCH: undefined });
-  const child = spawn('mkfs.erofs', args, { env, stdio: ['pipe', 'ignore', 'pipe'], signal: options.signal });
-  let errors = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    errors = (errors + chunk.toString()).slice(-4000);
-  });
-  const ended = new Promise<number>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve(code ?? 1));
-  });
-  // When mkfs ends early the pipe breaks; its own words say why.
-  const fed = pipeline(Readable.from(writeTar(entries, options.time)), child.stdin).catch(() => {});
-  const [status] = await Promise.all([ended, fed]);
-  if (status !== 0) {
-    const full = /No space left/.test(errors);
-    throw new MblError(
-      full ? 'builder/disk-full' : 'builder/command-failed',
-      `mkfs.erofs ended with status ${status}: ${errors.trim()}`,
-      {
-        remedy: full
-          ? 'Free some space on the disk (see df -h), then run the build again.'
-          : 'Run the build again with --verbose.',
-      },
-    );
-  }
-};
-
-/**
- * Bytes of an image as it is downloaded, or more when that is within `limit` already: what fits at a quick level fits at the level of a
- * download.
- */
-export const downloadWithin = async (path: string, limit: number, signal?: AbortSignal): Promise<number> => {
-  for (const level of [3, 9]) {
-    const size = await downloadSize(path, level, signal);
-    if (size <= limit) return size;
-  }
-  return await downloadSize(path, 19, signal);
-};
-
-/** Bytes of an image under zstd. Two cores, 100 MB: level 3 takes 0.3 s, 9 (6 % fewer bytes) 1.2 s, 19 (12 % fewer, a download's) 25 s. */
-export const downloadSize = async (path: string, level = 19, signal?: AbortSignal): Promise<number> => {
-  const child = spawn('zstd', [`-${level}`, '-T0', '-q', '-c', path], {
-    env: cleanEnvironment(),
-    stdio: ['ignore', 'pipe', 'inherit'],
-    signal,
-  });
-  let size = 0;
-  child.stdout.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-  });
-  const status = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  if (status === 0) return size;
-  throw new MblError('builder/command-failed', `zstd ended with status ${status}.`, { details: { path } });
 };
 
 /** A UUID (version 8, own meaning) made of a text: fixed for a fixed name. */

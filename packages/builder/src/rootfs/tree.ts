@@ -63,8 +63,17 @@ export class Tree {
     this.#entries.set(entry.path, entry);
   }
 
-  file(path: string, text: string | Buffer, from: string, mode = 0o644, user = 'root', group = 'root'): void {
-    this.lay({ path, type: 'file', mode, user, group, link: '', data: Buffer.from(text), from });
+  /** Keeps `content` itself when it is a buffer: nobody may write to it afterwards. */
+  file(
+    path: string,
+    content: string | Buffer,
+    from: string,
+    mode = 0o644,
+    user = 'root',
+    group = 'root',
+  ): void {
+    const data = typeof content === 'string' ? Buffer.from(content) : content;
+    this.lay({ path, type: 'file', mode, user, group, link: '', data, from });
   }
 
   directory(path: string, from: string, mode = 0o755): void {
