@@ -88,7 +88,8 @@ export class RecipeNode {
     if (isMap(this.#node)) return 'a mapping';
     if (isSeq(this.#node)) return 'a list';
     const value = this.scalar();
-    if (typeof value === 'string') return value.length > 40 ? 'a long text' : `the text "${value}"`;
+    if (typeof value === 'string')
+      return value.length > 40 || /\p{Cc}/u.test(value) ? 'a long or odd text' : `the text "${value}"`;
     return value === null || value === undefined ? 'empty' : `the ${typeof value} ${value}`;
   }
 

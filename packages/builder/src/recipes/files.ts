@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { open, stat } from 'node:fs/promises';
+import { constants, open, stat } from 'node:fs/promises';
 import { displayPath } from '../engine/display-path.ts';
 import { formatPosition, type Located, parseRecipe, type RecipeNode, recipeError } from './document.ts';
 
 /** Reads and parses a recipe. Throws `builder/recipe-invalid`, and the system's own error where the file cannot be read. */
 export async function loadFile(file: string, name: string): Promise<RecipeNode> {
-  await using handle = await open(file);
+  // O_NONBLOCK: a named pipe without a writer would be waited for without end.
+  await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   // One byte more than a recipe may have, so that the parser can refuse it.
   const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(256 * 1024 + 1) });
   return parseRecipe(file, buffer.subarray(0, bytesRead), name);

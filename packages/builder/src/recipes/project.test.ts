@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -52,10 +53,18 @@ void test('every key may be missing', async (t) => {
 void test('a mistake is named with file, line, column and the nearest word', async (t) => {
   await refused(t, 'image: a\nmachin: b\n', 'builder/recipe-invalid', /mbl\.yaml:2:1: /, /"machine"\?/);
   await refused(t, 'image: [a]\n', 'builder/recipe-invalid', /mbl\.yaml:1:8: .* not a list/);
+  await refused(t, 'image: a\nimage: b\n', 'builder/recipe-invalid', /mbl\.yaml:2:1: .*unique/);
+  await refused(t, 'image: "a\\e[31mb"\n', 'builder/recipe-invalid', /mbl\.yaml:1:8: [^\p{Cc}]*$/u);
   await refused(t, 'layers: layer\n', 'builder/recipe-invalid', /mbl\.yaml:1:9: "layers" must be a list/);
   await refused(t, 'layers:\n  - layer\n  - gone\n', 'builder/missing-file', /mbl\.yaml:3:5: .*gone/);
   await refused(t, 'keys: none\n', 'builder/missing-file', /mbl\.yaml:1:7: /);
   await assert.rejects(readProject('/nonexistent/mbl.yaml'), { code: 'builder/missing-file' });
+});
+
+void test('a named pipe as project file is no file to wait for', { timeout: 10_000 }, async (t) => {
+  const { folder } = await product(t, '');
+  execFileSync('mkfifo', [join(folder, 'pipe.yaml')]);
+  await assert.rejects(readProject(join(folder, 'pipe.yaml')), MblError);
 });
 
 void test('an error about what the file names is located in it, another is not', async (t) => {

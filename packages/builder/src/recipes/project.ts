@@ -31,7 +31,7 @@ export interface Project {
 /** Reads a project file. Throws `builder/recipe-invalid` (details: file, line, column) and `builder/missing-file`. */
 export async function readProject(file: string): Promise<Project> {
   const node = await loadFile(file, 'the project').catch((cause: unknown) => {
-    if (errnoOf(cause) === undefined) throw cause;
+    if (cause instanceof MblError || errnoOf(cause) === undefined) throw cause;
     throw new MblError('builder/missing-file', `${displayPath(file)} cannot be read.`, {
       remedy: `Name a project file; docs/reference/project-file.md says what stands in it.`,
       cause,
