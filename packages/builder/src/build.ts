@@ -101,6 +101,8 @@ export interface BuildResult {
 export async function build(options: BuildOptions): Promise<BuildResult> {
   const begin = performance.now();
   const { repository, keys, cache, signal, output } = options;
+  // One for all that looks at code: what is edited meanwhile is another build's.
+  const code = new CodeFinder();
   checkPlace(cache);
   const osDirectory = join(repository, 'os');
   const layers = options.layers ?? [];
@@ -150,12 +152,13 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     },
   };
   const tools = taskTools(inputs.tools, cache);
-  const tasks = await allTasks(options, machine, deviceTree, image, inputs, publicKeys, unidentified);
+  const tasks = await allTasks(options, machine, deviceTree, image, inputs, publicKeys, unidentified, code);
   const report = await located(image, () =>
     runTasks(tasks, {
       cacheDirectory: cache,
       privateDirectory: options.privateCache,
       tools,
+      code,
       wanted: ['identity', 'flash', 'fit', 'root', 'root-size', 'manifest'],
       ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
       signal,
@@ -185,6 +188,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
       await assembleImage({
         machine,
         identity,
+        code,
         tools: tools.image.identity,
         flash: outputOf('flash'),
         fit: outputOf('fit'),
@@ -240,6 +244,7 @@ async function allTasks(
   inputs: ResolvedInputs,
   publicKeys: Readonly<Record<string, string>>,
   unidentified: Unidentified,
+  code: CodeFinder,
 ): Promise<Task[]> {
   const { repository, keys, cache, version } = options;
   const { sources, boot, root, local, node } = inputs;
@@ -291,7 +296,6 @@ async function allTasks(
       profile: unidentified.keys,
     }),
   ];
-  const code = new CodeFinder();
   const versions = toolVersions(inputs.tools);
   const steps = [...after, { name: 'image', ...imageStep(machine) }];
   const definitions = await Promise.all(

@@ -36,6 +36,8 @@ export interface RunTasksOptions {
   readonly privateDirectory: string;
   /** Names of the tasks whose outputs are asked for. */
   readonly wanted: readonly string[];
+  /** Finds the code of tasks, as it was when it first looked. Default: one of its own. */
+  readonly code?: CodeFinder;
   /** The toolboxes by name. */
   readonly tools?: Readonly<Record<string, TaskTools>>;
   /** How many tasks run at the same time. Default: 2. */
@@ -85,7 +87,7 @@ class Run {
   readonly #private: Store;
   readonly #records: Records;
   readonly #slots: Slots;
-  readonly #code = new CodeFinder();
+  readonly #code: CodeFinder;
   readonly #failure = new AbortController();
   readonly #signal: AbortSignal;
   readonly #done = new Map<string, Promise<Done>>();
@@ -94,6 +96,7 @@ class Run {
   constructor(steps: ReadonlyMap<string, Step>, options: RunTasksOptions) {
     this.#steps = steps;
     this.#options = options;
+    this.#code = options.code ?? new CodeFinder();
     this.#shared = new Store(options.cacheDirectory, 0o755);
     this.#private = new Store(options.privateDirectory, 0o700);
     this.#records = new Records(join(options.privateDirectory, 'records'));

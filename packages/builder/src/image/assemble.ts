@@ -4,7 +4,7 @@ import { copyFile, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/
 import { dirname, join } from 'node:path';
 import { formatImage, type ImageDescription, type ImageIdentity, parseImage } from '@mbl/formats';
 import { digestJson } from '../engine/canonical.ts';
-import { CodeFinder } from '../engine/code.ts';
+import type { CodeFinder } from '../engine/code.ts';
 import type { FlashParts } from '../firmware/flash.ts';
 import type { FitParts } from '../kernel/fit-task.ts';
 import type { RootReference } from '../kernel/root-reference.ts';
@@ -18,6 +18,7 @@ import { isCurrent, stamp } from './stamp.ts';
 export interface AssembleOptions {
   readonly machine: Machine;
   readonly identity: ImageIdentity;
+  readonly code: CodeFinder;
   /** What identifies the tools that lay out the disk. */
   readonly tools: Json;
   /** Output folders of the tasks `flash`, `fit`, `root` and `manifest`. */
@@ -53,8 +54,9 @@ export function imageStep({
  */
 export async function assembleImage(options: AssembleOptions): Promise<ImageDescription> {
   const { target, stampFile } = options;
-  const code = await new CodeFinder().codeOf(import.meta.filename);
-  const key = digestJson({ code, ...options } as unknown as Json);
+  const { code: finder, ...made } = options;
+  const code = await finder.codeOf(import.meta.filename);
+  const key = digestJson({ code, ...made } as unknown as Json);
   const file = join(target, 'image.json');
   if (await isCurrent(stampFile, key, target)) return parseImage(await readFile(file, 'utf8'), file);
   await mkdir(dirname(target), { recursive: true });
