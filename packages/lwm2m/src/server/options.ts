@@ -7,7 +7,7 @@ import type { Registration } from './registration.ts';
 /** What a client says when it registers (LwM2M Core 1.1 §6.2.1). */
 export interface RegisterRequest {
   endpoint: string;
-  /** Seconds. */
+  /** Seconds; 0 has no end (LwM2M Core 1.1, object 1, resource 1). */
   lifetime: number;
   version: string;
   binding: string;
@@ -30,6 +30,8 @@ export type DeregistrationReason = 'deregistered' | 'expired' | 'replaced' | 're
 
 /** `Identity` is what the transport proved about the peer, for example its certificate. */
 export interface ServerOptions<Identity> {
+  /** The name of a client that gives none, because its identity says it (LwM2M Core 1.1 §6.2.1); without one it is refused. */
+  endpointName?(identity: Identity): string | undefined;
   /** Throws `Lwm2mError` to refuse; its `status` is the answer (4.03 where it has none). */
   authorize(request: RegisterRequest, identity: Identity, peer: CoapPeer): void | Promise<void>;
   /** The path of a new registration, for example `rd/0199aabb`: what updates are sent to. Unique for each registration. */

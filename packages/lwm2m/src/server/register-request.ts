@@ -12,10 +12,12 @@ const defaultLifetime = 86_400;
 const longestLifetime = 2 ** 32 - 1;
 const bindingPattern = /^[UTSNM]{1,6}Q?S?$/;
 
-/** Throws 4.00, 4.12 (a version this server does not speak) and 4.15. */
-export function parseRegister(request: CoapRequest): RegisterRequest {
+/**
+ * `named` is the name of a client that gives none. Throws 4.00, 4.12 (a version this server does not speak) and 4.15.
+ */
+export function parseRegister(request: CoapRequest, named: string | undefined): RegisterRequest {
   const query = queryMap(uriQuery(request.options));
-  const endpoint = query.get('ep');
+  const endpoint = query.has('ep') ? query.get('ep') : named;
   if (endpoint === undefined || endpoint === '') throw invalid('the registration names no endpoint (ep)');
   const version = query.get('lwm2m') ?? '';
   if (!/^1\.\d{1,2}$/.test(version)) {
@@ -53,9 +55,9 @@ export function parseUpdate(request: CoapRequest): RegistrationChanges {
 
 function parseLifetime(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const lifetime = /^\d{1,10}$/.test(text) ? Number(text) : 0;
-  if (lifetime < 1 || lifetime > longestLifetime)
-    throw invalid('the lifetime (lt) is no positive number of seconds');
+  const lifetime = /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+  if (lifetime === undefined || lifetime > longestLifetime)
+    throw invalid('the lifetime (lt) is no number of seconds');
   return lifetime;
 }
 

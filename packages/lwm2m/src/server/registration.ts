@@ -41,7 +41,7 @@ export class Registration<Identity> extends Management {
     return this.info.endpoint;
   }
 
-  /** Seconds. */
+  /** Seconds; 0 has no end. */
   get lifetime(): number {
     return this.info.lifetime;
   }

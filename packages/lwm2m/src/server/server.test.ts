@@ -72,6 +72,35 @@ test('a registration that is not renewed expires at the end of its lifetime', as
   assert.equal(talk.server.registration('board-1'), undefined);
 });
 
+test('a registration whose lifetime is 0 does not end by itself, until an update gives it an end', async () => {
+  const talk = ownName();
+  const { client } = talk.connect();
+  const answer = await talk.run(register(client, ['ep=board-1', 'lwm2m=1.1', 'lt=0']));
+  assert.equal(answer.code, Code.CREATED);
+  assert.equal(talk.server.registration('board-1')?.lifetime, 0);
+  await talk.clock.advance(10 * 365 * 86_400_000);
+  assert.deepEqual(talk.events, ['register board-1']);
+  const update = message(Code.POST, { path: ['rd', '1'], query: ['lt=60'] });
+  assert.equal((await talk.run(client.request(update))).code, Code.CHANGED);
+  await talk.clock.advance(61_000);
+  assert.deepEqual(talk.events, ['register board-1', 'update lifetime', 'expired board-1']);
+});
+
+test('a client that gives no name is who its identity says, where that says it', async () => {
+  const talk = new Conversation([], {}, { endpointName: (identity) => identity || undefined });
+  const answer = await talk.run(register(talk.connect('board-7').client, ['lwm2m=1.1']));
+  assert.equal(answer.code, Code.CREATED);
+  assert.equal(talk.server.registration('board-7')?.endpoint, 'board-7');
+  for (const [identity, query] of [
+    ['', ['lwm2m=1.1']],
+    ['board-8', ['ep=', 'lwm2m=1.1']],
+  ] as const) {
+    const refused = await talk.run(register(talk.connect(identity).client, query));
+    assert.equal(refused.code, Code.BAD_REQUEST);
+  }
+  assert.deepEqual(talk.events, ['register board-7']);
+});
+
 test('timers that fire early end no registration and send no needless update', async () => {
   // A real timer has an upper limit; a lifetime may be longer.
   const clock = {
@@ -157,7 +186,9 @@ test('registrations that make no sense are refused', async () => {
     [['ep=', 'lwm2m=1.1'], '</3/0>', Code.BAD_REQUEST],
     [['ep=board-1'], '</3/0>', Code.PRECONDITION_FAILED],
     [['ep=board-1', 'lwm2m=2.0'], '</3/0>', Code.PRECONDITION_FAILED],
-    [['ep=board-1', 'lwm2m=1.1', 'lt=0'], '</3/0>', Code.BAD_REQUEST],
+    [['ep=board-1', 'lwm2m=1.1', 'lt=-1'], '</3/0>', Code.BAD_REQUEST],
+    [['ep=board-1', 'lwm2m=1.1', 'lt='], '</3/0>', Code.BAD_REQUEST],
+    [['ep=board-1', 'lwm2m=1.1', 'lt=4294967296'], '</3/0>', Code.BAD_REQUEST],
     [['ep=board-1', 'lwm2m=1.1', 'lt=1e3'], '</3/0>', Code.BAD_REQUEST],
     [['ep=board-1', 'lwm2m=1.1', 'b=X'], '</3/0>', Code.BAD_REQUEST],
     [['ep=board-1', 'lwm2m=1.1'], '</3/0', Code.BAD_REQUEST],

@@ -63,7 +63,8 @@ export class Lwm2mServer<Identity> implements Disposable {
     const path = uriPath(request.options).join('/');
     if (path === 'rd') {
       if (request.code !== Code.POST) return message(Code.METHOD_NOT_ALLOWED);
-      return this.#register(parseRegister(request), identity, peer);
+      const named = this.#options.endpointName?.(identity);
+      return this.#register(parseRegister(request, named), identity, peer);
     }
     const held = this.#byLocation.get(path);
     if (held === undefined) return message(Code.NOT_FOUND);
@@ -116,6 +117,7 @@ export class Lwm2mServer<Identity> implements Disposable {
   }
 
   #expiry(registration: Registration<Identity>): Timer {
+    if (registration.lifetime === 0) return { cancel: () => {} };
     const endsAt = this.#clock.now() + registration.lifetime * 1000;
     let timer: Timer;
     const arm = (): Timer => {

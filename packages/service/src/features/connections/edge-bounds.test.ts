@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { blockOption, Code, OptionNumber, uintValue, uriPathOptions } from '@mbl/coap';
 import { enrol, TestDevice } from '../../testing/device.ts';
@@ -22,6 +24,24 @@ describe('what a peer may hold at the LwM2M edge', { timeout: 120_000 }, () => {
       ],
       payload: new Uint8Array(kibibytes * 1024),
     });
+
+  test('a connection that begins no handshake, or does not end it, is closed', async () => {
+    const { lwm2m } = service.service.file.ports;
+    const closed = async (first: string) => {
+      const socket = connect(lwm2m, '127.0.0.1');
+      socket.on('error', () => {});
+      try {
+        await once(socket, 'connect');
+        socket.write(Buffer.from(first, 'hex'));
+        socket.resume();
+        await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
+      } finally {
+        socket.destroy();
+      }
+    };
+    // Nothing, and the beginning of a TLS record.
+    await Promise.all([closed(''), closed('1603010200')]);
+  });
 
   test('unfinished uploads: 256 KiB for a device', async () => {
     await using device = await TestDevice.connect(service, await enrol(service, 'hoarder'));

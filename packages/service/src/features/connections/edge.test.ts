@@ -263,6 +263,21 @@ describe('the LwM2M edge', () => {
     assert.deepEqual([shown.state, shown.lifetime], ['registered', 2_147_483_647]);
   });
 
+  test('a registration without a name and without an end is that of the certificate, and stays', async () => {
+    const identity = await enrol(service, 'board-unnamed');
+    await using device = await TestDevice.connect(service, identity);
+    const answer = await device.post(['rd'], ['lt=0', 'lwm2m=1.1', 'b=T'], '</3/0>');
+    assert.equal(answer.code, Code.CREATED, Buffer.from(answer.payload).toString());
+    const shown = await show(identity.deviceId);
+    assert.deepEqual([shown.state, shown.lifetime, shown.registration_expires_at], ['registered', 0, null]);
+    const { description } =
+      (await eventsOf(identity.deviceId)).find((one) => one.event_type === 'device.registered') ?? {};
+    assert.equal(description, 'Registered without an end');
+    // A service that has just started ends what has run out.
+    await service.restart();
+    assert.equal((await show(identity.deviceId)).state, 'registered');
+  });
+
   test('a restart puts everybody offline; devices come back by themselves', async () => {
     const identity = await enrol(service, 'board-13');
     const device = await TestDevice.register(service, identity);

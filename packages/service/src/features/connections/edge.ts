@@ -57,6 +57,8 @@ export class Edge implements AsyncDisposable {
       secureOptions: constants.SSL_OP_NO_TICKET,
     });
     this.server.maxConnections = maximumConnections;
+    // Node only tells of a handshake that failed or took too long; to close the connection is left to us.
+    this.server.on('tlsClientError', (_error, socket) => socket.destroy());
     this.server.on('secureConnection', (socket) => {
       socket.on('error', () => socket.destroy());
       this.#accept(socket).catch((error: unknown) => {

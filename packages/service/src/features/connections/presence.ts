@@ -9,6 +9,7 @@ import type { DeviceIdentity } from './connections.ts';
 
 /** What a device said when it registered or updated its registration. */
 export interface RegistrationFacts {
+  /** Seconds; 0 has no end. */
   readonly lifetime: number;
   readonly binding: string;
   readonly version: string;
@@ -101,7 +102,7 @@ export class Presence {
       type: 'device.registered',
       deviceId: who.deviceId,
       endpointName: who.endpointName,
-      description: `Registered for ${facts.lifetime} s`,
+      description: facts.lifetime === 0 ? 'Registered without an end' : `Registered for ${facts.lifetime} s`,
       changes: { state: 'registered' },
     });
     this.#publish({ registrations: [endpointData(who, facts)] });
@@ -175,7 +176,7 @@ export class Presence {
     const now = this.#context.now();
     return {
       last_seen: new Date(now),
-      registration_expires_at: new Date(now + facts.lifetime * 1000),
+      registration_expires_at: facts.lifetime === 0 ? null : new Date(now + facts.lifetime * 1000),
       lifetime: Math.min(facts.lifetime, longestStoredLifetime),
       // LwM2M 1.0 wrote the queue mode into the binding; 1.1 says it apart.
       binding: `${facts.binding.replace('Q', '').slice(0, 15)}${facts.queueMode ? 'Q' : ''}`,

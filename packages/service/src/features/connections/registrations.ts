@@ -25,6 +25,7 @@ export function createRegistrations(context: Context, parts: RegistrationParts):
   const reachable = (registration: Registration<DeviceIdentity>) =>
     setImmediate(() => parts.onReachable(registration));
   const options: ServerOptions<DeviceIdentity> = {
+    endpointName: (identity) => identity.endpointName,
     async authorize(request, identity) {
       if (request.endpoint === identity.endpointName) return;
       const description = `The device tried to register as ${JSON.stringify(request.endpoint.slice(0, 64))}`;

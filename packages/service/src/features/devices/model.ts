@@ -106,7 +106,7 @@ export const device = z
     remote_address: z.string().nullable(),
     registered_at: time,
     registration_expires_at: time,
-    lifetime: z.number().int().nullable().describe('Of the registration, in seconds'),
+    lifetime: z.number().int().nullable().describe('Of the registration, in seconds; 0 has no end'),
     lwm2m_version: z.string().nullable(),
     image_keys: z
       .enum(['development', 'production'])
