@@ -125,7 +125,7 @@ test('a missing tool', async () => {
 test('a full disk', async (t) => {
   const disk = join(folder, 'disk');
   await mkdir(disk);
-  const script = `mount --make-rprivate / 2>/dev/null; mount -t tmpfs -o size=64k none "$1" && MBL_STATE="$1/state" exec ./mbl keys init`;
+  const script = `mount --make-rprivate / 2>/dev/null; mount -t tmpfs -o size=64k none "$1" && MBL_STATE="$1/state" ./mbl keys init; code=$?; umount "$1"; exit $code`;
   const full = await finish(startWithMounts(script, disk), minute);
   if (/unshare|permission denied|only root/i.test(full.stderr) && !full.stderr.includes('['))
     return t.skip('no mount namespaces here');
@@ -134,7 +134,7 @@ test('a full disk', async (t) => {
 
 function startWithMounts(script: string, disk: string) {
   const user = process.getuid?.() === 0 ? [] : ['--map-root-user'];
-  // In a plain chroot / is no mount point, whose propagation could be changed.
+  // In a plain chroot / is no mount point whose propagation could be changed.
   const namespace = ['--mount', '--propagation', 'unchanged'];
   return startCommand('unshare', [...user, ...namespace, 'sh', '-c', script, 'sh', disk]);
 }

@@ -155,9 +155,9 @@ describe('building without the network', { timeout: 2 * limit }, () => {
     await mkdir(small);
     const script =
       'mount --make-rprivate / 2>/dev/null; mount -t tmpfs -o size=24m none "$1" && cp -r "$2/keys" "$1" && ' +
-      'MBL_STATE="$1" ./mbl build; code=$?; ls -A "$1/build" 2>/dev/null >&2; exit $code';
+      'MBL_STATE="$1" ./mbl build; code=$?; ls -A "$1/build" 2>/dev/null >&2; umount "$1"; exit $code';
     const user = process.getuid?.() === 0 ? [] : ['--map-root-user'];
-    // In a plain chroot / is no mount point, whose propagation could be changed.
+    // In a plain chroot / is no mount point whose propagation could be changed.
     const namespace = ['unshare', ...user, '--mount', '--propagation', 'unchanged'];
     const command = [...namespace, 'sh', '-c', script, 'sh', small, state];
     const result = await finish(

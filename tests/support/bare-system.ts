@@ -42,10 +42,11 @@ export async function makeBareSystem(suite: string): Promise<BareSystem> {
   return {
     path,
     start(command, { user, cwd, environment }) {
-      // The mount is this namespace's: it is gone with the last process. Where / is no mount point nothing above it can be changed.
+      // Where / is no mount point, as in a plain chroot, the mount may be seen outside: so it is taken away again.
       const script = `mount --make-rprivate / 2>/dev/null; mount -t proc proc "$1/proc" || exit 125
         root=$1 user=$2; shift 2; trap : INT TERM
-        chroot --userspec="$user:$user" "$root" "$@"`;
+        chroot --userspec="$user:$user" "$root" "$@"
+        code=$?; umount "$root/proc"; exit $code`;
       const inside = [
         'env',
         '-i',
