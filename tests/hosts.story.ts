@@ -121,8 +121,8 @@ describe('a build on other hosts', { timeout: 3 * limit, skip }, () => {
     const author = ['-c', 'user.name=Somebody', '-c', 'user.email=somebody@example.org'];
     await run('git', ['-C', inside, ...author, 'commit', '-q', '--allow-empty', '-m', 'Another history']);
     await chown(inside, options.user, options.user);
-    const build = () => {
-      const command = ['./mbl', 'build', '--from-archive', '../release.tar', '--json'];
+    const build = (...more: string[]) => {
+      const command = ['./mbl', 'build', '--from-archive', '../release.tar', ...more];
       return system.start(['sh', '-c', 'umask 077; exec "$@"', 'sh', ...command], options);
     };
 
@@ -130,6 +130,7 @@ describe('a build on other hosts', { timeout: 3 * limit, skip }, () => {
     let said = '';
     child.stderr?.on('data', (piece: Buffer) => (said += piece.toString()));
     const interrupted = finish(child, limit);
+    // Without --json it tells what it does.
     await until('a compiler runs', async () => /: compiling/.test(said) || child.exitCode !== null, limit);
     // As at a terminal: the whole group hears of it.
     process.kill(-(child.pid ?? 0), 'SIGINT');
@@ -138,7 +139,7 @@ describe('a build on other hosts', { timeout: 3 * limit, skip }, () => {
     assert.deepEqual(await readdir(join(system.path, options.cwd, 'build')).catch(() => []), []);
     assert.deepEqual(await processesOf(home), [], 'the compilers ended too');
 
-    const { tasks } = await assertSame(system, await finish(build(), limit));
+    const { tasks } = await assertSame(system, await finish(build('--json'), limit));
     for (const name of ['u-boot', 'optee', 'flash', 'root', 'fit'])
       assert.ok(!tasks.find(({ task }) => task === name)?.cached, `${name} was built here`);
   });

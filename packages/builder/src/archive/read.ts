@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, randomUUID } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Transform } from 'node:stream';
@@ -102,7 +102,9 @@ async function extractTo(
     if (wanted.size === 0) await (await open(part, 'wx')).close();
     else
       await pipeline(
-        file.createReadStream({
+        // By its number: a stream of the handle itself leaves a listener on it, and there are hundreds of files.
+        createReadStream(path, {
+          fd: file.fd,
           start,
           end: start + wanted.size - 1,
           autoClose: false,
