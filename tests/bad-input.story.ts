@@ -8,10 +8,10 @@ import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { findWorkspace } from '@mbl/cli';
 import { assertError, finish, mbl, mblJson, root, startMbl } from './support/mbl.ts';
+import { until } from './support/world.ts';
 
 const run = promisify(execFile);
 const minute = 60_000;
@@ -157,10 +157,21 @@ test('damaged state', async () => {
 test('Ctrl-C during a build: exit code 130, and the next build finishes it; a damaged cache is mended', {
   timeout: 40 * minute,
 }, async (t) => {
+  // An image of its own, so that there is something to do, and little.
+  const layer = join(folder, 'interrupted');
+  await mkdir(join(layer, 'images'), { recursive: true });
+  await writeFile(join(layer, 'layer.yaml'), 'name: interrupted\nimages: images\n');
+  const name = `host-${Date.now()}`;
+  const image = `extends: development\ntitle: Interrupted\nhostname: ${name}\n`;
+  await writeFile(join(layer, 'images/interrupted.yaml'), image);
+  const words = ['build', '--layer', layer, '--image', 'interrupted'];
   await t.test('interrupted', async () => {
-    const child = startMbl(['build'], { environment });
+    const staging = join(environment['MBL_CACHE'] ?? '', 'staging');
+    const makesRoot = async () =>
+      (await readdir(staging).catch(() => [])).some((task) => /^root-(base-)?[0-9a-f]{16}$/.test(task));
+    const child = startMbl(words, { environment });
     const ended = finish(child, 5 * minute);
-    await sleep(4000);
+    await until('a root is made', async () => (await makesRoot()) || child.exitCode !== null, minute);
     child.kill('SIGINT');
     const { code, stderr } = await ended;
     assert.equal(code, 130, stderr);
@@ -174,7 +185,7 @@ test('Ctrl-C during a build: exit code 130, and the next build finishes it; a da
   };
   let first: Build | undefined;
   await t.test('continued', async () => {
-    first = await mblJson<Build>(['build'], { environment, timeout: 20 * minute });
+    first = await mblJson<Build>(words, { environment, timeout: 20 * minute });
     assert.deepEqual(
       (await readdir(first.directory)).filter((name) => name.includes('partial')),
       [],
@@ -182,7 +193,7 @@ test('Ctrl-C during a build: exit code 130, and the next build finishes it; a da
     assert.ok((await stat(join(first.directory, 'disk.img'))).size > 0);
   });
   await t.test('and nothing is left to do', async () => {
-    const again = await mblJson<Build>(['build'], { environment, timeout: 5 * minute });
+    const again = await mblJson<Build>(words, { environment, timeout: 5 * minute });
     assert.equal(again.buildId, first?.buildId);
     assert.deepEqual(
       again.tasks.filter(({ cached }) => !cached),
@@ -197,7 +208,7 @@ test('Ctrl-C during a build: exit code 130, and the next build finishes it; a da
     await using handle = await open(file, 'r+');
     await handle.write(Buffer.from([(before[before.length >> 1] ?? 0) ^ 1]), 0, 1, before.length >> 1);
     await handle.close();
-    const mended = await mblJson<Build>(['build'], { environment, timeout: 5 * minute });
+    const mended = await mblJson<Build>(words, { environment, timeout: 5 * minute });
     assert.equal(mended.buildId, first?.buildId);
     assert.ok(
       mended.tasks.some(({ task, cached }) => task === 'fit' && !cached),
