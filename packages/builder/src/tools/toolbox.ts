@@ -82,9 +82,9 @@ export async function openToolbox(
     // Another process may have made it meanwhile.
     if (!(await isWhole(root))) await fill(name, root, packages, options);
   }
-  // Marked as used now: what nobody uses is pruned.
+  // Marked as used now: what nobody uses is pruned. Not by who may not: then it is its owner who prunes.
   const now = new Date();
-  await utimes(join(root, 'complete'), now, now);
+  await utimes(join(root, 'complete'), now, now).catch(() => {});
   return await describe(root);
 }
 
