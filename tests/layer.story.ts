@@ -66,7 +66,8 @@ describe('a product layer', { timeout: limit }, () => {
     const locked = locks['trixie/root-product']?.packages.find(({ name }) => name === 'tzdata');
     assert.equal(locked?.version, component.version, 'and the lock beside the image');
     assert.deepEqual(component.hashes, [{ alg: 'SHA-256', content: locked?.sha256 }]);
-    const names = ['boot-qemu-arm64', 'root-product', 'tools-amd64', 'tools-arm64'];
+    const tools = ['compile', 'image', 'run'].flatMap((box) => [`tools-${box}-amd64`, `tools-${box}-arm64`]);
+    const names = ['boot-qemu-arm64', 'root-product', ...tools];
     assert.deepEqual(Object.keys(locks), ['firmware', ...names.map((name) => `trixie/${name}`)]);
     assert.ok((await lstat(join(extracted, 'usr/share/zoneinfo/Europe/Lisbon'))).isFile());
   });
