@@ -6,7 +6,6 @@ export type { ToolboxName } from './tools/contents.ts';
 export { openLockedToolbox } from './tools/locked.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
 export { type CacheKind, pruneCache, type PruneOptions, type Pruned } from './engine/prune.ts';
-export { formatTiming, type Timing, timingOf } from './engine/timing.ts';
 export { buildFip, findFip, readFip } from './firmware/fip.ts';
 export {
   type BlobNode,

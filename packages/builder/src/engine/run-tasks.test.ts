@@ -20,7 +20,6 @@ import type { Json, Task } from '../task.ts';
 import type { TaskEvent } from './events.ts';
 import { runCommand } from './run-command.ts';
 import { type RunReport, type RunTasksOptions, runTasks } from './run-tasks.ts';
-import { formatTiming, timingOf } from './timing.ts';
 
 interface Bench {
   readonly folder: string;
@@ -367,26 +366,4 @@ void test('an input that changes while its task runs never stands under the wron
   edits = Number.POSITIVE_INFINITY;
   await writeFile(file, 'new');
   await refused(run([copy]), 'builder/inputs-changing');
-});
-
-void test('the timing names each phase and its share', () => {
-  const task = (name: string, seconds: number): RunReport['tasks'][number] => ({
-    task: name,
-    title: `Task ${name}`,
-    seconds,
-    cached: seconds === 0,
-    reasons: [],
-    folder: '/',
-  });
-  const timing = timingOf({
-    outputs: new Map(),
-    tasks: [task('a', 1), task('b', 0), task('c', 3), task('d', 0.01)],
-    seconds: 3.5,
-  });
-  assert.deepEqual(formatTiming(timing), [
-    '    3.0 s   75 %  Task c',
-    '    1.0 s   25 %  Task a',
-    '    0.0 s    0 %  1 short task',
-    '    3.5 s         from start to end: 3 tasks ran, 1 from the cache',
-  ]);
 });

@@ -36,9 +36,16 @@ export async function findPostgres(
     if (usable.every(Boolean)) return found;
   }
   const wanted = major === undefined ? 'PostgreSQL' : `PostgreSQL ${major}, which made this cluster,`;
-  throw new MblError('service/postgres-missing', `${wanted} is not installed below ${root}`, {
-    remedy: `Install it: apt-get install postgresql${major === undefined ? '' : `-${major}`}`,
-  });
+  throw new MblError(
+    'service/postgres-missing',
+    `${wanted} is neither on the search path nor below ${root}`,
+    {
+      remedy:
+        major === undefined
+          ? 'Start the service with ./mbl up, which brings it'
+          : `Install it: apt-get install postgresql-${major}`,
+    },
+  );
 }
 
 async function isExecutable(path: string): Promise<boolean> {

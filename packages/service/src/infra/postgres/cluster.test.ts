@@ -95,10 +95,10 @@ test('root keeps the cluster elsewhere when the PostgreSQL user cannot reach it'
   assert.ok((await stat(elsewhere)).mode & 0o001, 'the PostgreSQL user may pass');
 });
 
-test('a missing server says which package to install', async () => {
+test('a missing server says where it comes from', async () => {
   await assert.rejects(findPostgres(undefined, scratch, ''), {
     code: 'service/postgres-missing',
-    remedy: 'Install it: apt-get install postgresql',
+    remedy: 'Start the service with ./mbl up, which brings it',
   });
   await assert.rejects(findPostgres(3, scratch, ''), { remedy: 'Install it: apt-get install postgresql-3' });
 });
