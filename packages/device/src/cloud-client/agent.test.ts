@@ -18,6 +18,7 @@ const name = 'mbl-board-1';
 const fast: AgentTiming = {
   retryFirst: 10,
   retryMax: 50,
+  refusedMax: 50,
   offline: 10,
   stable: 100,
   refresh: 30,
@@ -250,12 +251,14 @@ test('a lost answer is asked for again with the same key', async () => {
   assert.equal(new Set(service.issued).size, 1);
 });
 
-test('a refused enrolment is logged with what the service said, and tried again', async () => {
+test('a refused enrolment is logged with what the service said and what is to be done, and tried again', async () => {
   await using service = await FakeService.start();
   using folder = new TemporaryFolder();
   service.behaviour.estStatus = 403;
   await using device = new Running(service, folder.path);
-  await device.kept.until(/^enrolment refused reason="no certificate for you" retryMs=\d+$/, 2);
+  const said = /^enrolment refused reason="no certificate for you" waits="until .*: (.*)" retryMs=\d+$/;
+  const line = await device.kept.until(said, 2);
+  assert.equal(said.exec(line)?.[1], `mbl device enrol ${name} --again`);
   delete service.behaviour.estStatus;
   await device.kept.until(/^registered /);
 });

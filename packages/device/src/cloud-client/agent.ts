@@ -26,6 +26,8 @@ export interface AgentTiming {
   /** Bounds of the first and of every later delay after a failure. */
   readonly retryFirst: number;
   readonly retryMax: number;
+  /** Bound of the delay after a refused enrolment: only a person can end that. */
+  readonly refusedMax: number;
   /** Between looks for a network, while there is none. */
   readonly offline: number;
   /** A registration that lasted this long was a success: the next failure is a first one. */
@@ -39,6 +41,7 @@ export interface AgentTiming {
 export const defaultTiming: AgentTiming = {
   retryFirst: 1000,
   retryMax: 60_000,
+  refusedMax: 300_000,
   offline: 500,
   stable: 30_000,
   refresh: 60_000,
@@ -79,8 +82,7 @@ export class Agent {
     this.#options = options;
     this.#timing = options.timing ?? defaultTiming;
     this.#now = options.now ?? Date.now;
-    const { retryFirst: firstMs, retryMax: maxMs } = this.#timing;
-    this.#backoff = new Backoff({ firstMs, maxMs, random: options.random ?? Math.random });
+    this.#backoff = new Backoff({ firstMs: this.#timing.retryFirst, random: options.random ?? Math.random });
     this.#objects = deviceObjects({ ...options, now: this.#now, keep: (id, value) => this.#keep(id, value) });
     this.#client = new Lwm2mClient({
       endpointName: options.factory.endpointName,
@@ -198,8 +200,13 @@ export class Agent {
       return;
     }
     this.#offline = false;
-    const retryMs = this.#backoff.next();
-    log.warning(failurePhrase(step, error, failure.kind), { reason: failure.reason, retryMs });
+    const code = step.do === 'enrol' && failure.kind === 'refused';
+    const retryMs = this.#backoff.next(code ? this.#timing.refusedMax : this.#timing.retryMax);
+    log.warning(failurePhrase(step, error, failure.kind), {
+      reason: failure.reason,
+      waits: code ? waitForCode(this.#options.factory.endpointName) : undefined,
+      retryMs,
+    });
     await sleep(retryMs, signal);
   }
 
@@ -232,6 +239,11 @@ class ConnectionLost extends Error {
   constructor(cause: unknown) {
     super('', { cause });
   }
+}
+
+/** For whoever reads the console of a board that cannot help itself: what it waits for, and what to type where the service is. */
+function waitForCode(endpointName: string): string {
+  return `until the service accepts its enrolment code again: mbl device enrol ${endpointName} --again`;
 }
 
 function failurePhrase(step: Step, error: unknown, kind: 'refused' | 'failed'): string {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 export interface BackoffOptions {
-  /** The bound of the first delay and of every later one, in milliseconds. */
+  /** The bound of the first delay, in milliseconds; each later one is twice the one before. */
   readonly firstMs: number;
-  readonly maxMs: number;
   /** A number in [0, 1). */
   readonly random: () => number;
 }
@@ -17,9 +16,9 @@ export class Backoff {
     this.#options = options;
   }
 
-  /** How long to wait after one more failure, in milliseconds. */
-  next(): number {
-    const { firstMs, maxMs, random } = this.#options;
+  /** How long to wait after one more failure, at most `maxMs`, in milliseconds. */
+  next(maxMs: number): number {
+    const { firstMs, random } = this.#options;
     const bound = Math.min(maxMs, firstMs * 2 ** Math.min(this.#failures, 30));
     this.#failures++;
     return Math.round(random() * bound);

@@ -7,6 +7,7 @@ import type {
   DeviceEvent,
   Enrolment,
   Filter,
+  RearmedEnrolment,
   RegisteredLink,
   ResourceValue,
 } from './types.ts';
@@ -116,6 +117,32 @@ export class ServiceClient {
       { endpoint_name: endpointName, ...expires },
       options,
     );
+  }
+
+  /**
+   * Lets the code with which a device enrolled last be used once more, in the next 24 hours or until `expiresAt`: for a device that
+   * lost its key. Gives when that ends. Throws `service/no-used-code`, `service/conflict` where it may not.
+   */
+  async rearmEnrolment(
+    endpointName: string,
+    { signal, expiresAt }: CallOptions & { expiresAt?: Date } = {},
+  ): Promise<RearmedEnrolment> {
+    const codes = await this.#list<RearmedEnrolment>('/v3/device-enrolment-codes', {
+      signal,
+      filter: { endpoint_name__eq: endpointName },
+    });
+    const [last] = codes
+      .filter(({ claimed_at }) => claimed_at !== null)
+      .toSorted((a, b) => Date.parse(b.claimed_at ?? '') - Date.parse(a.claimed_at ?? ''));
+    if (last === undefined) {
+      throw new MblError('service/no-used-code', `No enrolment code of ${endpointName} was used`, {
+        remedy: `Make its first code: ./mbl device enrol ${endpointName}`,
+      });
+    }
+    const body = expiresAt === undefined ? {} : { expires_at: expiresAt.toISOString() };
+    return this.#call('POST', `/v3/device-enrolment-codes/${encodeURIComponent(last.id)}/rearm`, body, {
+      signal,
+    });
   }
 
   listEvents(options: ListOptions = {}): Promise<DeviceEvent[]> {

@@ -20,6 +20,16 @@ export interface Enrolment {
   expires_at: string | null;
 }
 
+/** A code that was used, and may be used again. */
+export interface RearmedEnrolment {
+  id: string;
+  device_id: string;
+  endpoint_name: string;
+  claimed_at: string | null;
+  /** Until then the code is accepted once more, for another key. */
+  rearmed_until: string | null;
+}
+
 export interface Denial {
   id: string;
   endpoint_name: string;

@@ -8,6 +8,7 @@ export const eventTypes = {
   'device.updated': 'INFO',
   'device.deleted': 'INFO',
   'device.enrolled': 'SUCCESS',
+  'device.enrolment-rearmed': 'INFO',
   'device.certificate-renewed': 'SUCCESS',
   'device.certificate-revoked': 'INFO',
   'device.enrolment-refused': 'FAIL',

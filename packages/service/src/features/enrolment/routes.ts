@@ -23,6 +23,10 @@ const enrolmentCode = z
     etag: z.string(),
     expires_at: z.string().nullable(),
     claimed_at: z.string().nullable(),
+    rearmed_until: z
+      .string()
+      .nullable()
+      .describe('Until then it is accepted once more, for another key; null when that was done'),
   })
   .meta({ id: 'DeviceEnrolmentCode' });
 
@@ -81,6 +85,26 @@ export function enrolmentRoutes(app: App, { db, accountId }: Context, codes: Enr
     async (request) => toEnrolmentCode(await find(request.params.id)),
   );
 
+  app.post(
+    `${path}/:id/rearm`,
+    {
+      schema: {
+        tags,
+        summary: 'Accept a used enrolment code once more, for a device that lost its key',
+        params,
+        body: z.strictObject({
+          expires_at: z.iso
+            .datetime({ offset: true })
+            .optional()
+            .describe('At most in 30 days; in 24 hours when absent'),
+        }),
+        response: { 200: enrolmentCode },
+      },
+    },
+    async ({ params: { id }, body: { expires_at } }) =>
+      toEnrolmentCode(await codes.rearm(id, expires_at === undefined ? undefined : new Date(expires_at))),
+  );
+
   app.delete(
     `${path}/:id`,
     {
@@ -111,5 +135,6 @@ function toEnrolmentCode(row: EnrolmentCodeRow, code?: string): z.infer<typeof e
     etag: (row.claimed_at ?? row.created_at).toISOString(),
     expires_at: row.expires_at?.toISOString() ?? null,
     claimed_at: row.claimed_at?.toISOString() ?? null,
+    rearmed_until: row.rearmed_until?.toISOString() ?? null,
   };
 }

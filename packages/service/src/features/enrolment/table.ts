@@ -15,4 +15,6 @@ export interface EnrolmentCodeRow {
   claimed_at: Date | null;
   key_fingerprint: string | null;
   certificate_id: string | null;
+  /** Until then it is accepted once more, for another key. */
+  rearmed_until: Date | null;
 }
