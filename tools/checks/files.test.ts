@@ -12,16 +12,19 @@ test('wants a licence line, at most 400 lines and kebab-case', () => {
     { path: 'packages/a/src/some-thing.test.ts', text: `${licence}\n` },
     { path: 'mbl', text: '#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n' },
     { path: 'tests/a.story.ts', text: `${licence}\n${'x;\n'.repeat(399)}` },
+    { path: 'os/firmware/u-boot/a.c', text: '// SPDX-License-Identifier: GPL-2.0-or-later\n' },
   ];
   assert.deepEqual(checkFiles(good), []);
   const bad = [
     { path: 'packages/a/src/someThing.ts', text: `${licence}\n` },
     { path: 'packages/a/src/none.ts', text: 'x;\n' },
+    { path: 'os/firmware/u-boot/a.c', text: `${licence}\n` },
     { path: 'packages/a/src/long.ts', text: `${licence}\n${'x;\n'.repeat(400)}` },
   ];
   assert.deepEqual(checkFiles(bad).map(formatFinding), [
     'packages/a/src/someThing.ts: file names are kebab-case: some-thing.ts, some-thing.test.ts',
     'packages/a/src/none.ts:1: must open with SPDX-License-Identifier: Apache-2.0',
+    'os/firmware/u-boot/a.c:1: must open with SPDX-License-Identifier: GPL-2.0-or-later',
     'packages/a/src/long.ts: has 401 lines, more than 400: split it by concept',
   ]);
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
@@ -12,7 +12,8 @@ export interface UBootRecipe {
   readonly source: LockedSource;
   /** The board's own configuration in U-Boot's tree, `qemu_arm64_defconfig`. */
   readonly defconfig: string;
-  /** Fragments that go on top, absolute paths; later ones win. `mbl.env` beside the first is the compiled-in environment. */
+  /** Fragments that go on top, absolute paths; later ones win. Beside the first: `mbl.env`, the compiled-in environment, and
+   *  `mbl_boot.c`, the command that it runs. */
   readonly config: readonly string[];
 }
 
@@ -23,16 +24,19 @@ export function uBootTask(recipe: UBootRecipe): Task {
   if (first === undefined)
     throw new MblError('builder/u-boot-config', 'the machine names no U-Boot configuration');
   const environment = join(dirname(first), 'mbl.env');
+  const command = join(dirname(first), 'mbl_boot.c');
   return {
     name: 'u-boot',
     title: `U-Boot ${source.version}`,
     inputs: { source: sourceInputs(source), defconfig },
     code: import.meta.filename,
-    files: [...config, environment],
+    files: [...config, environment, command],
     tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       await copyFile(environment, join(tree, 'mbl.env'));
+      await copyFile(command, join(tree, 'cmd', 'mbl_boot.c'));
+      await appendFile(join(tree, 'cmd', 'Makefile'), '\nobj-y += mbl_boot.o\n');
       const fragments = await Promise.all(config.map((file) => readFile(file, 'utf8')));
       const parts = [await readFile(join(tree, 'configs', defconfig), 'utf8'), ...fragments];
       await writeFile(join(tree, 'configs', 'mbl_defconfig'), parts.join('\n'));
