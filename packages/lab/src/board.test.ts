@@ -300,7 +300,7 @@ test('what cannot become a board is refused, and nothing is left', async () => {
   const factoryFiles = { big: new Uint8Array(2 * 1024 * 1024).fill(1) };
   await assert.rejects(
     createBoard({ ...options, factory, factoryFiles }),
-    failsWith('lab/factory-failed', /partition has 1048576/),
+    failsWith('factory/too-large', /partition has 1048576/),
   );
   await assert.rejects(stat(directory), { code: 'ENOENT' });
   await assert.rejects(stat(`${directory}.partial`), { code: 'ENOENT' });
@@ -316,7 +316,7 @@ test('a board is made anew or removed while it is off, and only then', async () 
   const options = { directory: board.directory, name: 'removed', imageDirectory: build, replace: true };
   await assert.rejects(
     createBoard({ ...options, factory, factoryFiles: { big: new Uint8Array(2 << 20) } }),
-    failsWith('lab/factory-failed'),
+    failsWith('factory/too-large'),
   );
   assert.equal((await board.readPart('data', { length: 7 })).toString(), 'my data', 'still the old one');
   {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { type FactoryFiles, provisionDisk } from '@mbl/factory';
 import { type FactoryConfiguration, formatFactory } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { Board, type BoardFile } from './board.ts';
 import { boardFiles } from './emulator.ts';
-import { type FactoryFiles, type PackFactory, packWithErofs, writeFactory } from './factory.ts';
 import { readBoardImage } from './image.ts';
-import { runCommand } from './processes.ts';
+import { environmentOfTools, runCommand } from './processes.ts';
 import { reflash } from './reflash.ts';
 import { readRunState } from './run-state.ts';
 import { copySparse } from './sparse-copy.ts';
@@ -23,7 +23,6 @@ export interface CreateBoardOptions {
   readonly factory?: FactoryConfiguration;
   /** More files for the factory partition. `authorized_keys` is there by itself. */
   readonly factoryFiles?: FactoryFiles;
-  readonly packFactory?: PackFactory;
   /** A private key with its `.pub` beside it; default: the board gets its own. */
   readonly sshKey?: string;
   /** Default `root`. */
@@ -31,7 +30,8 @@ export interface CreateBoardOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Makes a board of a build. Errors: `lab/board-exists`, `lab/board-running`, `lab/disk-full`, those of `readBoardImage`. */
+/** Makes a board of a build. Errors: `lab/board-exists`, `lab/board-running`, `lab/disk-full`, those of
+ * `readBoardImage` and `provisionDisk`. */
 export async function createBoard(options: CreateBoardOptions): Promise<Board> {
   const { signal, replace = false } = options;
   const directory = resolve(options.directory);
@@ -46,14 +46,18 @@ export async function createBoard(options: CreateBoardOptions): Promise<Board> {
     await copySparse(join(imageDirectory, image.disk.file), disk, signal);
     await copySparse(join(imageDirectory, 'image.json'), join(work, 'image.json'), signal);
     const key = options.sshKey === undefined ? await makeSshKey(work, options.name) : resolve(options.sshKey);
-    if (options.factory !== undefined) {
-      const files: FactoryFiles = {
-        'factory.json': formatFactory(options.factory),
-        authorized_keys: await readFile(`${key}.pub`, 'utf8'),
-        ...options.factoryFiles,
-      };
-      await writeFactory(disk, image, files, options.packFactory ?? packWithErofs, signal);
-    }
+    const files: FactoryFiles | undefined = options.factory && {
+      'factory.json': formatFactory(options.factory),
+      authorized_keys: await readFile(`${key}.pub`, 'utf8'),
+      ...options.factoryFiles,
+    };
+    await provisionDisk({
+      disk,
+      files,
+      partitions: image.disk.partitions,
+      env: environmentOfTools(),
+      signal,
+    });
     await writeBoardFile(work, {
       version: 1,
       name: options.name,

@@ -13,7 +13,6 @@ export {
 } from './create-board.ts';
 export type { StartOptions } from './emulator.ts';
 export type { PortForward } from './emulator-arguments.ts';
-export type { FactoryFiles, PackFactory } from './factory.ts';
 export type { FlipOptions, PartOptions } from './parts.ts';
 export type { CommandResult } from './processes.ts';
 export type { ReplayOptions, Unflushed } from './replay.ts';

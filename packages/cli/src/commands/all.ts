@@ -22,6 +22,8 @@ import { watchResource } from './device/watch.ts';
 import { writeResource } from './device/write.ts';
 import { doctor } from './doctor.ts';
 import { down } from './down.ts';
+import { configureFactory } from './factory/configure.ts';
+import { writeFactory } from './factory/write.ts';
 import { compareImages } from './image/compare.ts';
 import { initialiseKeys } from './keys/init.ts';
 import { showKeys } from './keys/show.ts';
@@ -53,6 +55,12 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
     shell,
     logs,
     group('board', 'the virtual boards of this workspace', [listBoards, removeBoard, resetBoard]),
+  ],
+  Factory: [
+    group('factory', "what a product's line writes onto the disk of a device", [
+      configureFactory,
+      writeFactory,
+    ]),
   ],
   Devices: [
     group('device', 'the directory of devices, and what they hold', [

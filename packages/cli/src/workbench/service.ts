@@ -46,8 +46,13 @@ export function clientOf({ http, apiKey }: ServiceFile): ServiceClient {
 
 /** A client of the workspace's running service. Errors: `cli/service-stopped`. */
 export async function connectService(workspace: Workspace): Promise<ServiceClient> {
+  return clientOf(await runningService(workspace));
+}
+
+/** The workspace's running service. Errors: `cli/service-stopped`. */
+export async function runningService(workspace: Workspace): Promise<ServiceFile> {
   const service = await findService(workspace);
-  if (service !== undefined) return clientOf(service);
+  if (service !== undefined) return service;
   throw new MblError('cli/service-stopped', 'The device management service does not run.', {
     remedy: 'Start it, with a board: ./mbl up',
   });

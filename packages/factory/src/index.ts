@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+export { type FactoryFiles, packFactory } from './pack.ts';
+export { provisionDisk, type ProvisionOptions } from './provision.ts';
