@@ -22,6 +22,7 @@ import { EnrolmentCodes } from './features/enrolment/codes.ts';
 import { createEstServer } from './features/enrolment/est-server.ts';
 import { enrolmentRoutes } from './features/enrolment/routes.ts';
 import { healthRoutes } from './features/health/routes.ts';
+import { Incidents } from './features/incidents/incidents.ts';
 import { Channels } from './features/notifications/channels.ts';
 import { notificationRoutes } from './features/notifications/routes.ts';
 import { WebSocketDoor } from './features/notifications/websocket.ts';
@@ -98,6 +99,7 @@ export async function compose(
         subscriptions
           .restore(device)
           .catch((error: unknown) => log.error('Subscriptions could not be restored', { error }));
+        void incidents.collect(device);
       },
       onDeregistered({ deviceId }) {
         subscriptions.gone(deviceId);
@@ -115,6 +117,7 @@ export async function compose(
     return registration?.peer === connection?.peer ? registration : undefined;
   };
   const requests = new DeviceRequests({ reach, now });
+  const incidents = stack.use(new Incidents(context, { requests, events }));
   const subscriptions = new Subscriptions(context, requests, channels.publish);
   await subscriptions.start();
   const edge = stack.use(

@@ -6,6 +6,7 @@ import type { DenialTables } from './features/denials/table.ts';
 import type { DeviceEventTables } from './features/device-events/table.ts';
 import type { DeviceTables } from './features/devices/table.ts';
 import type { EnrolmentTables } from './features/enrolment/table.ts';
+import type { IncidentTables } from './features/incidents/table.ts';
 import type { SubscriptionTables } from './features/subscriptions/table.ts';
 
 /** Every table, each declared by the feature that owns it. */
@@ -15,6 +16,7 @@ export type Schema = ApiKeyTables &
   DeviceEventTables &
   DeviceTables &
   EnrolmentTables &
+  IncidentTables &
   SubscriptionTables;
 
 export type Db = Kysely<Schema>;

@@ -3,6 +3,7 @@ import type { Path } from '../path.ts';
 import type { ObjectDefinition, ResourceDefinition } from './definition.ts';
 import { connectivityMonitoring } from './object-4-connectivity-monitoring.ts';
 import { device } from './object-3-device.ts';
+import { mblBoard } from './object-33400-mbl-board.ts';
 import { security } from './object-0-security.ts';
 import { server } from './object-1-server.ts';
 import { softwareComponent } from './object-14-software-component.ts';
@@ -38,11 +39,12 @@ export class ObjectModel {
   }
 }
 
-/** The objects of the registry that are known here. */
+/** The objects that are known here: of the registry, and our own. */
 export const standardModel = new ObjectModel([
   security,
   server,
   device,
   connectivityMonitoring,
   softwareComponent,
+  mblBoard,
 ]);

@@ -19,6 +19,7 @@ export const eventTypes = {
   'device.registered': 'SUCCESS',
   'device.deregistered': 'INFO',
   'device.registration-expired': 'FAIL',
+  'device.board-recovered': 'INFO',
   'device.suspended': 'INFO',
   'device.resumed': 'INFO',
 } as const;

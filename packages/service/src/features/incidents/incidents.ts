@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Context } from '../../context.ts';
+import type { EventRecorder } from '../device-events/recorder.ts';
+import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
+import { notConnected } from '../requests/failure.ts';
+import { describeIncident, type Incident, parseIncidents } from './incident.ts';
+
+/** LwM2M object "MBL Board": its incidents, and how to have the device forget some. */
+const boardInstance = [33400, 0] as const;
+const incidentsPath = [...boardInstance, 2];
+const forgetPath = [...boardInstance, 3];
+
+const dayMs = 86_400_000;
+/** Events that a device can cause in a day by new incidents; what is more stays on the device until then. */
+const mostInADay = 64;
+const defaultPausesMs = [15_000, 60_000, 300_000];
+/** How long an incident that is still told is known as one that was told before, in days. */
+const keepDays = 90;
+
+export interface IncidentParts {
+  readonly requests: DeviceRequests;
+  readonly events: EventRecorder;
+  /** How long a device may take for each of the two requests, in milliseconds: others wait behind them. */
+  readonly timeoutMs?: number;
+  /** The pauses, in milliseconds, before a device that did not answer is asked again; then it must register first. */
+  readonly pausesMs?: readonly number[];
+}
+
+/**
+ * Asks a device that has registered what it had to do to come back, writes an event for each incident that is new, and then has the device
+ * forget them: an answer that gets lost on the way is asked for again, and an event is written once.
+ */
+export class Incidents implements Disposable {
+  readonly #context: Context;
+  readonly #parts: IncidentParts;
+  /** Devices that are being asked, each with the way to have it asked anew. */
+  readonly #asked = new Map<string, AbortController>();
+  readonly #stopped = new AbortController();
+
+  constructor(context: Context, parts: IncidentParts) {
+    this.#context = context;
+    this.#parts = parts;
+  }
+
+  /** Never throws: what a device does wrong here costs it nothing but its incidents, and goes to the log. */
+  async collect(device: Reachable): Promise<void> {
+    const { deviceId } = device.identity;
+    if (!device.paths.some(([object, instance]) => object === boardInstance[0] && instance === 0)) return;
+    const asked = this.#asked.get(deviceId);
+    // One at a time, or a device that registers in a loop would pile up requests.
+    if (asked !== undefined) return asked.abort();
+    try {
+      for (;;) {
+        const again = new AbortController();
+        this.#asked.set(deviceId, again);
+        await this.#try(deviceId, AbortSignal.any([again.signal, this.#stopped.signal]));
+        if (!again.signal.aborted || this.#stopped.signal.aborted) return;
+      }
+    } finally {
+      this.#asked.delete(deviceId);
+    }
+  }
+
+  /** Until it went well, the device registered again, or it was tried often enough. A slow board may still be starting. */
+  async #try(deviceId: string, signal: AbortSignal): Promise<void> {
+    for (const pause of [0, ...(this.#parts.pausesMs ?? defaultPausesMs)]) {
+      await delay(pause, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        return await this.#collect(deviceId);
+      } catch (error) {
+        const { message } = error as Error;
+        this.#context.log.warn('The incidents of a device could not be collected', {
+          deviceId,
+          reason: message,
+        });
+      }
+    }
+  }
+
+  async #collect(deviceId: string): Promise<void> {
+    const { requests, timeoutMs = 10_000 } = this.#parts;
+    const policy = { own: true, expiresInMs: timeoutMs, signal: this.#stopped.signal };
+    const nodes = await requests.run(
+      deviceId,
+      (device, signal) => device.read(incidentsPath, { signal }),
+      policy,
+    );
+    const told = await this.#write(deviceId, parseIncidents(nodes));
+    if (told.length === 0) return;
+    // LwM2M Core 1.1 §6.3.5: arguments of an Execute.
+    const args = `0='${told.join(',')}'`;
+    await requests.run(deviceId, (device, signal) => device.execute(forgetPath, args, { signal }), policy);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped.abort(notConnected());
+  }
+
+  /** Writes down what is new. Gives the ids of all that are written down, now or earlier: the device may forget these. */
+  async #write(deviceId: string, incidents: readonly Incident[]): Promise<string[]> {
+    if (incidents.length === 0) return [];
+    const at = this.#context.now();
+    return this.#parts.events.transaction(async (db, record) => {
+      const device = await db
+        .selectFrom('devices')
+        .select('endpoint_name')
+        .where('id', '=', deviceId)
+        .forUpdate()
+        .executeTakeFirst();
+      // Removed from the directory while it was asked.
+      if (device === undefined) return [];
+      await db
+        .deleteFrom('incidents')
+        .where('device_id', '=', deviceId)
+        .where('created_at', '<', new Date(at - keepDays * dayMs))
+        .execute();
+      const { today } = await db
+        .selectFrom('incidents')
+        .select(({ fn }) => fn.countAll<string>().as('today'))
+        .where('device_id', '=', deviceId)
+        .where('created_at', '>', new Date(at - dayMs))
+        .executeTakeFirstOrThrow();
+      let left = mostInADay - Number(today);
+      const told: string[] = [];
+      for (const incident of incidents) {
+        const { id, kind, detail } = incident;
+        const known = await db
+          .selectFrom('incidents')
+          .select('incident_id')
+          .where('device_id', '=', deviceId)
+          .where('incident_id', '=', id)
+          .executeTakeFirst();
+        if (known === undefined) {
+          if (left <= 0) continue;
+          left -= 1;
+          await db
+            .insertInto('incidents')
+            .values({ device_id: deviceId, incident_id: id, created_at: new Date(at) })
+            .execute();
+          await record({
+            type: 'device.board-recovered',
+            deviceId,
+            endpointName: device.endpoint_name,
+            description: describeIncident(incident),
+            data: { incident: id, kind, detail },
+          });
+        }
+        told.push(id);
+      }
+      return told;
+    });
+  }
+}
