@@ -41,6 +41,8 @@ export interface Dependencies {
   readonly deviceCa: CertificateAuthority;
   readonly identity: TlsIdentity;
   readonly keepAlive: KeepAliveOptions;
+  /** Seconds. */
+  readonly certificateLife: number;
 }
 
 /** The three listeners, ready to listen. */
@@ -59,7 +61,7 @@ export async function compose(
   stack: AsyncDisposableStack,
 ): Promise<Listeners> {
   const { log, now, newId } = context;
-  const { keys, serviceCa, deviceCa, identity, keepAlive } = dependencies;
+  const { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife } = dependencies;
 
   const channels = stack.use(
     new Channels(now, (channel) => {
@@ -83,7 +85,7 @@ export async function compose(
     connections.disconnect(deviceId, reason);
   };
   const directoryOfDevices = new DeviceDirectory(context, events);
-  const register = new CertificateRegister(context, events, deviceCa);
+  const register = new CertificateRegister(context, events, deviceCa, certificateLife);
   const denials = new Denials(context, events);
   const codes = new EnrolmentCodes(context, { directory: directoryOfDevices, register, events, disconnect });
 
@@ -178,6 +180,7 @@ export async function compose(
     codes,
     denials,
     events,
+    connected: (deviceId) => connections.get(deviceId) !== undefined,
   });
   stack.defer(() => closed(est));
 

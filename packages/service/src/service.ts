@@ -6,6 +6,7 @@ import type { ServiceFile } from '@mbl/formats';
 import { type CertificateAuthority, MblError } from '@mbl/trust';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
 import { ensureAuthority, issueServiceIdentity } from './features/certificates/authorities.ts';
+import { defaultCertificateLife } from './features/certificates/register.ts';
 import { compose } from './compose.ts';
 import type { Context } from './context.ts';
 import { claimDatabase, type Database, type DatabaseClaim, openDatabase } from './infra/database.ts';
@@ -36,6 +37,8 @@ export interface ServiceOptions {
   readonly databaseUrl?: string;
   /** Signs device certificates; when absent, one is made and kept in the directory. */
   readonly deviceCa?: CertificateAuthority;
+  /** How long device certificates hold, in seconds. Default: ten years. */
+  readonly certificateLife?: number;
   /** Host names and addresses, beside service.mbl.internal, for the service's TLS certificate. */
   readonly hosts?: readonly string[];
   /**
@@ -88,10 +91,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     now(),
   );
 
-  const keepAlive = options.keepAlive ?? defaultKeepAlive;
+  const { keepAlive = defaultKeepAlive, certificateLife = defaultCertificateLife } = options;
   const { app, est, edge } = await compose(
     context,
-    { keys, serviceCa, deviceCa, identity, keepAlive },
+    { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife },
     starting,
   );
 

@@ -17,7 +17,8 @@ import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceRow } from '../devices/table.ts';
 import type { CertificateRow } from './table.ts';
 
-const deviceCertificateDays = 3650;
+/** Ten years, in seconds. */
+export const defaultCertificateLife = 3650 * 86_400;
 
 /** Who a TLS peer proved to be. */
 export interface Identity {
@@ -40,17 +41,20 @@ export class CertificateRegister {
   readonly #context: Context;
   readonly #events: EventRecorder;
   readonly #ca: CertificateAuthority;
+  readonly #life: number;
 
-  constructor(context: Context, events: EventRecorder, ca: CertificateAuthority) {
+  /** `life`: how long a certificate holds, in seconds. */
+  constructor(context: Context, events: EventRecorder, ca: CertificateAuthority, life: number) {
     this.#context = context;
     this.#events = events;
     this.#ca = ca;
+    this.#life = life;
   }
 
   /** Issues a certificate for a device's key and puts it on record. */
   async issue(device: DeviceRow, publicKey: KeyObject, db: Db): Promise<CertificateRow> {
     const { now, newId, accountId } = this.#context;
-    const notAfter = new Date(now() + deviceCertificateDays * 86_400_000);
+    const notAfter = new Date(now() + this.#life * 1000);
     const certificate = await issueCertificate(this.#ca, {
       subject: { commonName: device.endpoint_name ?? '', locality: device.id, organizationalUnit: accountId },
       publicKey,

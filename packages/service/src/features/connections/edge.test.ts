@@ -11,17 +11,16 @@ import { Code } from '@mbl/coap';
 import pg from 'pg';
 import {
   basic,
-  certificateIn,
   enrol,
   est,
   eventually,
-  keyPem,
   newKey,
   requestBody,
   TestDevice,
   type TestIdentity,
 } from '../../testing/device.ts';
 import { directoryView } from '../../testing/directory-view.ts';
+import { renewIdentity } from '../../testing/renewal.ts';
 import { TestService } from '../../testing/service.ts';
 
 const run = promisify(execFile);
@@ -161,24 +160,13 @@ describe('the LwM2M edge', () => {
 
   test('a renewed certificate is accepted, and its use ends the old one', async () => {
     const identity = await enrol(service, 'board-10');
-    const key = newKey();
-    const renewed = await est(service, 'simplereenroll', {
-      method: 'POST',
-      body: requestBody(key, 'board-10'),
-      key: identity.key,
-      cert: identity.cert,
-    });
-    assert.equal(renewed.status, 200);
+    const renewed = await renewIdentity(service, identity);
     {
       await using old = await TestDevice.register(service, identity);
       assert.ok(old);
     }
     {
-      await using fresh = await TestDevice.register(service, {
-        ...identity,
-        key: keyPem(key),
-        cert: certificateIn(renewed),
-      });
+      await using fresh = await TestDevice.register(service, renewed);
       assert.ok(fresh);
     }
     await using late = await TestDevice.connect(service, identity);

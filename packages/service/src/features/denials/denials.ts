@@ -16,6 +16,7 @@ export type DenialReason =
   | 'suspended'
   | 'name-mismatch'
   | 'already-connected'
+  | 'other-key'
   | 'wrong-code'
   | 'expired-code'
   | 'used-code'
@@ -42,7 +43,12 @@ const keep = 10_000;
 const floodLimit = 600;
 
 /** These mean that somebody else holds, or pretends to hold, the identity of a device that we know. */
-const cloneReasons: readonly DenialReason[] = ['already-connected', 'used-code', 'superseded-certificate'];
+const cloneReasons: readonly DenialReason[] = [
+  'already-connected',
+  'other-key',
+  'used-code',
+  'superseded-certificate',
+];
 
 /** The record of everybody who was turned away, known device or not. */
 export class Denials {

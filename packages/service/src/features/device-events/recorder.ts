@@ -14,6 +14,9 @@ export interface NewDeviceEvent {
   data?: Record<string, string>;
 }
 
+/** Writes an event down within a transaction. */
+export type RecordEvent = (event: NewDeviceEvent) => Promise<void>;
+
 /** How long events are kept, as Pelion does. */
 const keepMs = 30 * 86_400_000;
 
@@ -35,9 +38,7 @@ export class EventRecorder {
    * Makes a change and writes down the events given to `record` in one transaction: both are kept or neither. The channels hear
    * of it when that is done.
    */
-  async transaction<T>(
-    change: (db: Db, record: (event: NewDeviceEvent) => Promise<void>) => Promise<T>,
-  ): Promise<T> {
+  async transaction<T>(change: (db: Db, record: RecordEvent) => Promise<T>): Promise<T> {
     const events: DeviceEvent[] = [];
     const result = await this.#context.db.transaction().execute((db) =>
       change(db, async (event) => {

@@ -16,6 +16,7 @@ import {
 import type { Context } from '../../context.ts';
 import type { TlsIdentity } from '../certificates/authorities.ts';
 import type { CertificateRegister } from '../certificates/register.ts';
+import { renewCertificate } from '../certificates/renewal.ts';
 import type { Denial, DenialReason, Denials } from '../denials/denials.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { EnrolmentCodes } from './codes.ts';
@@ -28,6 +29,8 @@ export interface EstParts {
   readonly codes: EnrolmentCodes;
   readonly denials: Denials;
   readonly events: EventRecorder;
+  /** Whether a device holds a connection at this moment. */
+  readonly connected: (deviceId: string) => boolean;
 }
 
 /** A request is about 300 bytes; nobody needs more than this. */
@@ -46,6 +49,7 @@ class EstRefusal extends Error {
 }
 
 type EstOperation = (
+  context: Context,
   parts: EstParts,
   request: IncomingMessage,
 ) => readonly X509Certificate[] | Promise<readonly X509Certificate[]>;
@@ -65,7 +69,7 @@ export function createEstServer(context: Context, parts: EstParts): Server {
       handshakeTimeout: 10_000,
     },
     (request, response) => {
-      handle(parts, request, response).catch((error: unknown) => {
+      handle(context, parts, request, response).catch((error: unknown) => {
         context.log.error('An EST request failed', { error });
         if (!response.headersSent) answerText(response, 500, 'The service failed; try again later');
         else response.destroy();
@@ -78,12 +82,17 @@ export function createEstServer(context: Context, parts: EstParts): Server {
 
 /** What is asked for, by its name below /.well-known/est/, and what answers it (RFC 7030 §3.2.2). */
 const operations = new Map<string, { method: string; answer: EstOperation }>([
-  ['cacerts', { method: 'GET', answer: ({ register, serviceCa }) => [register.authority, serviceCa] }],
-  ['simpleenroll', { method: 'POST', answer: async (...asked) => [await enrol(...asked)] }],
+  ['cacerts', { method: 'GET', answer: (_, { register, serviceCa }) => [register.authority, serviceCa] }],
+  ['simpleenroll', { method: 'POST', answer: async (_, ...asked) => [await enrol(...asked)] }],
   ['simplereenroll', { method: 'POST', answer: async (...asked) => [await reenrol(...asked)] }],
 ]);
 
-async function handle(parts: EstParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function handle(
+  context: Context,
+  parts: EstParts,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const name = /^\/\.well-known\/est\/([^?]*)/.exec(request.url ?? '')?.[1];
   const operation = operations.get(name ?? '');
   try {
@@ -95,7 +104,7 @@ async function handle(parts: EstParts, request: IncomingMessage, response: Serve
       response.setHeader('allow', operation.method);
       answerText(response, 405, `Only ${operation.method}`);
     } else {
-      answerCertificates(response, await operation.answer(parts, request));
+      answerCertificates(response, await operation.answer(context, parts, request));
     }
   } catch (error) {
     if (!(error instanceof EstRefusal)) throw error;
@@ -131,28 +140,29 @@ async function enrol(parts: EstParts, request: IncomingMessage): Promise<X509Cer
   return parseCertificate(claim.certificate.pem);
 }
 
-/** RFC 7030 §4.2.2: a device that can still prove itself by its certificate gets a new one, for the same or a new key. */
-async function reenrol({ register, events }: EstParts, request: IncomingMessage): Promise<X509Certificate> {
+/** RFC 7030 §4.2.2: a device that can still prove itself by its certificate gets a later end of it. */
+async function reenrol(
+  context: Context,
+  parts: EstParts,
+  request: IncomingMessage,
+): Promise<X509Certificate> {
+  const { register, events } = parts;
   const peer = (request.socket as TLSSocket).getPeerX509Certificate();
+  const remoteAddress = request.socket.remoteAddress ?? '';
   // First, because whoever sends it says how long that takes: the right to a certificate may end meanwhile.
   const body = await readBody(request, undefined);
   const { pem } = await events.transaction(async (db, record) => {
     const verdict = await register.identify(peer, db);
     if ('rejected' in verdict) throw new EstRefusal(403, verdict.rejected);
-    const { device, certificate } = verdict.identity;
-    const endpointName = device.endpoint_name ?? '';
+    const { identity } = verdict;
+    const endpointName = identity.device.endpoint_name ?? '';
     const { publicKey } = certificationRequest(body, endpointName);
-    await register.markUsed(certificate, db);
-    const renewed = await register.issue(device, publicKey, db);
-    await record({
-      type: 'device.certificate-renewed',
-      deviceId: device.id,
-      endpointName,
-      description: 'The device was given a new certificate',
-      changes: { device_key: renewed.fingerprint },
-      data: { fingerprint: renewed.fingerprint },
-    });
-    return renewed;
+    const asked = { identity, publicKey, remoteAddress };
+    const renewal = await renewCertificate(context, parts, asked, db, record);
+    if ('certificate' in renewal) return renewal.certificate;
+    const { refused: reason, description } = renewal;
+    const shown = identity.certificate.fingerprint;
+    throw new EstRefusal(403, { reason, description, endpointName, fingerprint: shown });
   });
   return parseCertificate(pem);
 }

@@ -15,6 +15,7 @@ import {
   type TestIdentity,
 } from '../../testing/device.ts';
 import { directoryView } from '../../testing/directory-view.ts';
+import { renewIdentity } from '../../testing/renewal.ts';
 import { type Answer, TestService } from '../../testing/service.ts';
 
 const hourMs = 3_600_000;
@@ -127,13 +128,7 @@ describe('an enrolment code that is used once more', { timeout: 60_000 }, () => 
     const { id, code, key, identity } = await enrolled('same-key');
     await rearm(id);
     assert.equal(certificateIn(await enrol('same-key', code, key)), identity.cert);
-    const renewed = await est(service, 'simplereenroll', {
-      method: 'POST',
-      body: requestBody(key, 'same-key'),
-      key: identity.key,
-      cert: identity.cert,
-    });
-    const used = { ...identity, cert: certificateIn(renewed) };
+    const used = await renewIdentity(service, identity);
     await using device = await TestDevice.register(service, used);
     assert.ok(device.location.length > 0);
     const again = await enrol('same-key', code, key);
