@@ -21,6 +21,7 @@ import { runTasks } from './engine/run-tasks.ts';
 import { readFloors } from './firmware/advisories.ts';
 import { applicationsTask } from './firmware/applications.ts';
 import { flashTask } from './firmware/flash.ts';
+import { flashAreas } from './firmware/flash-layout.ts';
 import { opteeTask } from './firmware/optee.ts';
 import { trustedFirmwareTask } from './firmware/tf-a.ts';
 import { uBootTask } from './firmware/u-boot.ts';
@@ -270,12 +271,13 @@ async function allTasks(
     opteeTask({ cache, source: sources['optee-os'], ...optee, taPublicKey: key('ta') }),
     trustedFirmwareTask({
       cache,
+      bank: flashAreas(machine.flash).bank_a,
       source: sources['arm-trusted-firmware'],
       mbedtls: sources.mbedtls,
       ...trustedFirmware,
       rootOfTrust: key('root-of-trust'),
     }),
-    flashTask({ ...machine.flash, deviceTree, keys, publicKeys }),
+    flashTask({ layout: machine.flash, deviceTree, keys, publicKeys }),
     applicationsTask(keys, key('ta')),
     kernelTask({ cache, suite, packages: boot, initramfsModules: machine.kernel.initramfsModules }),
     packagesTask(recipe),

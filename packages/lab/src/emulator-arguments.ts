@@ -48,11 +48,16 @@ export function emulatorArguments(image: BoardImage, settings: EmulatorSettings)
   const consoles: string[] = [];
   consoles[image.emulator.serialConsole] = 'uart0';
   consoles[image.emulator.secureConsole] = 'uart1';
+  // The flash as it is on a board: the guest's secure world writes to it, and a reset leaves it as it is.
+  blocks.push(
+    { driver: 'file', 'node-name': 'flash-file', filename: settings.flash },
+    { driver: 'raw', 'node-name': 'board-flash', file: 'flash-file' },
+  );
   return [
     ...image.emulator.args,
+    ...['-machine', 'pflash0=board-flash'],
     ...['-S', '-nodefaults', '-display', 'none', '-monitor', 'none'],
     ...['-qmp', `unix:${runDirectory}/qmp,server=on,wait=off`],
-    ...['-bios', settings.flash],
     ...blocks.flatMap((block) => ['-blockdev', JSON.stringify(block)]),
     ...['-device', 'virtio-blk-device,drive=board-disk,id=disk0'],
     ...['-netdev', `user,id=network,hostname=mbl${forwards.join('')}`],

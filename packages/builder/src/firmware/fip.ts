@@ -29,7 +29,7 @@ export type FipPart = keyof typeof uuids;
 
 /**
  * A Firmware Image Package (TF-A, "Firmware Design", §FIP): a table of contents and the images behind it, each on a page of its own
- * start alignment of 16 bytes. Returns the bytes and where each part stands in them. Parts keep the order given.
+ * start alignment of 16 bytes. What is between them is as in a flash that was erased. Returns the bytes and where each part stands in them. Parts keep the order given.
  */
 export function buildFip(images: Partial<Readonly<Record<FipPart, Uint8Array>>>): {
   readonly bytes: Buffer;
@@ -47,7 +47,7 @@ export function buildFip(images: Partial<Readonly<Record<FipPart, Uint8Array>>>)
   let offset = table.length;
   for (const [i, { name, uuid, image }] of entries.entries()) {
     const padding = -offset & 15;
-    chunks.push(Buffer.alloc(padding), image);
+    chunks.push(Buffer.alloc(padding, 0xff), image);
     offset += padding;
     const at = headerSize + i * entrySize;
     Buffer.from(uuid, 'hex').copy(table, at);

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Extent } from '@mbl/formats';
-import { buildSigner, type KeySet, MblError, tbbrCertificates } from '@mbl/trust';
+import { buildSigner, type KeySet, tbbrCertificates } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import { requiredKeyNode } from './required-key.ts';
 import type { Task } from '../task.ts';
 import { buildFip } from './fip.ts';
+import { type FlashArea, flashAreas, type FlashLayout, fillFlash } from './flash-layout.ts';
 
 export interface FlashRecipe {
-  /** Bytes of the flash, and where the FIP starts in it; BL1 starts at 0. */
-  readonly size: number;
-  readonly fipOffset: number;
+  readonly layout: FlashLayout;
   /** The board's device tree, in source form: U-Boot's control tree, with the required key added. */
   readonly deviceTree: string;
   readonly keys: KeySet;
@@ -19,16 +18,16 @@ export interface FlashRecipe {
   readonly publicKeys: Readonly<Record<string, string>>;
 }
 
-/** The parts of a flash that a story or a person may want to find. */
-export type FlashParts = Readonly<Record<'bl1' | 'bl2' | 'bl31' | 'optee' | 'u-boot', Extent>>;
+/** The parts of a flash that a story or a person may want to find; the images are those in bank A. */
+export type FlashParts = Readonly<Record<'bl1' | 'bl2' | 'bl31' | 'optee' | 'u-boot' | FlashArea, Extent>>;
 
-/** `flash.bin`: BL1 and the FIP with all firmware, signed; `flash.json`: where the parts are (`FlashParts`). */
+/** `flash.bin`: BL1, and the FIP with all firmware in bank A, signed; the rest is erased. `flash.json`: where the parts are (`FlashParts`). */
 export function flashTask(recipe: FlashRecipe): Task {
-  const { size, fipOffset, deviceTree, keys, publicKeys } = recipe;
+  const { layout, deviceTree, keys, publicKeys } = recipe;
   return {
     name: 'flash',
     title: 'Signed boot firmware',
-    inputs: { size, fipOffset, deviceTree, publicKeys },
+    inputs: { layout: { ...layout }, deviceTree, publicKeys },
     code: import.meta.filename,
     tools: ['image'],
     needs: ['u-boot', 'trusted-firmware', 'optee'],
@@ -70,13 +69,11 @@ export function flashTask(recipe: FlashRecipe): Task {
         bl33,
         ...certificates,
       });
-      if (bl1.length > fipOffset || fipOffset + fip.bytes.length > size)
-        throw new MblError('builder/flash-full', 'the firmware does not fit into the flash', {
-          remedy: 'Correct flash in the machine file.',
-        });
+      const areas = flashAreas(layout);
+      const flash = fillFlash(layout, bl1, fip.bytes);
       const at = (name: Parameters<typeof fip.parts.get>[0]): Extent => {
         const { offset, size: length } = fip.parts.get(name) ?? { offset: 0, size: 0 };
-        return { offset: fipOffset + offset, size: length };
+        return { offset: areas.bank_a.offset + offset, size: length };
       };
       const parts: FlashParts = {
         bl1: { offset: 0, size: bl1.length },
@@ -84,11 +81,9 @@ export function flashTask(recipe: FlashRecipe): Task {
         bl31: at('bl31'),
         optee: at('bl32-extra1'),
         'u-boot': at('bl33'),
+        ...areas,
       };
-      await using flash = await open(join(context.out, 'flash.bin'), 'wx');
-      await flash.write(bl1, 0, bl1.length, 0);
-      await flash.write(fip.bytes, 0, fip.bytes.length, fipOffset);
-      await flash.truncate(size);
+      await writeFile(join(context.out, 'flash.bin'), flash);
       await writeFile(join(context.out, 'flash.json'), `${JSON.stringify(parts, undefined, 2)}\n`);
     },
   };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, createPublicKey } from 'node:crypto';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Extent } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
 import type { Task } from '../task.ts';
@@ -15,22 +16,32 @@ export interface TrustedFirmwareRecipe {
   /** TF-A's name of the platform: `qemu`. */
   readonly platform: string;
   readonly options: Readonly<Record<string, string>>;
+  /** A folder with a platform of that name, for one that is not TF-A's own; absolute. */
+  readonly sources: string | undefined;
+  /** Where the FIP's bank starts in the flash, and its size, in bytes. */
+  readonly bank: Extent;
   /** PEM of the public key of the root of trust (EC P-256): BL1 accepts no other. */
   readonly rootOfTrust: string;
 }
 
 /** TF-A with trusted board boot: `bl1.bin`, `bl2.bin`, `bl31.bin`. The chain of trust is signed later (`tbbrCertificates`). */
 export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
-  const { cache, source, mbedtls, platform, options, rootOfTrust } = recipe;
+  const { cache, source, mbedtls, platform, options, sources, bank, rootOfTrust } = recipe;
   return {
     name: 'trusted-firmware',
     title: `TF-A ${source.version}`,
-    inputs: { source: sourceInputs(source), mbedtls: sourceInputs(mbedtls), platform, options, rootOfTrust },
+    inputs: {
+      ...{ source: sourceInputs(source), mbedtls: sourceInputs(mbedtls), platform, options, rootOfTrust },
+      bank: { offset: bank.offset, size: bank.size },
+    },
     code: import.meta.filename,
+    files: sources === undefined ? [] : [sources],
     tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       const crypto = await unpackInto(context, cache, mbedtls);
+      if (sources !== undefined)
+        await cp(sources, join(tree, 'plat', 'mbl', platform), { recursive: true, errorOnExist: true });
       const output = join(context.work, 'out');
       const built = join(output, platform, 'release');
       await mkdir(built, { recursive: true });
@@ -46,6 +57,8 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
         `ROT_KEY=${join(built, 'rot_key.pem')}`,
         `MBEDTLS_DIR=${crypto}`,
         'SPD=opteed',
+        `FLASH_BANK_A=${bank.offset}`,
+        `FLASH_BANK_SIZE=${bank.size}`,
         'DEBUG=0',
         // mbedTLS 3.6 declares some functions twice, which TF-A's -Werror does not forgive.
         'E=0',

@@ -46,9 +46,9 @@ export const machineFields = {
     device: text(/^tty[A-Za-z]+\d{1,3}$/, 'the name of a serial device, such as "ttyAMA0"'),
     baud: integer(300, 4_000_000),
   }),
-  flash: object({ size: size(), fipOffset: size() }),
+  flash: object({ size: size(), eraseBlock: size(), bankA: size(), bankB: size(), bankSize: size() }),
   firmware: object({
-    trustedFirmware: object({ platform: word, options: table() }),
+    trustedFirmware: object({ platform: word, options: table(), sources: optional(path()) }),
     optee: object({ platform: word, options: table() }),
     uBoot: object({ defconfig: word, config: paths() }),
   }),
@@ -96,7 +96,11 @@ export function makeMachine(name: string, whole: MachineWhole): Machine {
     ...whole,
     name,
     deviceTree: deviceTree.value,
-    firmware: { ...firmware, uBoot: { ...firmware.uBoot, config: values(firmware.uBoot.config) } },
+    firmware: {
+      ...firmware,
+      trustedFirmware: { ...firmware.trustedFirmware, sources: firmware.trustedFirmware.sources?.value },
+      uBoot: { ...firmware.uBoot, config: values(firmware.uBoot.config) },
+    },
     kernel: {
       ...kernel,
       arguments: [`console=${console.device},${console.baud}`, ...values(kernel.arguments)],

@@ -16,7 +16,7 @@ cpu: cortex-a57
 cores: 2
 memory: 1 GiB
 console: { device: ttyAMA0, baud: 115200 }
-flash: { size: 64 MiB, fip-offset: 256 KiB }
+flash: { size: 64 MiB, bank-a: 256 KiB, bank-b: 32 MiB, bank-size: 4 MiB, erase-block: 256 KiB }
 firmware:
   trusted-firmware: { platform: qemu, options: { A: 1, B: two } }
   optee: { platform: vexpress }
@@ -80,7 +80,7 @@ void test('a machine and an image are read', async (t) => {
   const board = recipes.machine('board');
   assert.equal(board.name, 'board');
   assert.equal(board.memory, 2 ** 30);
-  assert.equal(board.flash.fipOffset, 256 * 1024);
+  assert.equal(board.flash.bankA, 256 * 1024);
   assert.equal(board.deviceTree, join(folder, 'os/machines/board.dts'));
   assert.deepEqual(board.firmware.trustedFirmware.options, { A: '1', B: 'two' });
   assert.deepEqual(board.firmware.optee.options, {});
@@ -210,14 +210,8 @@ void test('a wrong recipe names file, line and column, and the nearest right wor
     [board, 'memory: 1 GiB', 'memory: 1 Gib', /:5:9: "memory"/],
     [board, 'memory: 1 GiB', 'memory:', /:5:8: "memory" must be .*not empty/],
     [board, 'arm64\n', 'arm46\n', /"architecture" must be "arm64"/, /"arm64"\?/],
-    [
-      board,
-      'fip-offset: 256 KiB',
-      'fip_offset: 256 KiB',
-      /:7:24: "fip_offset" is not a key of "flash"/,
-      /"fip-offset"/,
-    ],
-    [board, ', fip-offset: 256 KiB', '', /:7:8: "flash.fip-offset" is missing/],
+    [board, 'bank-a: 256 KiB', 'bank_a: 256 KiB', /:7:24: "bank_a" is not a key of "flash"/, /"bank-a"/],
+    [board, ', bank-a: 256 KiB', '', /:7:8: "flash.bank-a" is missing/],
     [board, 'size: 1 GiB, ', '', /:19:5: "partitions.data.size" is missing/],
     [board, 'name: data, ', '', /:19:5: "name" is missing/],
     [board, 'name: data', 'name: boot_a', /:19:5: .*partition "boot_a" stands here twice/],

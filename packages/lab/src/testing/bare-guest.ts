@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatImage, type ImageDescription } from '@mbl/formats';
 import { runCommand } from '../processes.ts';
@@ -87,10 +87,12 @@ export async function makeBareBuild(directory: string): Promise<string> {
   const at = (name: string): string => join(directory, name);
   await writeFile(at('guest.s'), source);
   await tool('aarch64-linux-gnu-as', ['-o', at('guest.o'), at('guest.s')]);
-  // -bios of a machine without secure=on lies at 0 and runs there.
+  // The flash of a machine without secure=on lies at 0 and runs there.
   await tool('aarch64-linux-gnu-ld', ['-Ttext=0', '-o', at('guest.elf'), at('guest.o')]);
   await tool('aarch64-linux-gnu-objcopy', ['-O', 'binary', at('guest.elf'), at('flash.bin')]);
-  const flash = await readFile(at('flash.bin'));
+  // QEMU takes no flash of another size.
+  const flashSize = 64 * megabyte;
+  await truncate(at('flash.bin'), flashSize);
   const disk = Buffer.alloc(6 * megabyte);
   for (const { name, offset } of barePartitions) disk.write(`first bytes of ${name}`, offset);
   disk.write('verity\0\0', 2 * megabyte + 65536, 'latin1');
@@ -108,7 +110,7 @@ export async function makeBareBuild(directory: string): Promise<string> {
     },
     flash: {
       file: 'flash.bin',
-      size: flash.length,
+      size: flashSize,
       parts: { bl1: { offset: 0, size: 16 }, bl2: { offset: 16, size: 32 } },
     },
     disk: { file: 'disk.img', size: disk.length, sectorSize: 512, partitions: barePartitions },

@@ -53,7 +53,7 @@ async function describe({ keys, fit }: Owner, changes: Changes = {}) {
     ...certificates,
   });
   const bl1 = Buffer.concat([Buffer.from('bl1'), trust]);
-  const flash = Buffer.alloc(65_536);
+  const flash = Buffer.alloc(65_536, 0xff);
   bl1.copy(flash);
   fip.bytes.copy(flash, fipOffset);
   flash.write(behind, 60_000);

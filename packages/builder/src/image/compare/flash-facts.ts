@@ -125,23 +125,23 @@ function controlTree(bytes: Buffer): { offset: number; tree: DeviceTreeBlob } | 
   return undefined;
 }
 
-/** What of the flash is neither BL1 nor the FIP's table nor one of its images: nothing, in an image that was built. */
+/** What of the flash is neither BL1 nor the FIP's table nor one of its images: erased, in an image that was built. */
 function restOf({ flash, bl1, fip, images }: FlashParts): string {
   const rest = Buffer.from(flash);
-  rest.fill(0, bl1.offset, bl1.offset + bl1.size);
+  rest.fill(0xff, bl1.offset, bl1.offset + bl1.size);
   // The header, an entry for each image and one that ends the table.
-  rest.fill(0, fip, fip + 16 + (images.size + 1) * 40);
+  rest.fill(0xff, fip, fip + 16 + (images.size + 1) * 40);
   for (const bytes of images.values()) {
     const start = bytes.byteOffset - flash.byteOffset;
-    rest.fill(0, start, start + bytes.length);
+    rest.fill(0xff, start, start + bytes.length);
   }
-  return isZero(rest) ? 'empty' : shortDigest(rest);
+  return isAll(0xff, rest) ? 'erased' : shortDigest(rest);
 }
 
-/** True when all bytes are zero. */
-export function isZero(bytes: Buffer): boolean {
+/** True when all bytes are `value`. */
+export function isAll(value: number, bytes: Buffer): boolean {
   // A byte equal to the one before, for all of them.
-  return bytes.length === 0 || (bytes[0] === 0 && bytes.subarray(1).equals(bytes.subarray(0, -1)));
+  return bytes.length === 0 || (bytes[0] === value && bytes.subarray(1).equals(bytes.subarray(0, -1)));
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -6,7 +6,7 @@ import { VerityHasher } from '@mbl/blocks';
 import { type Extent, type ImageDescription, readImage } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { type FitContent, openFit } from './fit-facts.ts';
-import { type FlashParts, isZero, openFlash } from './flash-facts.ts';
+import { type FlashParts, isAll, openFlash } from './flash-facts.ts';
 import { openRoot, type RootContent } from './root-facts.ts';
 
 /** An image's folder, taken apart. */
@@ -130,7 +130,7 @@ async function digestRange(
     const { bytesRead } = await file.read(buffer, 0, Math.min(pieceSize, end - at), at);
     if (bytesRead === 0) break;
     const piece = buffer.subarray(0, bytesRead);
-    if (!isZero(piece)) {
+    if (!isAll(0, piece)) {
       empty = false;
       hash.update(`${at - start}:`).update(piece);
     }
