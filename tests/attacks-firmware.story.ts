@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Somebody changes what a board boots from. Each link of the chain of trust is broken on its own; the link before it must say so and
-// Linux must not start. One board, made whole again after each attack.
+// Linux must not start, and the board must not stand still either. One board, made whole again after each attack.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Board, createBoard } from '@mbl/lab';
@@ -12,8 +13,9 @@ import {
   attack,
   type Change,
   environmentImage,
+  firmwareRefused,
   flipped,
-  halts,
+  givesUp,
   linuxStarts,
   lonelyFactory,
   readFit,
@@ -60,11 +62,16 @@ test('a board that nobody touched starts Linux: what the attacks are measured ag
 });
 
 test('one flipped byte in BL2', async () => {
-  await halts(board, [await flipped(board, 'bl2')], /ERROR:\s+Failed to load BL2 firmware/, /BL2:|U-Boot/);
+  await firmwareRefused(
+    board,
+    [await flipped(board, 'bl2')],
+    /ERROR:\s+Failed to load BL2 firmware/,
+    /BL2:|U-Boot/,
+  );
 });
 
 test('one flipped byte in BL31', async () => {
-  await halts(
+  await firmwareRefused(
     board,
     [await flipped(board, 'bl31')],
     /ERROR:\s+BL2: Failed to load image id 3 \(-80\)/,
@@ -73,7 +80,7 @@ test('one flipped byte in BL31', async () => {
 });
 
 test('one flipped byte in OP-TEE', async () => {
-  await halts(
+  await firmwareRefused(
     board,
     [await flipped(board, 'optee')],
     /ERROR:\s+BL2: Failed to load image id (?:4|21|22) \(-80\)/,
@@ -82,12 +89,73 @@ test('one flipped byte in OP-TEE', async () => {
 });
 
 test('one flipped byte in U-Boot', async () => {
-  await halts(
+  await firmwareRefused(
     board,
     [await flipped(board, 'u-boot')],
     /ERROR:\s+BL2: Failed to load image id 5 \(-80\)/,
     /BL31:|U-Boot/,
   );
+});
+
+test('an erased bank', async () => {
+  const { length } = await board.readPart('bank_a');
+  for (const bytes of [Buffer.alloc(length, 0xff), Buffer.alloc(length), randomBytes(length)])
+    await firmwareRefused(
+      board,
+      [{ part: 'bank_a', bytes }],
+      /ERROR:\s+Failed to load BL2 firmware/,
+      /BL2:|U-Boot/,
+    );
+});
+
+// TF-A, include/tools_share/firmware_image_package.h: a header of 16 bytes, then entries of 40: UUID, offset, size, flags.
+const [entries, offsetIn, sizeIn] = [16, 16, 24];
+const number = (value: bigint): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
+  return bytes;
+};
+for (const [title, offset, bytes] of [
+  ['names no BL2', entries, randomBytes(16)],
+  ['puts BL2 where no memory is', entries + offsetIn, number(0xffff_ffff_ffff_f000n)],
+  ['puts BL2 behind the flash', entries + offsetIn, number(0x1000_0000n)],
+  ['says that BL2 is as large as a number can be', entries + sizeIn, number(0xffff_ffff_ffff_ffffn)],
+  [
+    'has no end',
+    0,
+    Buffer.concat(
+      Array(200).fill(Buffer.concat([Buffer.from('010064aa78563412', 'hex'), Buffer.alloc(32, 1)])),
+    ),
+  ],
+] as const)
+  test(`a table of the FIP that ${title}`, async () => {
+    await attack(board, [{ part: 'bank_a', offset, bytes }], async () => {
+      await board.serial.waitFor('Booting Trusted Firmware', patience);
+      await board.serial.waitFor(givesUp, patience);
+      await assertNever(board.serial, /BL2:|BL31:|U-Boot/);
+    });
+  });
+
+test('a board whose firmware is refused restarts again and again, and pauses before each time', async () => {
+  await attack(board, [await flipped(board, 'bl31')], async () => {
+    let refused: Date | undefined;
+    for (let restart = 0; restart < 3; restart++) {
+      const { line: started } = await board.serial.waitFor('Booting Trusted Firmware', patience);
+      if (refused !== undefined) {
+        const paused = (started.at.getTime() - refused.getTime()) / 1000;
+        // The board's clock is the host's: a busy host makes the pause no shorter.
+        assert.ok(paused > 19 && paused < 60, `a pause of ${paused} s`);
+      }
+      ({
+        line: { at: refused },
+      } = await board.serial.waitFor(givesUp, patience));
+    }
+    const starts = (await board.serial.lines()).filter(({ text }) =>
+      text.includes('Booting Trusted Firmware'),
+    );
+    assert.equal(starts.length, 3);
+    await assertNever(board.serial, linuxStarts);
+  });
 });
 
 const badHash = /sha256 error!/;

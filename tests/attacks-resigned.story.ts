@@ -13,7 +13,7 @@ import {
   assertNever,
   attack,
   type Change,
-  halts,
+  firmwareRefused,
   linuxStarts,
   lonelyFactory,
   readFit,
@@ -131,7 +131,7 @@ test('another kernel behind the FIT, as external data; one more byte behind the 
 });
 
 test('firmware that a stranger signed from the root of trust on: BL1 refuses it', async () => {
-  await halts(
+  await firmwareRefused(
     board,
     [{ part: 'flash', offset: foreign.offset, bytes: foreign.fip }],
     /ERROR:\s+Failed to load BL2 firmware/,

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { buildFit } from '@mbl/builder';
 import { type FactoryConfiguration, factoryFor } from '@mbl/formats';
@@ -52,8 +51,14 @@ export async function attack(
   }
 }
 
-/** The board says `refusal` on its console, and stays there: a loader of TF-A that refuses an image halts the CPU. */
-export async function halts(
+/** What a loader of TF-A says when it gives up, before the pause after which it restarts the board. */
+export const givesUp = /ERROR: +The firmware does not start\. The board restarts in 20 s\./;
+
+/**
+ * A loader of TF-A says `refusal` on the console, and that it restarts the board after a pause; what `next` says, who would come after
+ * it, is never seen.
+ */
+export async function firmwareRefused(
   board: Board,
   changes: readonly Change[],
   refusal: RegExp,
@@ -61,7 +66,7 @@ export async function halts(
 ): Promise<void> {
   await attack(board, changes, async () => {
     await board.serial.waitFor(refusal, { timeoutMs: bootTimeoutMs });
-    await sleep(3000);
+    await board.serial.waitFor(givesUp, { timeoutMs: bootTimeoutMs });
     await assertNever(board.serial, next);
     await assertNever(board.serial, linuxStarts);
   });

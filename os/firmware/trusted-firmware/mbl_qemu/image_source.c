@@ -1,6 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SPDX-License-Identifier: BSD-3-Clause
- *
  * Where BL1 and BL2 take images from: the FIP in its bank of the flash, and nowhere else.
  */
 #include <errno.h>

@@ -1,6 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SPDX-License-Identifier: BSD-3-Clause
- *
  * A loader that refuses an image, or gives up, restarts the board: nobody is there to press a button. In assembly, because a panic
  * may come before there is a stack, and with one that is not to be trusted.
  */

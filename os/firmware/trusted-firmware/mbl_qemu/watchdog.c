@@ -1,6 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SPDX-License-Identifier: BSD-3-Clause
- *
  * The watchdog of the board, as the normal world knows it: "arm,smc-wdt" (Linux, Documentation/devicetree/bindings/watchdog/
  * arm,smc-wdt.yaml; the calls are those of drivers/watchdog/arm_smc_wdt.c). It runs before U-Boot does, and nobody can stop it. Each
  * core has a timer of EL3's own for it, whose interrupt no other world can mask or reprogram; one deadline holds for all.
