@@ -319,7 +319,11 @@ void test("the repository's own recipes and its example layer can be built", asy
   assert.ok(recipes.images.includes('development'));
   for (const name of recipes.machines) {
     const names = recipes.machine(name).partitions.map((each) => each.name);
-    assert.deepEqual(names, ['boot_a', 'boot_b', 'root_a', 'root_b', 'factory', 'config', 'data'], name);
+    assert.deepEqual(
+      names,
+      ['state', 'boot_a', 'boot_b', 'root_a', 'root_b', 'factory', 'config', 'data'],
+      name,
+    );
   }
   for (const name of recipes.images) recipes.image(name);
   assert.deepEqual(recipes.image('production').login, { console: 'none', ssh: 'none' });
