@@ -119,3 +119,14 @@ export function isUnstorableText(error: unknown): boolean {
 export function isUniqueViolation(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '23505';
 }
+
+/** Classes of SQLSTATE that pass by themselves: connection, transaction rollback, resources, not in this state, operator, system. */
+const passingClasses: readonly string[] = ['08', '40', '53', '55', '57', '58'];
+
+/** Whether the same statement may succeed a little later: the database was away, or had no place. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return passingClasses.includes(error.code?.slice(0, 2) ?? '');
+  // What the driver throws by itself is about the connection; our own mistakes are not.
+  const mistakes = [TypeError, RangeError, ReferenceError, SyntaxError];
+  return error instanceof Error && !mistakes.some((kind) => error instanceof kind);
+}

@@ -24,6 +24,8 @@ export interface EdgeParts {
 }
 
 const housekeepingMs = 15_000;
+/** How long a stop waits for a database that is away. */
+const stopPatienceMs = 5000;
 const maximumConnections = 20_000;
 /** Bytes of requests in blocks that are not complete: a registration with all its links is far below. */
 const maxUploadBytes = 256 * 1024;
@@ -194,6 +196,7 @@ export class Edge implements AsyncDisposable {
       this.server.close(() => done());
     });
     for (const { peer } of this.#parts.connections) peer.close(new Error('the service stops'));
+    this.#parts.presence.giveUp(stopPatienceMs);
     await this.#parts.queue.idle();
     await closed;
   }

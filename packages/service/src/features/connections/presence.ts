@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { sql, type UpdateObject } from 'kysely';
+import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
-import type { Schema } from '../../schema.ts';
 import type { EventRecorder, NewDeviceEvent } from '../device-events/recorder.ts';
 import type { RegisteredResource } from '../devices/table.ts';
 import type { EndpointData, Publish } from '../notifications/message.ts';
 import type { DeviceIdentity } from './connections.ts';
+import { PresenceWriter, type Transition } from './presence-writer.ts';
 
 /** What a device said when it registered or updated its registration. */
 export interface RegistrationFacts {
@@ -37,56 +37,58 @@ type Who = Pick<DeviceIdentity, 'deviceId' | 'endpointName'>;
 /** Writes down who is connected and who is registered, and tells the channels. */
 export class Presence {
   readonly #context: Context;
-  readonly #events: EventRecorder;
+  readonly #writer: PresenceWriter;
   readonly #publish: Publish;
 
   constructor(context: Context, events: EventRecorder, publish: Publish) {
     this.#context = context;
-    this.#events = events;
+    this.#writer = new PresenceWriter(context, events);
     this.#publish = publish;
   }
 
   async online({ deviceId, endpointName, remoteAddress, fingerprint }: DeviceIdentity): Promise<void> {
     const columns = { online: true, last_seen: this.#time(), remote_address: remoteAddress };
-    await this.#change(deviceId, columns, {
-      type: 'device.online',
+    const event = {
+      type: 'device.online' as const,
       deviceId,
       endpointName,
       description: `Connected from ${remoteAddress}`,
       changes: { online: true },
       data: { remote_address: remoteAddress, fingerprint },
-    });
+    };
+    await this.#writer.write({ deviceId, columns, event });
   }
 
   async offline({ deviceId, endpointName }: Who, lastSeen: number, reason: string): Promise<void> {
     const columns = { online: false, last_seen: new Date(lastSeen) };
-    await this.#change(deviceId, columns, wentOffline(deviceId, endpointName, reason));
+    await this.#writer.write({ deviceId, columns, event: wentOffline(deviceId, endpointName, reason) });
   }
 
   /** Nobody is connected to a service that has just started, whatever the last one left behind. */
   async everybodyOffline(): Promise<void> {
     const left = await this.#context.db
-      .updateTable('devices')
-      .set({ online: false })
+      .selectFrom('devices')
+      .select(['id', 'endpoint_name'])
       .where('account_id', '=', this.#context.accountId)
       .where('online', '=', true)
-      .returning(['id', 'endpoint_name'])
       .execute();
-    for (const { id, endpoint_name } of left) {
-      await this.#events.record(wentOffline(id, endpoint_name, 'the service ended without notice'));
-    }
+    const reason = 'the service ended without notice';
+    await this.#writeAll(
+      left.map(({ id, endpoint_name }) => ({
+        deviceId: id,
+        columns: { online: false },
+        event: wentOffline(id, endpoint_name, reason),
+      })),
+    );
   }
 
-  /** Changes a device and writes the event down with it: nobody sees the one without the other. */
-  async #change(
-    deviceId: string,
-    columns: UpdateObject<Schema, 'devices'>,
-    event: NewDeviceEvent,
-  ): Promise<void> {
-    await this.#events.transaction(async (db, record) => {
-      await db.updateTable('devices').set(columns).where('id', '=', deviceId).execute();
-      await record(event);
-    });
+  async #writeAll(transitions: readonly Transition[]): Promise<boolean[]> {
+    return await Promise.all(transitions.map((transition) => this.#writer.write(transition)));
+  }
+
+  /** From now on nobody waits long for a database that is away: the service stops. */
+  giveUp(afterMs: number): void {
+    this.#writer.giveUp(afterMs);
   }
 
   async registered(who: Who, facts: RegistrationFacts): Promise<void> {
@@ -98,46 +100,33 @@ export class Presence {
       image_keys: facts.imageKeys ?? null,
       ...(facts.endpointType === undefined ? {} : { endpoint_type: facts.endpointType.slice(0, 64) }),
     };
-    await this.#change(who.deviceId, columns, {
-      type: 'device.registered',
+    const event = {
+      type: 'device.registered' as const,
       deviceId: who.deviceId,
       endpointName: who.endpointName,
       description: facts.lifetime === 0 ? 'Registered without an end' : `Registered for ${facts.lifetime} s`,
       changes: { state: 'registered' },
-    });
+    };
+    await this.#writer.write({ deviceId: who.deviceId, columns, event });
     this.#publish({ registrations: [endpointData(who, facts)] });
   }
 
   async updated(who: Who, facts: RegistrationFacts): Promise<void> {
-    await this.#context.db
-      .updateTable('devices')
-      .set(this.#registrationColumns(facts))
-      .where('id', '=', who.deviceId)
-      .execute();
+    await this.#writer.write({ deviceId: who.deviceId, columns: this.#registrationColumns(facts) });
     this.#publish({ 'reg-updates': [endpointData(who, facts)] });
   }
 
   /** The registration ended; nothing happens when it had ended before, or was not to end before `overdueAt`. */
   async deregistered({ deviceId, endpointName }: Who, how: RegistrationEnd, overdueAt?: Date): Promise<void> {
-    const ended = await this.#events.transaction(async (db, record) => {
-      let update = db
-        .updateTable('devices')
-        .set({ state: 'deregistered', registration_expires_at: null })
-        .where('id', '=', deviceId)
-        .where('state', '=', 'registered');
-      if (overdueAt !== undefined) update = update.where('registration_expires_at', '<', overdueAt);
-      const changed = await update.returning('id').execute();
-      if (changed.length === 0) return false;
-      await record({
-        type: how === 'expired' ? 'device.registration-expired' : 'device.deregistered',
-        deviceId,
-        endpointName,
-        description: endings[how],
-        changes: { state: 'deregistered' },
-      });
-      return true;
-    });
-    if (!ended) return;
+    const event = {
+      type: how === 'expired' ? ('device.registration-expired' as const) : ('device.deregistered' as const),
+      deviceId,
+      endpointName,
+      description: endings[how],
+      changes: { state: 'deregistered' },
+    };
+    const columns = { state: 'deregistered' as const, registration_expires_at: null };
+    if (!(await this.#writer.write({ deviceId, columns, ifRegistered: { overdueAt }, event }))) return;
     this.#publish(
       how === 'expired' ? { 'registrations-expired': [deviceId] } : { 'de-registrations': [deviceId] },
     );
@@ -156,10 +145,12 @@ export class Presence {
       .where('state', '=', 'registered')
       .where('registration_expires_at', '<', now)
       .execute();
-    for (const { id, endpoint_name } of overdue) {
-      if (held.has(id)) continue;
-      await this.deregistered({ deviceId: id, endpointName: endpoint_name ?? '' }, 'expired', now);
-    }
+    const ended = overdue.filter(({ id }) => !held.has(id));
+    await Promise.all(
+      ended.map(({ id, endpoint_name }) =>
+        this.deregistered({ deviceId: id, endpointName: endpoint_name ?? '' }, 'expired', now),
+      ),
+    );
   }
 
   /** Writes down when connected devices were last heard, all in one statement. */
@@ -181,7 +172,7 @@ export class Presence {
       // LwM2M 1.0 wrote the queue mode into the binding; 1.1 says it apart.
       binding: `${facts.binding.replace('Q', '').slice(0, 15)}${facts.queueMode ? 'Q' : ''}`,
       lwm2m_version: facts.version.slice(0, 16),
-      resources: JSON.stringify(facts.resources),
+      resources: facts.resources,
     };
   }
 

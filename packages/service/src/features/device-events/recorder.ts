@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import type { Db } from '../../schema.ts';
 import type { Publish } from '../notifications/message.ts';
 import { type DeviceEvent, type DeviceEventType, eventTypes, toDeviceEvent } from './model.ts';
+import type { DeviceEventRow } from './table.ts';
 
 export interface NewDeviceEvent {
   type: DeviceEventType;
@@ -16,6 +18,9 @@ export interface NewDeviceEvent {
 
 /** Writes an event down within a transaction. */
 export type RecordEvent = (event: NewDeviceEvent) => Promise<void>;
+
+/** The same for many, which costs one statement. */
+export type RecordEvents = (events: readonly NewDeviceEvent[]) => Promise<void>;
 
 /** How long events are kept, as Pelion does. */
 const keepMs = 30 * 86_400_000;
@@ -31,30 +36,44 @@ export class EventRecorder {
   }
 
   async record(event: NewDeviceEvent): Promise<void> {
-    this.#announce(await this.#write(event, this.#context.db));
+    this.#announce(await this.#write([event], this.#context.db));
   }
 
   /**
    * Makes a change and writes down the events given to `record` in one transaction: both are kept or neither. The channels hear
    * of it when that is done.
    */
-  async transaction<T>(change: (db: Db, record: RecordEvent) => Promise<T>): Promise<T> {
-    const events: DeviceEvent[] = [];
-    const result = await this.#context.db.transaction().execute((db) =>
-      change(db, async (event) => {
-        events.push(await this.#write(event, db));
-      }),
-    );
-    for (const event of events) this.#announce(event);
+  async transaction<T>(
+    change: (db: Db, record: RecordEvent, recordAll: RecordEvents) => Promise<T>,
+  ): Promise<T> {
+    const written: DeviceEvent[] = [];
+    const result = await this.#context.db.transaction().execute((db) => {
+      const recordAll: RecordEvents = async (events) => {
+        written.push(...(await this.#write(events, db)));
+      };
+      return change(db, (event) => recordAll([event]), recordAll);
+    });
+    this.#announce(written);
     return result;
   }
 
-  #announce(event: DeviceEvent): void {
-    this.#publish({ 'device-events': [event] });
+  #announce(events: readonly DeviceEvent[]): void {
+    for (const event of events) this.#publish({ 'device-events': [event] });
   }
 
-  async #write(event: NewDeviceEvent, db: Db): Promise<DeviceEvent> {
-    const row = {
+  async #write(events: readonly NewDeviceEvent[], db: Db): Promise<DeviceEvent[]> {
+    if (events.length === 0) return [];
+    const rows = events.map((event) => this.#row(event));
+    await sql`
+      insert into device_events
+      select * from jsonb_populate_recordset(null::device_events, ${JSON.stringify(rows)}::jsonb)`.execute(
+      db,
+    );
+    return rows.map(toDeviceEvent);
+  }
+
+  #row(event: NewDeviceEvent): DeviceEventRow {
+    return {
       id: this.#context.newId(),
       account_id: this.#context.accountId,
       device_id: event.deviceId,
@@ -71,11 +90,6 @@ export class EventRecorder {
       changes: event.changes ?? {},
       data: event.data ?? {},
     };
-    await db
-      .insertInto('device_events')
-      .values({ ...row, changes: JSON.stringify(row.changes), data: JSON.stringify(row.data) })
-      .execute();
-    return toDeviceEvent(row);
   }
 
   /** Removes events that are older than is promised. */

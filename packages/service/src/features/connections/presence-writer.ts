@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
+import { sql } from 'kysely';
+import type { Context } from '../../context.ts';
+import { isPassing } from '../../infra/database.ts';
+import type { Db } from '../../schema.ts';
+import type { EventRecorder, NewDeviceEvent } from '../device-events/recorder.ts';
+import type { DeviceState, RegisteredResource } from '../devices/table.ts';
+
+/** The columns of a device that presence owns. What is absent stays. */
+export interface PresenceColumns {
+  readonly online?: boolean;
+  readonly last_seen?: Date;
+  readonly remote_address?: string;
+  readonly state?: DeviceState;
+  readonly registered_at?: Date;
+  readonly registration_expires_at?: Date | null;
+  readonly lifetime?: number;
+  readonly binding?: string;
+  readonly lwm2m_version?: string;
+  readonly resources?: readonly RegisteredResource[];
+  readonly image_keys?: 'development' | 'production' | null;
+  readonly endpoint_type?: string;
+}
+
+/** A step in what the directory knows of a device, and the event that goes out with it. */
+export interface Transition {
+  readonly deviceId: string;
+  readonly columns: PresenceColumns;
+  /** Nothing happens unless the device is registered, and its registration was to end before `overdueAt` where that is given. */
+  readonly ifRegistered?: { readonly overdueAt?: Date | undefined };
+  readonly event?: NewDeviceEvent;
+}
+
+interface Pending {
+  readonly transition: Transition;
+  readonly settle: PromiseWithResolvers<boolean>;
+}
+
+const mostInBatch = 500;
+const firstPauseMs = 100;
+const longestPauseMs = 5000;
+
+/**
+ * Writes transitions down in the order in which they come, many in one transaction while the one before is under way, and again until
+ * they are written: a database that is away loses none. A device and its event are written together or not at all.
+ */
+export class PresenceWriter {
+  readonly #context: Context;
+  readonly #events: EventRecorder;
+  #waiting: Pending[] = [];
+  #draining = false;
+  /** Aborted when nobody waits for a database that is away any longer. */
+  readonly #over = new AbortController();
+  #failing = false;
+
+  constructor(context: Context, events: EventRecorder) {
+    this.#context = context;
+    this.#events = events;
+  }
+
+  /** Resolves when it is written: whether anything happened. Rejects when the database refuses it, or after `giveUp`. */
+  write(transition: Transition): Promise<boolean> {
+    const settle = Promise.withResolvers<boolean>();
+    this.#waiting.push({ transition, settle });
+    if (!this.#draining) {
+      this.#draining = true;
+      // Whatever happens in this turn of the loop goes into one batch.
+      setImmediate(() => void this.#drain());
+    }
+    return settle.promise;
+  }
+
+  /** From now on a failed write is tried again for that long only. */
+  giveUp(afterMs: number): void {
+    setTimeout(() => this.#over.abort(), afterMs).unref();
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#writeUntilDone(this.#takeBatch());
+    this.#draining = false;
+  }
+
+  /** The oldest that wait, no device twice: its later ones must see the earlier one. */
+  #takeBatch(): Pending[] {
+    const batch = new Map<string, Pending>();
+    const rest: Pending[] = [];
+    for (const pending of this.#waiting) {
+      const { deviceId } = pending.transition;
+      if (batch.size < mostInBatch && !batch.has(deviceId)) batch.set(deviceId, pending);
+      else rest.push(pending);
+    }
+    this.#waiting = rest;
+    return [...batch.values()];
+  }
+
+  async #writeUntilDone(batch: readonly Pending[]): Promise<void> {
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
+      try {
+        const happened = await this.#write(batch.map(({ transition }) => transition));
+        if (this.#failing) this.#context.log.info('Presence is written again');
+        this.#failing = false;
+        for (const { transition, settle } of batch) settle.resolve(happened.has(transition.deviceId));
+        return;
+      } catch (error) {
+        const [only] = batch;
+        if (!isPassing(error) && batch.length > 1) {
+          // One of them is refused, and must not take the others along.
+          for (const one of batch) await this.#writeUntilDone([one]);
+          return;
+        }
+        if (!isPassing(error) || this.#over.signal.aborted) {
+          for (const { settle } of batch) settle.reject(error);
+          return;
+        }
+        if (!this.#failing) {
+          const waiting = batch.length + this.#waiting.length;
+          this.#context.log.warn('Presence cannot be written; it is kept, and tried again', {
+            error,
+            waiting,
+            device: only?.transition.deviceId,
+          });
+        }
+        this.#failing = true;
+        await delay(pauseMs, undefined, { signal: this.#over.signal }).catch(() => {});
+      }
+    }
+  }
+
+  async #write(transitions: readonly Transition[]): Promise<ReadonlySet<string>> {
+    return await this.#events.transaction(async (db, _, recordAll) => {
+      const changed = await update(db, transitions);
+      await recordAll(
+        transitions.flatMap(({ deviceId, event }) =>
+          event !== undefined && changed.has(deviceId) ? [event] : [],
+        ),
+      );
+      return changed;
+    });
+  }
+}
+
+/** Changes the devices in one statement; gives the ids of those that changed. */
+async function update(db: Db, transitions: readonly Transition[]): Promise<ReadonlySet<string>> {
+  const changes = transitions.map(({ deviceId, columns, ifRegistered }) => ({
+    id: deviceId,
+    columns,
+    conditional: ifRegistered !== undefined,
+    overdue_at: ifRegistered?.overdueAt ?? null,
+  }));
+  const { rows } = await sql<{ id: string }>`
+    update devices set (
+      online, last_seen, remote_address, state, registered_at, registration_expires_at, lifetime, binding, lwm2m_version, resources,
+      image_keys, endpoint_type
+    ) = (
+      select online, last_seen, remote_address, state, registered_at, registration_expires_at, lifetime, binding, lwm2m_version, resources,
+        image_keys, endpoint_type
+      -- What the change does not name stays as it is.
+      from jsonb_populate_record(devices, change.columns)
+    )
+    from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb)
+      as change (id text, columns jsonb, conditional boolean, overdue_at timestamptz)
+    where devices.id = change.id
+      and (not conditional or (state = 'registered' and (overdue_at is null or registration_expires_at < overdue_at)))
+    returning devices.id`.execute(db);
+  return new Set(rows.map(({ id }) => id));
+}
