@@ -22,6 +22,11 @@ export type RecordEvent = (event: NewDeviceEvent) => Promise<void>;
 /** The same for many, which costs one statement. */
 export type RecordEvents = (events: readonly NewDeviceEvent[]) => Promise<void>;
 
+const columns = sql.raw(
+  `id, account_id, device_id, endpoint_name, date_time, event_type, event_type_category, event_type_description, description,
+   state_change, changes, data`,
+);
+
 /** How long events are kept, as Pelion does. */
 const keepMs = 30 * 86_400_000;
 
@@ -65,10 +70,9 @@ export class EventRecorder {
     if (events.length === 0) return [];
     const rows = events.map((event) => this.#row(event));
     await sql`
-      insert into device_events
-      select * from jsonb_populate_recordset(null::device_events, ${JSON.stringify(rows)}::jsonb)`.execute(
-      db,
-    );
+      insert into device_events (${columns})
+      select ${columns}
+      from jsonb_populate_recordset(null::device_events, ${JSON.stringify(rows)}::jsonb)`.execute(db);
     return rows.map(toDeviceEvent);
   }
 

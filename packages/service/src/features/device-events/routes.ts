@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type SqlBool, sql } from 'kysely';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
 import { date, type FilterFields, flag, parseFilters, text } from '../../infra/http/filters.ts';
-import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
+import { fetchPage, listQuery, type PageOrder, pageOf } from '../../infra/http/lists.ts';
 import type { App } from '../../infra/http/server.ts';
 import { deviceEvent, toDeviceEvent } from './model.ts';
 
@@ -18,6 +19,18 @@ const filters: FilterFields = {
 };
 
 const tags = ['device events'];
+
+/**
+ * Events in the order of their commits. Ids are given before that: by id alone, an event that was committed late would come up behind a
+ * reader's cursor. An event is shown when every transaction that may still write an earlier one has ended.
+ */
+const commitOrder: PageOrder = {
+  columns: ['written_by', 'id'],
+  settled: sql<SqlBool>`written_by < pg_snapshot_xmin(pg_current_snapshot())`,
+  // The row itself, or where it was pruned the next one, with the place before it.
+  after: (id) =>
+    sql`(select written_by, ${id}::text from device_events where id >= ${id} order by id limit 1)`,
+};
 
 export function deviceEventRoutes(app: App, { db, accountId }: Context): void {
   const events = () => db.selectFrom('device_events').selectAll().where('account_id', '=', accountId);
@@ -35,7 +48,7 @@ export function deviceEventRoutes(app: App, { db, accountId }: Context): void {
     ({ query }) => {
       let selected = events();
       for (const condition of parseFilters(query, filters)) selected = selected.where(condition);
-      return fetchPage(selected, query, toDeviceEvent);
+      return fetchPage(selected, query, toDeviceEvent, commitOrder);
     },
   );
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
+import { type RawBuilder, type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
 import { z } from 'zod';
 import { idPattern } from '../ids.ts';
 import { type FilterFields, filterParameters } from './filters.ts';
@@ -46,16 +46,33 @@ export interface Page<Item> {
   data: Item[];
 }
 
-/** Fetches one page of a query that selects from a single table with a column `id`. Ids sort by time. */
+/** Another order of a list than that of its ids. */
+export interface PageOrder {
+  /** What sorts, the id last. */
+  readonly columns: readonly [...string[], 'id'];
+  /** The rows of which none can come up any more before one that is there. */
+  readonly settled: RawBuilder<SqlBool>;
+  /** The values of the columns in the row of that id, as a query in brackets. */
+  readonly after: (id: string) => RawBuilder<unknown>;
+}
+
+/** Fetches one page of a query that selects from a single table with a column `id`. Ids sort by time; `by` sorts in another way. */
 export async function fetchPage<DB, TB extends keyof DB, Row, Item>(
   query: SelectQueryBuilder<DB, TB, Row>,
   { limit = 50, after, order = 'ASC', include }: ListQuery,
   toItem: (row: Row) => Item,
+  by?: PageOrder,
 ): Promise<Page<Item>> {
-  const id = sql.ref('id');
-  let page = query.orderBy(id, order === 'ASC' ? 'asc' : 'desc').limit(limit + 1);
+  let page = by === undefined ? query : query.where(by.settled);
+  for (const column of by?.columns ?? ['id'])
+    page = page.orderBy(sql.ref(column), order === 'ASC' ? 'asc' : 'desc');
+  page = page.limit(limit + 1);
   if (after !== undefined) {
-    page = page.where(order === 'ASC' ? sql<SqlBool>`${id} > ${after}` : sql<SqlBool>`${id} < ${after}`);
+    const place = sql.join((by?.columns ?? ['id']).map((column) => sql.ref(column)));
+    const row = by?.after(after) ?? sql`(${after}::text)`;
+    page = page.where(
+      order === 'ASC' ? sql<SqlBool>`(${place}) > ${row}` : sql<SqlBool>`(${place}) < ${row}`,
+    );
   }
   const rows = await page.execute();
   const counted = include?.split(',').includes('total_count')
