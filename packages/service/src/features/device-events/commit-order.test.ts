@@ -66,7 +66,6 @@ describe('a reader that pages through events', { timeout: 60_000 }, () => {
     };
     const wrote: string[] = [];
     let number = Date.now() + 1000;
-    let open = writers.length;
     const work = writers.map(async (client, which) => {
       for (let round = 0; round < 40; round++) {
         const ids = [idAt(number++), idAt(number++)];
@@ -78,10 +77,10 @@ describe('a reader that pages through events', { timeout: 60_000 }, () => {
         await client.query(kept ? 'commit' : 'rollback');
         if (kept) wrote.push(...ids);
       }
-      open--;
     });
-    while (open > 0) await read();
-    await Promise.all(work);
+    const done = Promise.all(work).then(() => true);
+    while (!(await Promise.race([done, read().then(() => false)])));
+    await done;
     await read();
     assert.equal(new Set(seen).size, seen.length, 'none twice');
     assert.deepEqual(seen.toSorted(), wrote.toSorted());
