@@ -78,9 +78,10 @@ describe('a reader that pages through events', { timeout: 60_000 }, () => {
         if (kept) wrote.push(...ids);
       }
     });
-    const done = Promise.all(work).then(() => true);
-    while (!(await Promise.race([done, read().then(() => false)])));
-    await done;
+    const writing = { done: false };
+    const all = Promise.all(work).finally(() => (writing.done = true));
+    while (!writing.done) await read();
+    await all;
     await read();
     assert.equal(new Set(seen).size, seen.length, 'none twice');
     assert.deepEqual(seen.toSorted(), wrote.toSorted());
