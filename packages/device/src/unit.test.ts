@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -53,15 +53,33 @@ test('both processes work together under the permissions of their units, and sto
   await using bus = await PrivateBus.start();
   using folder = new TemporaryFolder();
   const root = folder.path;
-  for (const path of ['factory', 'etc/mbl', 'config/identity', 'run/mbl-platformd'])
+  for (const path of [
+    'factory',
+    'etc/mbl',
+    'config/identity',
+    'config/incidents',
+    'run/mbl',
+    'run/mbl-platformd',
+  ])
     mkdirSync(join(root, path), { recursive: true });
   writeFileSync(join(root, 'factory/factory.json'), service.factory('mbl-board-1'));
   writeFileSync(join(root, 'etc/mbl/image.json'), imageJson);
+  writeFileSync(join(root, 'run/mbl/boot'), 'slot=b\nattempts=3\n');
+  writeFileSync(join(root, 'config/incidents/slot-changed-89ab4567'), 'b after a\n');
   const said = { platformd: new KeptLog(), client: new KeptLog() };
   const platformd = start(
     nodeFlags('mbl-platformd.service', root),
     'platformd/main.ts',
-    ['--bus', bus.address, '--reboot-file', `${root}/run/mbl-platformd/reboot`],
+    [
+      '--bus',
+      bus.address,
+      '--reboot-file',
+      `${root}/run/mbl-platformd/reboot`,
+      '--boot-file',
+      `${root}/run/mbl/boot`,
+      '--incidents',
+      `${root}/config/incidents`,
+    ],
     said.platformd,
   );
   const client = start(
@@ -85,6 +103,13 @@ test('both processes work together under the permissions of their units, and sto
     const [registration] = service.registrations;
     const nodes = await registration?.read('/3/0');
     assert.ok(Number(nodes?.find(({ path }) => path[2] === 10)?.value) > 0);
+    const board = await registration?.read('/33400/0');
+    assert.deepEqual(
+      board?.map(({ value }) => value),
+      ['b', 3, 'slot-changed-89ab4567 slot-changed b after a'],
+    );
+    await registration?.execute('/33400/0/3', "0='slot-changed-89ab4567'");
+    assert.deepEqual(readdirSync(join(root, 'config/incidents')), []);
     await registration?.execute('/3/0/4');
     assert.ok(statSync(join(root, 'run/mbl-platformd/reboot')).isFile());
     assert.equal(statSync(join(root, 'config/identity/key.pem')).mode & 0o777, 0o600);

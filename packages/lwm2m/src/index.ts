@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 export { Lwm2mClient } from './client/client.ts';
 export type { ObjectInstance } from './client/instance.ts';
-export type { ReportingInstance, Resource, ResourceHandlers } from './client/object-instance.ts';
+export type { ReportingInstance } from './client/numbered-instance.ts';
+export type { ResourcesOf } from './client/object-instance.ts';
 export { objectInstance } from './client/object-instance.ts';
 export type { ClientOptions, ClientState, InstanceFactory } from './client/options.ts';
 export type { ServerObjectOptions } from './client/server-object.ts';
@@ -13,8 +14,22 @@ export { textToValue, valueToText } from './codecs/text.ts';
 export type { Lwm2mErrorOptions } from './errors.ts';
 export { Lwm2mError } from './errors.ts';
 export type { ExecuteArguments } from './execute-arguments.ts';
-export type { ObjectDefinition, Operations, ResourceDefinition } from './model/definition.ts';
+export type {
+  NamedObject,
+  ObjectDefinition,
+  Operations,
+  ResourceDefinition,
+  ResourceRow,
+  ResourceRows,
+} from './model/definition.ts';
+export { defineObject } from './model/definition.ts';
 export { ObjectModel, standardModel } from './model/model.ts';
+export { securityModel } from './model/object-0-security.ts';
+export { serverModel } from './model/object-1-server.ts';
+export { softwareComponentModel } from './model/object-14-software-component.ts';
+export { deviceModel } from './model/object-3-device.ts';
+export { mblBoardModel } from './model/object-33400-mbl-board.ts';
+export { connectivityMonitoringModel } from './model/object-4-connectivity-monitoring.ts';
 export type { Node } from './node.ts';
 export type { Path, PathLike } from './path.ts';
 export { formatPath, isWithin, parsePath } from './path.ts';

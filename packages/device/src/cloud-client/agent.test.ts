@@ -113,6 +113,7 @@ test('the service reads, observes and executes every object, and never sees obje
     '14/1',
     '14/2',
     '3/0',
+    '33400/0',
     '4/0',
   ]);
   const read = async (path: string) =>
@@ -146,6 +147,31 @@ test('the service reads, observes and executes every object, and never sees obje
   assert.equal(device.platform.reboots, 1);
   await assert.rejects(registration.execute('/3/0/5'));
   await assert.rejects(registration.write('/3/0/13', 0));
+});
+
+test('the service reads what the board had to do to come back, and has it forgotten', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path);
+  device.platform.incidents = [
+    { id: 'data-made-0123abcd', kind: 'data-made', detail: 'no file system' },
+    { id: 'watchdog-00000002', kind: 'watchdog', detail: '' },
+  ];
+  await device.kept.until(/^registered /);
+  const [registration] = service.registrations;
+  assert.ok(registration);
+  const read = async (path: string) =>
+    Object.fromEntries((await registration.read(path)).map((node) => [node.path.join('/'), node.value]));
+  assert.deepEqual(await read('/33400/0'), {
+    '33400/0/0': 'a',
+    '33400/0/1': 1,
+    '33400/0/2/0': 'data-made-0123abcd data-made no file system',
+    '33400/0/2/1': 'watchdog-00000002 watchdog',
+  });
+  await registration.execute('/33400/0/3', "0='data-made-0123abcd,watchdog-00000002'");
+  await device.kept.until(/^incidents forgotten by=service count=2$/);
+  assert.deepEqual(await read('/33400/0/2'), {});
+  await assert.rejects(registration.execute('/33400/0/3'), { status: Code.BAD_REQUEST });
 });
 
 test('without a platform the device registers and only what the platform knows is missing', async () => {

@@ -5,13 +5,13 @@ import type { FactoryConfiguration, ImageIdentity } from '@mbl/formats';
 import { type ClientState, Lwm2mClient, Lwm2mError, type Lwm2mValue } from '@mbl/lwm2m';
 import type { Log } from '../common/log.ts';
 import { sleep } from '../common/wait.ts';
-import type { Platform } from '../platformd/interface.ts';
+import type { Platform } from '../platform/contract.ts';
 import { Backoff } from './backoff.ts';
 import { openConnection } from './connection.ts';
 import { enrol, renew } from './est-client.ts';
 import { classifyFailure } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
-import { type DeviceObjects, deviceObjects } from './objects.ts';
+import { type DeviceObjects, deviceObjects } from './objects/all.ts';
 import { planStep, type Step } from './planner.ts';
 import {
   isLifetime,

@@ -7,7 +7,7 @@ import { Agent } from './agent.ts';
 import { loadFactory } from './factory.ts';
 import { IdentityStore } from './identity.ts';
 import { loadImage } from './image.ts';
-import { PlatformClient } from './platform-client.ts';
+import { connectPlatform } from './platform-client.ts';
 import { loadSettings } from './settings.ts';
 
 /** Runs until the signal is aborted; the process's exit code. */
@@ -36,7 +36,7 @@ export async function runCloudClient(
       build: image.buildId,
       keys: image.keys,
     });
-    await using platform = new PlatformClient(values.bus);
+    await using platform = connectPlatform(values.bus);
     const agent = new Agent({
       factory,
       image,

@@ -1,21 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MessageBus } from 'dbus-native';
 import { MblError } from '@mbl/trust';
-import {
-  type Memory,
-  type Network,
-  type Platform,
-  parseMemory,
-  parseNetwork,
-  platformName,
-  platformPath,
-} from '../platformd/interface.ts';
+import { type Platform, platformContract, platformName, platformPath } from '../platform/contract.ts';
+import { memberName, type Method, readFromBus } from '../platform/method.ts';
 
 /** The first call starts the service, which takes a slow board its time. */
 const timeoutMs = 30_000;
 
-/** Calls `mbl-platformd` over D-Bus; connects at the first call, and again when the bus was gone. */
-export class PlatformClient implements Platform, AsyncDisposable {
+export type PlatformClient = Platform & AsyncDisposable;
+
+/**
+ * Calls `mbl-platformd` over D-Bus; connects at the first call, and again when the bus was gone. A call throws
+ * `device/platform-unavailable`, or `device/platform-malformed`.
+ */
+export function connectPlatform(busAddress: string): PlatformClient {
+  const connection = new BusConnection(busAddress);
+  const calls = Object.entries<Method>(platformContract).map(([name, { args, result }]) => {
+    const shapes = Object.entries(args);
+    const call = async (values: Readonly<Record<string, never>> = {}) => {
+      const answer = await connection.call(name, {
+        signature: shapes.map(([, { signature }]) => signature).join(''),
+        body: shapes.map(([key, shape]) => shape.toBus(values[key] as never)),
+      });
+      return result && readFromBus(`the answer to ${name}`, () => result.fromBus(answer));
+    };
+    return [memberName(name), call] as const;
+  });
+  const platform = Object.fromEntries<unknown>(calls) as Platform;
+  return { ...platform, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() };
+}
+
+class BusConnection implements AsyncDisposable {
   readonly #busAddress: string;
   #bus: Promise<MessageBus> | undefined;
 
@@ -23,23 +38,15 @@ export class PlatformClient implements Platform, AsyncDisposable {
     this.#busAddress = busAddress;
   }
 
-  async reboot(): Promise<void> {
-    await this.#call('Reboot');
-  }
-
-  async memory(): Promise<Memory> {
-    return parseMemory(await this.#call('GetMemory'));
-  }
-
-  async network(): Promise<Network> {
-    return parseNetwork(await this.#call('GetNetwork'));
-  }
-
-  async #call(member: string): Promise<unknown> {
+  async call(
+    member: string,
+    { signature, body }: { readonly signature: string; readonly body: unknown[] },
+  ): Promise<unknown> {
     try {
       const bus = await (this.#bus ??= this.#connect());
       const message = { destination: platformName, path: platformPath, interface: platformName, member };
-      return await bus.invoke<unknown>(message, { timeout: timeoutMs });
+      const args = body.length === 0 ? {} : { signature, body };
+      return await bus.invoke<unknown>({ ...message, ...args }, { timeout: timeoutMs });
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new MblError('device/platform-unavailable', `mbl-platformd did not do ${member}: ${why}`, {

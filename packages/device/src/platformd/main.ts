@@ -2,9 +2,9 @@
 import { parseArgs } from 'node:util';
 import { journalLog, type Log } from '../common/log.ts';
 import { aborted } from '../common/wait.ts';
-import { platformName } from './interface.ts';
+import { platformName, systemPlatform } from '../platform/contract.ts';
+import { defaultSystem } from '../platform/options.ts';
 import { PlatformService } from './service.ts';
-import { readSystem } from './system.ts';
 
 /** Runs until the signal is aborted or the bus is gone; the process's exit code. */
 export async function runPlatform(args: readonly string[], log: Log, signal: AbortSignal): Promise<number> {
@@ -12,11 +12,18 @@ export async function runPlatform(args: readonly string[], log: Log, signal: Abo
     args: [...args],
     options: {
       bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
-      'reboot-file': { type: 'string', default: '/run/mbl-platformd/reboot' },
-      root: { type: 'string', default: '/' },
+      root: { type: 'string', default: defaultSystem.root },
+      'reboot-file': { type: 'string', default: defaultSystem.rebootFile },
+      'boot-file': { type: 'string', default: defaultSystem.bootFile },
+      incidents: { type: 'string', default: defaultSystem.incidents },
     },
   });
-  const platform = readSystem({ root: values.root, rebootFile: values['reboot-file'] });
+  const platform = systemPlatform({
+    root: values.root,
+    rebootFile: values['reboot-file'],
+    bootFile: values['boot-file'],
+    incidents: values.incidents,
+  });
   try {
     await using service = new PlatformService(platform, values.bus, log);
     await service.start();

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { MblError } from '@mbl/trust';
-import { PlatformClient } from '../cloud-client/platform-client.ts';
+import { connectPlatform } from '../cloud-client/platform-client.ts';
 import { PrivateBus } from '../testing/private-bus.ts';
 import { FakePlatform, KeptLog, TemporaryFolder } from '../testing/support.ts';
-import { platformName, platformPath } from './interface.ts';
+import { platformName, platformPath } from '../platform/contract.ts';
 import { runPlatform } from './main.ts';
 import { PlatformService } from './service.ts';
 
@@ -22,14 +22,46 @@ test('the client gets over the bus what the platform says', async () => {
   const kept = new KeptLog();
   await using service = new PlatformService(platform, bus.address, kept.log);
   await service.start();
-  await using client = new PlatformClient(bus.address);
-  assert.deepEqual(await client.memory(), await platform.memory());
-  assert.deepEqual(await client.network(), await platform.network());
+  await using client = connectPlatform(bus.address);
+  assert.deepEqual(await client.getMemory(), await platform.getMemory());
+  assert.deepEqual(await client.getNetwork(), await platform.getNetwork());
+  assert.deepEqual(await client.getBoot(), { slot: 'a', attempts: 1 });
+  platform.incidents = [
+    { id: 'data-made-00000001', kind: 'data-made', detail: 'a b' },
+    { id: 'watchdog-00000002', kind: 'watchdog', detail: '' },
+  ];
+  assert.deepEqual(await client.getIncidents(), platform.incidents);
+  await client.forgetIncidents({ ids: ['data-made-00000001'] });
+  assert.deepEqual(
+    platform.incidents.map(({ id }) => id),
+    ['watchdog-00000002'],
+  );
   await client.reboot();
   assert.equal(platform.reboots, 1);
   platform.fail = true;
-  await assert.rejects(client.memory(), { code: 'device/platform-unavailable', message: /the bus is gone/ });
+  await assert.rejects(client.getMemory(), {
+    code: 'device/platform-unavailable',
+    message: /the bus is gone/,
+  });
   assert.match(kept.lines.at(-1) ?? '', /^call failed method=GetMemory/);
+});
+
+test('what is not of its shape is refused on both sides', async () => {
+  await using bus = await PrivateBus.start();
+  const platform = new FakePlatform();
+  await using service = new PlatformService(platform, bus.address, new KeptLog().log);
+  await service.start();
+  await using client = connectPlatform(bus.address);
+  platform.incidents = Array.from({ length: 257 }, () => ({ id: 'x', kind: 'x', detail: '' }));
+  await assert.rejects(client.getIncidents(), { code: 'device/platform-malformed' });
+  platform.incidents = [{ id: 'x'.repeat(5000), kind: '', detail: '' }];
+  await assert.rejects(client.getIncidents(), { code: 'device/platform-malformed' });
+  const ids = Array.from({ length: 257 }, (_, n) => `watchdog-${n}`);
+  await assert.rejects(client.forgetIncidents({ ids }), {
+    code: 'device/platform-unavailable',
+    message: /an argument of ForgetIncidents is not of its type/,
+  });
+  assert.equal(platform.incidents.length, 1);
 });
 
 test('the whole process on this machine: memory, addresses, a restart asked for by a file; it ends with its bus', async () => {
@@ -44,10 +76,10 @@ test('the whole process on this machine: memory, addresses, a restart asked for 
   );
   await kept.until(/^platform ready name=com\.mbl\.Platform1/);
   {
-    await using client = new PlatformClient(bus.address);
-    const memory = await client.memory();
+    await using client = connectPlatform(bus.address);
+    const memory = await client.getMemory();
     assert.ok(memory.total > memory.available && memory.available > 0);
-    const network = await client.network();
+    const network = await client.getNetwork();
     const outside = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
     const expected = outside.filter(({ internal }) => !internal).map(({ address }) => address);
     for (const address of expected) {
@@ -78,17 +110,17 @@ test('a second owner of the name is refused, and a missing bus is an error', asy
 
 test('a client without platform or bus fails, and works when they come back', async () => {
   await using bus = await PrivateBus.start();
-  await using client = new PlatformClient(bus.address);
+  await using client = connectPlatform(bus.address);
   await assert.rejects(
-    client.memory(),
+    client.getMemory(),
     (error) => error instanceof MblError && error.code === 'device/platform-unavailable',
   );
   await using service = new PlatformService(new FakePlatform(), bus.address, new KeptLog().log);
   await service.start();
-  assert.equal((await client.memory()).total, 1024 ** 3);
-  await using nobody = new PlatformClient('unix:path=/nowhere');
-  await assert.rejects(nobody.memory(), { code: 'device/platform-unavailable' });
-  await assert.rejects(nobody.memory(), { code: 'device/platform-unavailable' });
+  assert.equal((await client.getMemory()).total, 1024 ** 3);
+  await using nobody = connectPlatform('unix:path=/nowhere');
+  await assert.rejects(nobody.getMemory(), { code: 'device/platform-unavailable' });
+  await assert.rejects(nobody.getMemory(), { code: 'device/platform-unavailable' });
 });
 
 test("the image's policy keeps other users away", {

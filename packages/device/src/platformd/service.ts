@@ -2,7 +2,8 @@
 import { createClient, defineInterface, type MessageBus } from 'dbus-native';
 import { MblError } from '@mbl/trust';
 import type { Log } from '../common/log.ts';
-import { type Platform, platformMethods, platformName, platformPath } from './interface.ts';
+import { type Platform, platformContract, platformName, platformPath } from '../platform/contract.ts';
+import { memberName, type Method, readFromBus } from '../platform/method.ts';
 
 const startTimeoutMs = 30_000;
 
@@ -56,38 +57,34 @@ export class PlatformService implements AsyncDisposable {
   }
 
   #definition() {
-    const method = (name: keyof typeof platformMethods, value: (platform: Platform) => Promise<unknown>) => ({
-      in: {},
-      out: platformMethods[name][1] === '' ? {} : { value: platformMethods[name][1] },
-      handler: async () => {
-        try {
-          return await value(this.#platform);
-        } catch (error) {
-          this.#log.error('call failed', {
-            method: name,
-            reason: error instanceof Error ? error.message : String(error),
-          });
-          throw error;
-        }
-      },
+    const methods = Object.entries<Method>(platformContract).map(([name, { args, result }]) => {
+      const definition = {
+        in: Object.fromEntries(Object.entries(args).map(([key, { signature }]) => [key, signature])),
+        out: result === undefined ? {} : { value: result.signature },
+        handler: (given: Readonly<Record<string, unknown>>) => this.#call(name, given),
+      };
+      return [name, definition] as const;
     });
-    return defineInterface({
-      name: platformName,
-      methods: {
-        Reboot: method('Reboot', async (platform) => {
-          this.#log.warning('reboot requested');
-          await platform.reboot();
-        }),
-        GetMemory: method('GetMemory', async (platform) => {
-          const { total, available } = await platform.memory();
-          return [BigInt(total), BigInt(available)];
-        }),
-        GetNetwork: method('GetNetwork', async (platform) => {
-          const { interfaces, routers } = await platform.network();
-          return [interfaces.map(({ name, kind, addresses }) => [name, kind, addresses]), routers];
-        }),
-      },
-    });
+    return defineInterface({ name: platformName, methods: Object.fromEntries(methods) });
+  }
+
+  async #call(name: string, given: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const { args, result } = (platformContract as Readonly<Record<string, Method>>)[name] as Method;
+    try {
+      const values = readFromBus(`an argument of ${name}`, () =>
+        Object.fromEntries(Object.entries(args).map(([key, shape]) => [key, shape.fromBus(given[key])])),
+      );
+      const member = memberName(name) as keyof Platform;
+      if (result === undefined) this.#log.info('ordered', { method: name });
+      const answer = await (this.#platform[member] as (values: unknown) => Promise<unknown>)(values);
+      return result?.toBus(answer);
+    } catch (error) {
+      this.#log.error('call failed', {
+        method: name,
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

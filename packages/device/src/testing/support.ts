@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog, type Log } from '../common/log.ts';
-import type { Platform } from '../platformd/interface.ts';
+import type { Incident } from '../platform/board.ts';
+import type { Platform } from '../platform/contract.ts';
 
 /** A folder that is removed afterwards. */
 export class TemporaryFolder implements Disposable {
@@ -62,21 +63,35 @@ export class FakePlatform implements Platform {
   reboots = 0;
   available = 64 * 1024 * 1024;
   fail = false;
+  incidents: readonly Incident[] = [];
 
   reboot(): Promise<void> {
     this.reboots++;
     return Promise.resolve();
   }
 
-  memory() {
+  getMemory() {
     if (this.fail) return Promise.reject(new Error('the bus is gone'));
     return Promise.resolve({ total: 1024 * 1024 * 1024, available: this.available });
   }
 
-  network() {
+  getNetwork() {
     if (this.fail) return Promise.reject(new Error('the bus is gone'));
     const interfaces = [{ name: 'eth0', kind: 'ethernet', addresses: ['10.0.2.15', 'fe80::1'] } as const];
     return Promise.resolve({ interfaces, routers: ['10.0.2.2'] });
+  }
+
+  getBoot() {
+    return Promise.resolve({ slot: 'a', attempts: 1 });
+  }
+
+  getIncidents() {
+    return Promise.resolve(this.incidents);
+  }
+
+  forgetIncidents({ ids }: { readonly ids: readonly string[] }) {
+    this.incidents = this.incidents.filter(({ id }) => !ids.includes(id));
+    return Promise.resolve();
   }
 }
 

@@ -7,7 +7,7 @@ import { ObjectModel, standardModel } from '../model/model.ts';
 import type { Registration } from '../server/registration.ts';
 import { Conversation } from '../testing/pair.ts';
 import type { ResourceValue } from '../values.ts';
-import { objectInstance } from './object-instance.ts';
+import { numberedInstance } from './numbered-instance.ts';
 
 /** An object with a writable multiple resource and a write-only one; the standard ones have neither. */
 const model = new ObjectModel([
@@ -44,7 +44,7 @@ async function start(): Promise<{
     read: () => values.get(id),
     write: (value: ResourceValue) => void values.set(id, value),
   });
-  const instance = objectInstance(33000, 0, { 0: held(0), 1: held(1) });
+  const instance = numberedInstance(33000, 0, { 0: held(0), 1: held(1) });
   const talk = new Conversation([instance], { model }, { model });
   const board = await talk.register();
   return { talk, board, names: () => values.get(0), secret: () => values.get(1) };

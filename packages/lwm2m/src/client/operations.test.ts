@@ -12,7 +12,7 @@ import type { Node } from '../node.ts';
 import { text } from '../testing/bytes.ts';
 import { component, testDevice } from '../testing/objects.ts';
 import { Conversation } from '../testing/pair.ts';
-import { objectInstance } from './object-instance.ts';
+import { numberedInstance } from './numbered-instance.ts';
 
 function table(nodes: readonly Node[]): Record<string, unknown> {
   return Object.fromEntries(nodes.map(({ path, value }) => [formatPath(path), value]));
@@ -72,11 +72,11 @@ test('Read answers in the format that Accept asks for', async () => {
 });
 
 test('Read refuses with the code that says why', async () => {
-  const broken = objectInstance(4, 0, { 2: { read: () => 'no number' } });
+  const broken = numberedInstance(4, 0, { 2: { read: () => 'no number' } });
   const talk = new Conversation([
     testDevice().instance,
     broken,
-    objectInstance(0, 0, { 0: 'coaps://x', 5: 'secret' }),
+    numberedInstance(0, 0, { 0: 'coaps://x', 5: 'secret' }),
   ]);
   const board = await talk.register();
   const answers: [string, number][] = [
@@ -125,7 +125,7 @@ test('Write of an instance: update keeps what is not named, replace resets it', 
     write: (value: unknown) => void values.set(id, value),
     reset: () => void reset.push(id),
   });
-  const server = objectInstance(1, 1, { 1: held(1), 2: held(2), 3: held(3) });
+  const server = numberedInstance(1, 1, { 1: held(1), 2: held(2), 3: held(3) });
   const talk = new Conversation([server]);
   const board = await talk.register();
   const nodes = [{ path: [1, 1, 3], value: 30 }];
@@ -174,7 +174,7 @@ test('Write changes nothing when any part of it is refused', async () => {
 });
 
 test('an instance chooses its answer by the status of the error it throws', async () => {
-  const full = objectInstance(1, 1, {
+  const full = numberedInstance(1, 1, {
     2: {
       read: () => 1,
       write: () => {
@@ -264,7 +264,7 @@ test('Create and Delete, where the client allows them', async () => {
       14: (instanceId, values) => {
         created.push([instanceId, [...values]]);
         return {
-          ...objectInstance(14, instanceId, { 0: values.get(0) ?? '' }),
+          ...numberedInstance(14, instanceId, { 0: values.get(0) ?? '' }),
           delete: () => void deleted.push(instanceId),
         };
       },
@@ -333,7 +333,7 @@ test('object 0 stays out of reach even of a model that would let it be read', as
   const resources = resourceTable([[5, 'Secret Key', 'RW', 'single', 'mandatory', 'opaque']]);
   const security = { id: 0, name: 'Security', version: '1.1', multiple: true, mandatory: true, resources };
   const model = new ObjectModel([...standardModel.objects, security]);
-  const talk = new Conversation([objectInstance(0, 0, { 5: Uint8Array.of(1) })], { model });
+  const talk = new Conversation([numberedInstance(0, 0, { 5: Uint8Array.of(1) })], { model });
   const board = await talk.register();
   const nodes = await talk.run(board.readComposite(['/', '/0', '/0/0/5']));
   assert.deepEqual(new Set(nodes.map(({ path: [objectId] }) => objectId)), new Set([1]));

@@ -8,7 +8,7 @@ import { text } from '../testing/bytes.ts';
 import { component, testDevice } from '../testing/objects.ts';
 import { Conversation } from '../testing/pair.ts';
 import { Lwm2mClient } from './client.ts';
-import { objectInstance } from './object-instance.ts';
+import { numberedInstance } from './numbered-instance.ts';
 import { serverObject } from './server-object.ts';
 
 /** A server that answers from a list of codes and keeps what it was asked. */
@@ -27,7 +27,7 @@ function scripted(codes: readonly number[]): { handler: RequestHandler; requests
 
 /** A conversation whose server side is a script. */
 function scriptedConversation(codes: readonly number[]) {
-  const talk = new Conversation([testDevice().instance, objectInstance(0, 0, { 0: 'coaps+tcp://x' })]);
+  const talk = new Conversation([testDevice().instance, numberedInstance(0, 0, { 0: 'coaps+tcp://x' })]);
   const script = scripted(codes);
   talk.serve = () => script.handler;
   return { talk, requests: script.requests };
@@ -219,10 +219,10 @@ test('a client needs a Server object and instances that its model knows', async 
     code: 'lwm2m/lifetime-missing',
   });
   for (const objects of [
-    [objectInstance(9999, 0, {})],
-    [objectInstance(3, 0, { 99: 'x' })],
+    [numberedInstance(9999, 0, {})],
+    [numberedInstance(3, 0, { 99: 'x' })],
     [component(0, 'a', '1'), component(0, 'b', '1')],
-    [objectInstance(3, 0, {}), objectInstance(3, 1, {})],
+    [numberedInstance(3, 0, {}), numberedInstance(3, 1, {})],
   ]) {
     assert.throws(() => new Lwm2mClient({ endpointName: 'x', objects }), { code: 'lwm2m/instance-invalid' });
   }

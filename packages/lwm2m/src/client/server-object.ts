@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Lwm2mValue } from '../values.ts';
-import { isSingle } from '../values.ts';
-import type { ReportingInstance, Resource } from './object-instance.ts';
+import { serverModel } from '../model/object-1-server.ts';
+import type { ObjectInstance } from './instance.ts';
 import { objectInstance } from './object-instance.ts';
 
 export interface ServerObjectOptions {
@@ -15,28 +15,27 @@ export interface ServerObjectOptions {
 }
 
 /** An instance of object 1 that holds its writable resources in memory. The client itself does 1/x/8. */
-export function serverObject(options: ServerObjectOptions): ReportingInstance {
-  const held = (resourceId: number, initial?: Lwm2mValue): Resource => {
+export function serverObject(options: ServerObjectOptions): ObjectInstance {
+  const held = <Value extends Lwm2mValue>(resource: keyof typeof serverModel.rows, initial?: Value) => {
     let value = initial;
     return {
       read: () => value,
       reset() {
         value = initial;
       },
-      write(written) {
-        if (!isSingle(written)) return;
-        options.onWrite?.(resourceId, written);
+      write(written: Value) {
+        options.onWrite?.(serverModel.rows[resource][0], written);
         value = written;
       },
     };
   };
-  return objectInstance(1, options.instanceId ?? 0, {
-    0: options.shortServerId ?? 1,
-    1: held(1, options.lifetime),
-    2: held(2),
-    3: held(3),
-    6: held(6, true),
-    7: held(7, options.binding ?? 'T'),
-    8: { execute: () => undefined },
+  return objectInstance(serverModel, options.instanceId ?? 0, {
+    shortServerId: options.shortServerId ?? 1,
+    lifetime: held<number | bigint>('lifetime', options.lifetime),
+    defaultMinimumPeriod: held<number | bigint>('defaultMinimumPeriod'),
+    defaultMaximumPeriod: held<number | bigint>('defaultMaximumPeriod'),
+    notificationStoringWhenDisabledOrOffline: held<boolean>('notificationStoringWhenDisabledOrOffline', true),
+    binding: held<string>('binding', options.binding ?? 'T'),
+    registrationUpdateTrigger: { execute: () => undefined },
   });
 }

@@ -50,3 +50,19 @@ export function resourceTable(rows: readonly ResourceRow[]): readonly ResourceDe
     ...(units !== undefined && { units }),
   }));
 }
+
+/** Rows by the names that programs use: OMA's words, run together. */
+export type ResourceRows = Readonly<Record<string, ResourceRow>>;
+
+/** A definition whose resources have names and types that the compiler knows. */
+export interface NamedObject<Rows extends ResourceRows> extends ObjectDefinition {
+  readonly rows: Rows;
+}
+
+/** `defineObject({ id: 3, name: 'Device', …, resources: { manufacturer: [0, 'Manufacturer', 'R', …], … } })` */
+export function defineObject<const Rows extends ResourceRows>({
+  resources,
+  ...object
+}: Omit<ObjectDefinition, 'resources'> & { readonly resources: Rows }): NamedObject<Rows> {
+  return { ...object, resources: resourceTable(Object.values(resources)), rows: resources };
+}

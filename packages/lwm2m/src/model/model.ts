@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Path } from '../path.ts';
 import type { ObjectDefinition, ResourceDefinition } from './definition.ts';
-import { connectivityMonitoring } from './object-4-connectivity-monitoring.ts';
-import { device } from './object-3-device.ts';
-import { mblBoard } from './object-33400-mbl-board.ts';
-import { security } from './object-0-security.ts';
-import { server } from './object-1-server.ts';
-import { softwareComponent } from './object-14-software-component.ts';
+import { connectivityMonitoringModel } from './object-4-connectivity-monitoring.ts';
+import { deviceModel } from './object-3-device.ts';
+import { mblBoardModel } from './object-33400-mbl-board.ts';
+import { securityModel } from './object-0-security.ts';
+import { serverModel } from './object-1-server.ts';
+import { softwareComponentModel } from './object-14-software-component.ts';
 
 /** The definitions that codecs, client and server know objects by. */
 export class ObjectModel {
@@ -41,10 +41,10 @@ export class ObjectModel {
 
 /** The objects that are known here: of the registry, and our own. */
 export const standardModel = new ObjectModel([
-  security,
-  server,
-  device,
-  connectivityMonitoring,
-  softwareComponent,
-  mblBoard,
+  securityModel,
+  serverModel,
+  deviceModel,
+  connectivityMonitoringModel,
+  softwareComponentModel,
+  mblBoardModel,
 ]);

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ObjectDefinition } from './definition.ts';
-import { resourceTable } from './definition.ts';
+import { defineObject } from './definition.ts';
 
 /**
  * Ours: how the board started, and what it had to do to come back. An incident is `<id> <kind> <detail>`, where the id is
  * `<kind>-<8 hex>`; Forget Incidents takes their ids, separated by commas, as its argument 0.
  */
-export const mblBoard: ObjectDefinition = {
+export const mblBoardModel = defineObject({
   id: 33400,
   name: 'MBL Board',
   version: '1.0',
   multiple: false,
   mandatory: false,
-  resources: resourceTable([
-    [0, 'Slot', 'R', 'single', 'optional', 'string'],
-    [1, 'Boot Attempts', 'R', 'single', 'optional', 'integer'],
-    [2, 'Incidents', 'R', 'multiple', 'mandatory', 'string'],
-    [3, 'Forget Incidents', 'E', 'single', 'mandatory', 'none'],
-  ]),
-};
+  resources: {
+    slot: [0, 'Slot', 'R', 'single', 'optional', 'string'],
+    bootAttempts: [1, 'Boot Attempts', 'R', 'single', 'optional', 'integer'],
+    incidents: [2, 'Incidents', 'R', 'multiple', 'mandatory', 'string'],
+    forgetIncidents: [3, 'Forget Incidents', 'E', 'single', 'mandatory', 'none'],
+  },
+});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ReportingInstance } from '../client/object-instance.ts';
-import { objectInstance } from '../client/object-instance.ts';
+import type { ReportingInstance } from '../client/numbered-instance.ts';
+import { numberedInstance } from '../client/numbered-instance.ts';
 import type { ExecuteArguments } from '../execute-arguments.ts';
 import type { Lwm2mValue, ResourceValue } from '../values.ts';
 
@@ -24,7 +24,7 @@ export function testDevice(): TestDevice {
     read: () => values.get(id),
     write: (value) => void values.set(id, value),
   });
-  const instance = objectInstance(3, 0, {
+  const instance = numberedInstance(3, 0, {
     0: 'ARM',
     1: 'MBL',
     4: { execute: (args) => void executed.push([4, args]) },
@@ -38,5 +38,5 @@ export function testDevice(): TestDevice {
 }
 
 export function component(instanceId: number, identity: string, version: string): ReportingInstance {
-  return objectInstance(14, instanceId, { 0: identity, 1: Uint8Array.of(1, 2, 3), 2: version });
+  return numberedInstance(14, instanceId, { 0: identity, 1: Uint8Array.of(1, 2, 3), 2: version });
 }

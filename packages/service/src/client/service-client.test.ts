@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Lwm2mClient, objectInstance, type ReportingInstance, serverObject } from '@mbl/lwm2m';
+import {
+  deviceModel,
+  Lwm2mClient,
+  objectInstance,
+  type ReportingInstance,
+  serverObject,
+  softwareComponentModel,
+} from '@mbl/lwm2m';
 import { enrol, eventually, TestDevice, type TestIdentity } from '../testing/device.ts';
 import { TestService } from '../testing/service.ts';
 import { ServiceClient } from './service-client.ts';
@@ -22,7 +29,7 @@ describe('a program that uses the service', { timeout: 60_000 }, () => {
   let client: ServiceClient;
   let identity: TestIdentity;
   let device: Lwm2mClient;
-  let deviceObject: ReportingInstance;
+  let deviceObject: ReportingInstance<keyof typeof deviceModel.rows>;
   let connection: TestDevice;
   let battery = 80;
   let reboots = 0;
@@ -38,30 +45,29 @@ describe('a program that uses the service', { timeout: 60_000 }, () => {
     client = new ServiceClient({ url: http, apiKey });
     identity = await enrol(service, 'board-1');
     let zone = 'Etc/UTC';
-    deviceObject = objectInstance(3, 0, {
-      0: 'ARM',
-      4: {
+    deviceObject = objectInstance(deviceModel, 0, {
+      manufacturer: 'ARM',
+      reboot: {
         execute: () => {
           reboots += 1;
         },
       },
-      9: { read: () => battery },
-      11: new Map([[0, 0]]),
-      15: {
+      batteryLevel: { read: () => battery },
+      errorCode: new Map([[0, 0]]),
+      timezone: {
         read: () => zone,
         write: (value) => {
-          assert.ok(typeof value === 'string');
           zone = value;
         },
       },
-      16: 'T',
+      supportedBindingAndModes: 'T',
     });
     device = new Lwm2mClient({
       endpointName: 'board-1',
       objects: [
         serverObject({ lifetime: 300 }),
         deviceObject,
-        objectInstance(14, 0, { 0: 'kernel', 2: '6.12' }),
+        objectInstance(softwareComponentModel, 0, { componentIdentity: 'kernel', componentVersion: '6.12' }),
       ],
     });
     await connect();
@@ -153,7 +159,7 @@ describe('a program that uses the service', { timeout: 60_000 }, () => {
     const first = await next(watch, (message) => message['async-responses']?.[0]);
     assert.equal(first.status, 200);
     battery = 79;
-    deviceObject.changed(9);
+    deviceObject.changed('batteryLevel');
     const noted = await next(watch, (message) => message.notifications?.[0]);
     assert.deepEqual([noted.ep, noted['original-ep'], noted.path], [deviceId, 'board-1', '/3/0/9']);
     assert.equal(Buffer.from(noted.payload, 'base64').toString(), '79');
@@ -182,7 +188,7 @@ describe('a program that uses the service', { timeout: 60_000 }, () => {
       'the value that it has after the gap',
     );
     battery = 78;
-    deviceObject.changed(9);
+    deviceObject.changed('batteryLevel');
     const later = await next(watch, (message) => message.notifications?.[0]);
     assert.equal(Buffer.from(later.payload, 'base64').toString(), '78');
   });
@@ -210,7 +216,7 @@ describe('a program that uses the service', { timeout: 60_000 }, () => {
     await one[Symbol.asyncDispose]();
     await new Promise((done) => setTimeout(done, 200));
     battery = 42;
-    deviceObject.changed(9);
+    deviceObject.changed('batteryLevel');
     const heard = () =>
       next(other, (message) => message.notifications?.find((note) => atob(note.payload) === '42'));
     assert.equal((await heard()).path, '/3/0/9');

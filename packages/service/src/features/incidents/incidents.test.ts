@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Lwm2mClient, type Node, objectInstance, serverObject } from '@mbl/lwm2m';
+import { Lwm2mClient, mblBoardModel, type Node, objectInstance, serverObject } from '@mbl/lwm2m';
 import fc from 'fast-check';
 import pg from 'pg';
 import { enrol, eventually, TestDevice, type TestIdentity } from '../../testing/device.ts';
@@ -31,14 +31,14 @@ class Board implements AsyncDisposable {
       endpointName: identity.name,
       objects: [
         serverObject({ lifetime: 300 }),
-        objectInstance(33400, 0, {
-          2: {
+        objectInstance(mblBoardModel, 0, {
+          incidents: {
             read: async () => {
               this.reads += 1;
               return await (this.answer?.() ?? new Map(this.incidents.entries()));
             },
           },
-          3: {
+          forgetIncidents: {
             execute: async ({ values }) => {
               await this.refuse?.();
               const ids = values.get(0)?.split(',') ?? [];

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as delay } from 'node:timers/promises';
+import { mblBoardModel } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
 import { notConnected } from '../requests/failure.ts';
 import { describeIncident, type Incident, parseIncidents } from './incident.ts';
 
-/** LwM2M object "MBL Board": its incidents, and how to have the device forget some. */
-const boardInstance = [33400, 0] as const;
-const incidentsPath = [...boardInstance, 2];
-const forgetPath = [...boardInstance, 3];
+const { id: boardObject, rows } = mblBoardModel;
+const incidentsPath = [boardObject, 0, rows.incidents[0]];
+const forgetPath = [boardObject, 0, rows.forgetIncidents[0]];
 
 const dayMs = 86_400_000;
 /** Events that a device can cause in a day by new incidents; what is more stays on the device until then. */
@@ -46,7 +46,7 @@ export class Incidents implements Disposable {
   /** Never throws: what a device does wrong here costs it nothing but its incidents, and goes to the log. */
   async collect(device: Reachable): Promise<void> {
     const { deviceId } = device.identity;
-    if (!device.paths.some(([object, instance]) => object === boardInstance[0] && instance === 0)) return;
+    if (!device.paths.some(([object, instance]) => object === boardObject && instance === 0)) return;
     const asked = this.#asked.get(deviceId);
     // One at a time, or a device that registers in a loop would pile up requests.
     if (asked !== undefined) return asked.abort();

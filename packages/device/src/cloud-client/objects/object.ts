@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FactoryConfiguration, ImageIdentity } from '@mbl/formats';
+import type { Lwm2mValue, ObjectInstance } from '@mbl/lwm2m';
+import type { Log } from '../../common/log.ts';
+import type { Platform } from '../../platform/contract.ts';
+import type { ServerSettings } from '../settings.ts';
+
+/** What objects show, and what they act on. */
+export interface ObjectOptions {
+  readonly factory: FactoryConfiguration;
+  readonly image: ImageIdentity;
+  readonly platform: Platform;
+  readonly settings: ServerSettings;
+  /** Keeps what the server writes into object 1; throws `Lwm2mError` to refuse it. */
+  readonly keep: (resourceId: number, value: Lwm2mValue) => void;
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** An LwM2M object of the device. */
+export interface DeviceObject {
+  readonly instances: readonly ObjectInstance[];
+  /** Asks the platform anew and reports what differs to observers; absent where nothing changes by itself. */
+  refresh?(): Promise<void>;
+}
+
+/** LwM2M Core 1.1 Appendix E.1, resource 10: the device has one server. */
+export const shortServerId = 1;

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Where `mbl-platformd` finds what it tells, and leaves what it orders. */
+export interface SystemOptions {
+  /** Where `/proc` and `/sys` are. */
+  readonly root: string;
+  /** Making this file restarts the board: `mbl-reboot.path` waits for it. */
+  readonly rebootFile: string;
+  /** How the board was started: lines like `slot=a`, written by the initramfs. */
+  readonly bootFile: string;
+  /** A file for each incident, written by the storage unit: `<kind>-<8 hex>`, one line of detail. */
+  readonly incidents: string;
+}
+
+export const defaultSystem: SystemOptions = {
+  root: '/',
+  rebootFile: '/run/mbl-platformd/reboot',
+  bootFile: '/run/mbl/boot',
+  incidents: '/config/incidents',
+};
