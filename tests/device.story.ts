@@ -91,6 +91,40 @@ describe('a device', { timeout: 1_800_000 }, () => {
     assert.equal(leaked.trim(), '0');
   });
 
+  test('tells what it had to do to come back, once, and forgets it', async () => {
+    assert.equal((await board.ssh('stat -c "%a %U" /config/incidents')).stdout.trim(), '755 mbl-platformd');
+    // As the storage unit writes it.
+    await board.ssh('echo "said by hand" > /config/incidents/watchdog-0123abcd');
+    await board.ssh('systemctl restart mbl-cloud-client');
+    await until(
+      'the incident is forgotten',
+      async () => (await board.ssh('ls /config/incidents')).stdout.trim() === '',
+      120_000,
+    );
+    const filter = { device_id__eq: id, event_type__eq: 'device.board-recovered' };
+    const events = (await world.client.listEvents({ filter })).filter(
+      ({ data }) => data['incident'] === 'watchdog-0123abcd',
+    );
+    assert.deepEqual(
+      events.map(({ data }) => [data['kind'], data['detail']]),
+      [['watchdog', 'said by hand']],
+    );
+    await online(world.client, 'first', 90_000);
+  });
+
+  test('that lost its key waits until its owner lets it use its code again, and is itself with a new one', async () => {
+    await board.ssh('systemctl stop mbl-cloud-client && rm /config/identity/*');
+    await board.ssh('systemctl start --no-block mbl-cloud-client');
+    await board.serial.waitFor(/enrolment refused reason=.*used before.*mbl device enrol first --again/, {
+      timeoutMs: 90_000,
+    });
+    await world.client.rearmEnrolment('first');
+    const device = await online(world.client, 'first', 120_000);
+    assert.equal(device.id, id);
+    assert.notEqual(device.device_key, certificate);
+    certificate = device.device_key ?? '';
+  });
+
   test('holds whoever takes over one of its services inside that service', async () => {
     await attackAsRoot(board);
     const connect = `bash -c 'echo >/dev/tcp/10.0.2.2/${world.file.ports.est}'`;

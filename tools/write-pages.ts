@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describeProgram, findWorkspace } from '@mbl/cli';
 import { cliPagePath, renderCliPage } from './checks/cli-page.ts';
 import { cataloguePath, updateErrorCatalogue } from './checks/error-catalogue.ts';
+import { eventsPagePath, renderEventsPage } from './checks/events-page.ts';
 import { readSources } from './checks/sources.ts';
 
 const { root } = findWorkspace();
@@ -18,3 +19,4 @@ async function rewrite(path: string, change: (page: string) => string): Promise<
 const sources = await readSources(root);
 await rewrite(cataloguePath, (page) => updateErrorCatalogue(sources, page));
 await rewrite(cliPagePath, (page) => renderCliPage(describeProgram(), page));
+await rewrite(eventsPagePath, renderEventsPage);

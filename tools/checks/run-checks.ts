@@ -8,6 +8,7 @@ import { type Finding, formatFinding, type SourceFile } from './check.ts';
 import { checkCliPage, cliPagePath } from './cli-page.ts';
 import { checkDependencies, decisionPath } from './dependencies.ts';
 import { cataloguePath, checkErrorCatalogue } from './error-catalogue.ts';
+import { checkEventsPage, eventsPagePath } from './events-page.ts';
 import { checkFiles } from './files.ts';
 import { checkLinks } from './links.ts';
 import { readPages, readSources } from './sources.ts';
@@ -94,6 +95,10 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
         findings(async () =>
           checkCliPage(describeProgram(), await readFile(join(root, cliPagePath), 'utf8')),
         ),
+    },
+    {
+      title: 'reference of the events',
+      run: () => findings(async () => checkEventsPage(await readFile(join(root, eventsPagePath), 'utf8'))),
     },
   ];
 }

@@ -9,4 +9,5 @@ export {
   type WatchOptions,
 } from './client/service-client.ts';
 export type * from './client/types.ts';
+export { eventMeanings, eventTypes } from './features/device-events/model.ts';
 export type { Watch } from './client/watch.ts';

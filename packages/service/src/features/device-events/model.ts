@@ -26,6 +26,34 @@ export const eventTypes = {
 
 export type DeviceEventType = keyof typeof eventTypes;
 
+/** What each of them says, and where it has some, its `data`; docs/reference/events.md is made from it. */
+export const eventMeanings: Readonly<Record<DeviceEventType, string>> = {
+  'device.created': 'The device is in the directory: added by hand, or with its enrolment code',
+  'device.updated': 'Fields of the device were changed through the API: `changes`',
+  'device.deleted': 'The device was removed from the directory; its events stay',
+  'device.enrolled':
+    'A code was used: the device has its certificate. `fingerprint`; `replaced`, where the code was re-armed',
+  'device.enrolment-rearmed': 'A used code is accepted once more. `code_id`, `until`',
+  'device.certificate-renewed':
+    'A later certificate was given for the same key. `fingerprint`, `remote_address`',
+  'device.certificate-revoked': 'The owner revoked the certificates. `fingerprints`',
+  'device.enrolment-refused':
+    'Somebody asked for a certificate in the name of the device and got none. `reason`, `remote_address`',
+  'device.connection-refused':
+    'Somebody connected in the name of the device and was sent away. `reason`, `remote_address`, `fingerprint`',
+  'device.clone-suspected':
+    'The same, for a reason that only a second holder of the identity or the code gives, or a device that lost its key. `reason`, `remote_address`',
+  'device.online': 'The device is connected. `remote_address`, `fingerprint`',
+  'device.offline': 'The connection ended. `reason`',
+  'device.registered': 'The device registered: its objects can be read',
+  'device.deregistered': 'The device said farewell',
+  'device.registration-expired': 'The device did not renew its registration in time',
+  'device.board-recovered':
+    'What the board had to do to come back, told by itself: once for each incident. `incident`, `kind`, `detail`',
+  'device.suspended': 'The owner suspended the device: it is refused until it is resumed',
+  'device.resumed': 'The owner lets the device in again',
+};
+
 /** How a type is filed. Pelion has this in `event_type_description`. */
 export type EventResult = (typeof eventTypes)[DeviceEventType];
 

@@ -4,7 +4,7 @@ import { mblBoardModel } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
-import { notConnected } from '../requests/failure.ts';
+import { notConnected, RequestFailure } from '../requests/failure.ts';
 import { describeIncident, type Incident, parseIncidents } from './incident.ts';
 
 const { id: boardObject, rows } = mblBoardModel;
@@ -70,6 +70,8 @@ export class Incidents implements Disposable {
       try {
         return await this.#collect(deviceId);
       } catch (error) {
+        // It is asked when it registers again.
+        if (error instanceof RequestFailure && error.error === notConnected().error) return;
         const { message } = error as Error;
         this.#context.log.warn('The incidents of a device could not be collected', {
           deviceId,
@@ -102,7 +104,7 @@ export class Incidents implements Disposable {
   async #write(deviceId: string, incidents: readonly Incident[]): Promise<string[]> {
     if (incidents.length === 0) return [];
     const at = this.#context.now();
-    return this.#parts.events.transaction(async (db, record) => {
+    return this.#parts.events.transaction(async (db, _record, recordAll) => {
       const device = await db
         .selectFrom('devices')
         .select('endpoint_name')
@@ -122,34 +124,36 @@ export class Incidents implements Disposable {
         .where('device_id', '=', deviceId)
         .where('created_at', '>', new Date(at - dayMs))
         .executeTakeFirstOrThrow();
-      let left = mostInADay - Number(today);
-      const told: string[] = [];
-      for (const incident of incidents) {
-        const { id, kind, detail } = incident;
-        const known = await db
-          .selectFrom('incidents')
-          .select('incident_id')
-          .where('device_id', '=', deviceId)
-          .where('incident_id', '=', id)
-          .executeTakeFirst();
-        if (known === undefined) {
-          if (left <= 0) continue;
-          left -= 1;
-          await db
-            .insertInto('incidents')
-            .values({ device_id: deviceId, incident_id: id, created_at: new Date(at) })
-            .execute();
-          await record({
-            type: 'device.board-recovered',
-            deviceId,
-            endpointName: device.endpoint_name,
-            description: describeIncident(incident),
-            data: { incident: id, kind, detail },
-          });
-        }
-        told.push(id);
+      const rows = await db
+        .selectFrom('incidents')
+        .select('incident_id')
+        .where('device_id', '=', deviceId)
+        .where(
+          'incident_id',
+          'in',
+          incidents.map(({ id }) => id),
+        )
+        .execute();
+      const known = new Set(rows.map((row) => row.incident_id));
+      const fresh = incidents
+        .filter(({ id }) => !known.has(id))
+        .slice(0, Math.max(0, mostInADay - Number(today)));
+      if (fresh.length > 0) {
+        await db
+          .insertInto('incidents')
+          .values(fresh.map(({ id }) => ({ device_id: deviceId, incident_id: id, created_at: new Date(at) })))
+          .execute();
       }
-      return told;
+      await recordAll(
+        fresh.map((incident) => ({
+          type: 'device.board-recovered',
+          deviceId,
+          endpointName: device.endpoint_name,
+          description: describeIncident(incident),
+          data: { incident: incident.id, kind: incident.kind, detail: incident.detail },
+        })),
+      );
+      return [...known, ...fresh.map(({ id }) => id)];
     });
   }
 }
