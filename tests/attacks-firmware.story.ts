@@ -216,7 +216,7 @@ test('a U-Boot environment on the disk and in the flash has no effect', async ()
   );
   // Where U-Boot's storages put it: a file `uboot.env` (ENV_IS_IN_EXT4), before the first partition (ENV_IS_IN_MMC), at the start of a
   // partition, at the end of the flash (ENV_IS_IN_FLASH).
-  const files = await withFile(await board.readPart('config'), folder, 'uboot.env', environment);
+  const files = await withFile((await board.readPart('config')).length, folder, 'uboot.env', environment);
   const flash = board.image.flash.size;
   const gap = (offset: number): Change => ({ part: 'disk', offset, bytes: environment });
   const changes: Change[] = [

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildFit } from '@mbl/builder';
@@ -147,23 +147,20 @@ export async function environmentImage(
   return await readFile(image);
 }
 
-/** The content of an ext4 partition with one more file in its top folder. */
+/** An ext4 file system of `size` bytes with one file in its top folder. */
 export async function withFile(
-  content: Uint8Array,
+  size: number,
   folder: string,
   name: string,
   bytes: Uint8Array,
 ): Promise<Buffer> {
   const image = join(folder, 'partition.ext4');
-  const file = join(folder, 'file');
-  await writeFile(image, content);
-  await writeFile(file, bytes);
-  await run('debugfs', ['-w', '-R', `write ${file} ${name}`, image], {
-    env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
-  });
-  const listing = await run('debugfs', ['-R', 'ls -p', image], {
-    env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
-  });
+  const contents = join(folder, 'partition');
+  await mkdir(contents);
+  await writeFile(join(contents, name), bytes);
+  const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+  await run('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', contents, image, `${size / 1024}k`], { env });
+  const listing = await run('debugfs', ['-R', 'ls -p', image], { env });
   assert.match(listing.stdout, new RegExp(`/${name}/`), 'the file is in the partition');
   return await readFile(image);
 }

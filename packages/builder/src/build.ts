@@ -98,6 +98,9 @@ export interface BuildResult {
   readonly outputs: ReadonlyMap<string, string>;
 }
 
+/** Kernel arguments of every image. Not even root puts code into the kernel: no memory device, no unsigned module, no kexec. */
+const distributionArguments = ['panic=1', 'lockdown=integrity', 'module.sig_enforce=1'];
+
 /** Builds a signed image: versions from the lock, tasks from the cache, then flash and disk. */
 export async function build(options: BuildOptions): Promise<BuildResult> {
   const begin = performance.now();
@@ -291,7 +294,8 @@ async function allTasks(
     rootTask(recipe, unidentified),
     fitTask({
       deviceTree,
-      kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, 'panic=1'],
+      kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, ...distributionArguments],
+      disk: machine.disk,
       init: join(osDirectory, 'rootfs', 'initramfs', 'init'),
       keys,
       publicKey: key('fit'),

@@ -30,7 +30,13 @@ const good: ImageDescription = {
   },
   fit: { parts: { kernel: { offset: 10, size: 20 } } },
   root: { dataSize: 4096, hashOffset: 4096, rootHash: hash },
-  emulator: { binary: 'qemu-system-aarch64', args: ['-m', '512'], serialConsole: 0, secureConsole: 1 },
+  emulator: {
+    binary: 'qemu-system-aarch64',
+    args: ['-m', '512'],
+    disk: 'virtio-blk-device',
+    serialConsole: 0,
+    secureConsole: 1,
+  },
 };
 
 /** The text of the good description with one thing changed; `path` as in `disk.file`. */
@@ -88,6 +94,7 @@ test('what is wrong is named, with what to do', () => {
     ['emulator.binary', '/bin/sh', /"emulator\.binary"/],
     ['emulator.binary', 'qemu-system-arm/../../sh', /"emulator\.binary"/],
     ['emulator.secureConsole', 0, /two consoles/],
+    ['emulator.disk', 'virtio-blk-device drive=x', /"emulator\.disk"/],
     ['emulator.args', 'text', /"emulator\.args"/],
   ] as const) {
     assert.throws(() => parseImage(changed(path, value), 'image.json'), {

@@ -60,6 +60,8 @@ export interface ImageDescription extends ImageIdentity {
   readonly emulator?: {
     readonly binary: string;
     readonly args: readonly string[];
+    /** What `-device` says for the board's disk. */
+    readonly disk: string;
     readonly serialConsole: number;
     readonly secureConsole: number;
   };
@@ -177,6 +179,7 @@ function emulator(json: JsonRecord): NonNullable<ImageDescription['emulator']> {
   return {
     binary: json.string('binary', /^qemu-system-[a-z0-9_]{1,32}$/),
     args: json.strings('args', maxParts, 4096),
+    disk: json.string('disk', /^[A-Za-z0-9][A-Za-z0-9._,=-]{0,199}$/),
     ...consoles,
   };
 }

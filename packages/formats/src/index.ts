@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 export {
+  type BootState,
+  bootStateOffsets,
+  bootStateSize,
+  chooseBootState,
+  formatBootState,
+  initialBootState,
+  nextSequence,
+  parseBootState,
+  type Slot,
+} from './boot-state.ts';
+export {
   type FactoryConfiguration,
   factoryFor,
   formatFactory,

@@ -7,6 +7,15 @@ export interface PortForward {
   readonly host: number;
 }
 
+/** What the clock of a board's hardware says at power-on: the host's time, or the start of a year. */
+export type BoardClock = 'host' | '1970' | '2099';
+
+/** A disk beside the board's own: a raw image, and what `-device` says of it, such as `virtio-blk-device,bus=virtio-mmio-bus.25`. */
+export interface ExtraDisk {
+  readonly file: string;
+  readonly device: string;
+}
+
 export interface EmulatorSettings {
   readonly flash: string;
   readonly disk: string;
@@ -15,8 +24,9 @@ export interface EmulatorSettings {
   /** Folder of the sockets: `qmp`, `uart0` (normal world), `uart1` (secure world). Short: a socket's path has at most 107 bytes. */
   readonly runDirectory: string;
   readonly forwards: readonly PortForward[];
+  readonly disks?: readonly ExtraDisk[] | undefined;
   /** What the board's clock shows at power-on. */
-  readonly clock: 'host' | '1970';
+  readonly clock: BoardClock;
 }
 
 /**
@@ -44,6 +54,17 @@ export function emulatorArguments(image: BoardImage, settings: EmulatorSettings)
       },
     );
   }
+  const extra = (settings.disks ?? []).flatMap(({ file, device }, index) => [
+    ...[
+      '-blockdev',
+      JSON.stringify({
+        driver: 'raw',
+        'node-name': `extra${index}`,
+        file: { driver: 'file', filename: file },
+      }),
+    ],
+    ...['-device', `${device},drive=extra${index}`],
+  ]);
   const forwards = settings.forwards.map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`);
   const consoles: string[] = [];
   consoles[image.emulator.serialConsole] = 'uart0';
@@ -59,13 +80,14 @@ export function emulatorArguments(image: BoardImage, settings: EmulatorSettings)
     ...['-S', '-nodefaults', '-display', 'none', '-monitor', 'none'],
     ...['-qmp', `unix:${runDirectory}/qmp,server=on,wait=off`],
     ...blocks.flatMap((block) => ['-blockdev', JSON.stringify(block)]),
-    ...['-device', 'virtio-blk-device,drive=board-disk,id=disk0'],
+    ...['-device', `${image.emulator.disk},drive=board-disk,id=disk0`],
+    ...extra,
     ...['-netdev', `user,id=network,hostname=mbl${forwards.join('')}`],
     ...['-device', 'virtio-net-device,netdev=network,id=network0'],
     ...['-device', 'virtio-rng-device'],
     ...['-chardev', `socket,id=uart0,path=${runDirectory}/uart0,server=off`],
     ...['-chardev', `socket,id=uart1,path=${runDirectory}/uart1,server=off`],
     ...consoles.flatMap((id) => ['-serial', `chardev:${id}`]),
-    ...(settings.clock === '1970' ? ['-rtc', 'base=1970-01-01T00:00:00,clock=vm'] : []),
+    ...(settings.clock === 'host' ? [] : ['-rtc', `base=${settings.clock}-01-01T00:00:00,clock=vm`]),
   ];
 }

@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MblError } from '@mbl/trust';
-import { type EmulatorSettings, emulatorArguments, type PortForward } from './emulator-arguments.ts';
+import {
+  type BoardClock,
+  type EmulatorSettings,
+  emulatorArguments,
+  type ExtraDisk,
+  type PortForward,
+} from './emulator-arguments.ts';
 import type { BoardImage } from './image.ts';
 import {
   environmentOfTools,
@@ -24,10 +30,12 @@ export interface StartOptions {
   readonly signal?: AbortSignal | undefined;
   /** Ports of the guest to reach at 127.0.0.1 beside SSH; host port 0 lets the host choose. */
   readonly ports?: readonly PortForward[];
+  /** Disks that somebody plugged in. */
+  readonly disks?: readonly ExtraDisk[];
   /** True: the board outlives this process. Default: it dies with it, however it dies. */
   readonly detached?: boolean;
-  /** The board's clock at power-on: the host's (default), or 1970 as on a board without a battery. */
-  readonly clock?: 'host' | '1970';
+  /** Default: the host's. 1970 is that of a board without a battery. */
+  readonly clock?: BoardClock;
   /** Keeps the disk as it is now and logs every write from here on, for `powerOffAfterWrites` and `replayWrites`. */
   readonly recordWrites?: boolean;
 }
@@ -71,6 +79,7 @@ export async function startEmulator(
       writeLog: recordWrites ? join(directory, boardFiles.writeLog) : undefined,
       runDirectory,
       forwards,
+      disks: options.disks,
       clock: options.clock ?? 'host',
     };
     const detached = options.detached ?? false;

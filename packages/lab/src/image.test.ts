@@ -47,4 +47,8 @@ test('the consoles take the places that the image gives them', () => {
   assert.match(args, /hostfwd=tcp:127\.0\.0\.1:0-:22/);
   assert.match(args, /-rtc base=1970-01-01/);
   assert.match(args, /"filename":"\/b\/disk,1\.img"/, 'a comma in a path is no separator');
+  assert.match(args, / -device virtio-blk-device,drive=board-disk,id=disk0 /, 'where the image says');
+  const added = { ...settings, disks: [{ file: '/b/stick.img', device: 'virtio-blk-device,bus=x' }] };
+  const more = emulatorArguments(image, added).join(' ');
+  assert.match(more, /"filename":"\/b\/stick\.img"\}\} -device virtio-blk-device,bus=x,drive=extra0 /);
 });

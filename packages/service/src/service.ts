@@ -88,7 +88,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const identity = await issueServiceIdentity(
     serviceCa,
     [host, ...(options.hosts ?? [])].filter(isCertifiable),
-    now(),
   );
 
   const { keepAlive = defaultKeepAlive, certificateLife = defaultCertificateLife } = options;

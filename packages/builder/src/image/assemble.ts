@@ -10,7 +10,6 @@ import type { FitParts } from '../kernel/fit-task.ts';
 import type { RootReference } from '../kernel/root-reference.ts';
 import type { Machine } from '../recipes/machine.ts';
 import type { Json, Task } from '../task.ts';
-import { makeExt4 } from './filesystem.ts';
 import { createDisk, partitionNamed } from './partitions.ts';
 import { copyInto } from './sparse.ts';
 import { isCurrent, stamp } from './stamp.ts';
@@ -87,9 +86,6 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
   };
   await put('boot_a', join(fit, 'fit.itb'));
   await put('root_a', join(root, 'root.img'));
-  for (const { name, filesystem } of machine.partitions) {
-    if (filesystem === 'ext4') await makeExt4(disk, partitionNamed(partitions, name));
-  }
   await file.sync();
   await copyFile(join(manifest, 'packages.cdx.json'), join(folder, 'packages.cdx.json'));
   await writeFile(join(folder, 'lock.json'), lock);

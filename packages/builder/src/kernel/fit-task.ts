@@ -14,6 +14,8 @@ export interface FitRecipe {
   readonly deviceTree: string;
   /** The kernel's command line, signed with the device tree that carries it. */
   readonly kernelArguments: readonly string[];
+  /** The place of the board's disk, below /sys/devices. */
+  readonly disk: string;
   /** The initramfs's `/init`. */
   readonly init: string;
   readonly keys: KeySet;
@@ -25,11 +27,11 @@ export type FitParts = Readonly<Record<'kernel' | 'initramfs' | 'fdt', Extent>>;
 
 /** `fit.itb`, the signed FIT that boots one root file system; `fit.json`: where its parts are (`FitParts`). */
 export function fitTask(recipe: FitRecipe): Task {
-  const { deviceTree, kernelArguments, init, keys, publicKey, profile } = recipe;
+  const { deviceTree, kernelArguments, disk, init, keys, publicKey, profile } = recipe;
   return {
     name: 'fit',
     title: 'Signed kernel and initramfs',
-    inputs: { deviceTree, kernelArguments, publicKey, profile },
+    inputs: { deviceTree, kernelArguments, disk, publicKey, profile },
     code: import.meta.filename,
     files: [init],
     tools: ['image'],
@@ -46,7 +48,10 @@ export function fitTask(recipe: FitRecipe): Task {
       await writeFile(join(work, 'board.dts'), source);
       await runCommand('dtc', ['-q', '-I', 'dts', '-O', 'dtb', '-o', fdt, join(work, 'board.dts')]);
       // Two segments, one behind the other: the large one does not change with the root file system.
-      const reference = await compress(rootReferenceCpio(root, profile, await readFile(init)), 9);
+      const reference = await compress(
+        rootReferenceCpio(root, { keys: profile, disk }, await readFile(init)),
+        9,
+      );
       const base = await readFile(join(context.need('kernel'), 'initramfs.cpio.zst'));
       const initramfs = join(work, 'initramfs');
       await writeFile(initramfs, Buffer.concat([base, reference]));

@@ -33,17 +33,8 @@ export const initramfsContents: Readonly<Record<string, readonly (readonly [from
 };
 
 const applets = [
-  'sh',
-  'mount',
-  'umount',
-  'insmod',
-  'grep',
-  'sleep',
-  'reboot',
-  'dd',
-  'sha256sum',
-  'cat',
-  'switch_root',
+  ...['sh', 'cat', 'dd', 'grep', 'insmod', 'ln', 'mkdir', 'mount', 'readlink', 'reboot', 'sha256sum'],
+  ...['sleep', 'switch_root', 'tr', 'umount'],
 ];
 
 function library(soname: string): [string, string] {

@@ -25,10 +25,14 @@ export function rootReferenceText({ dataSize, hashOffset, rootHash, salt }: Root
 
 /**
  * The part of the initramfs that names one root file system and no other: `/etc/root.conf`, `/etc/root.salt`, `/init`. It says too what
- * the keys are for that sign it.
+ * the keys are for that sign it, and where the board's disk is (a path below /sys/devices).
  */
-export function rootReferenceCpio(root: RootReference, keys: KeyProfile, init: Uint8Array): Buffer {
-  const conf = `${rootReferenceText(root)}KEYS=${keys}\n`;
+export function rootReferenceCpio(
+  root: RootReference,
+  { keys, disk }: { readonly keys: KeyProfile; readonly disk: string },
+  init: Uint8Array,
+): Buffer {
+  const conf = `${rootReferenceText(root)}KEYS=${keys}\nDISK=${disk}\n`;
   return buildCpio([
     { path: 'init', type: 'file', data: init, executable: true },
     { path: 'etc', type: 'directory' },

@@ -32,7 +32,6 @@ const partition = object({
   name: text(/^[a-z][a-z0-9_]{0,35}$/, 'a partition name (lower case letters, digits, _)'),
   size: size(),
   type: oneOf('linux', 'reserved', 'esp'),
-  filesystem: optional(oneOf('ext4', 'erofs')),
 });
 
 /** The keys of a machine file, in the order that a reader asks. Each is explained in docs/reference/machine-file.md. */
@@ -59,10 +58,15 @@ export const machineFields = {
     initramfsModules: modules,
     modules,
   }),
+  disk: text(
+    /^[A-Za-z0-9][A-Za-z0-9._:@-]*(\/[A-Za-z0-9][A-Za-z0-9._:@-]*)*$/,
+    'the path of a controller below /sys/devices',
+  ),
   partitions: named(partition, 'partition'),
   emulator: optional(
     object({
       binary: word,
+      disk: text(/^[A-Za-z0-9][A-Za-z0-9._,=-]{0,199}$/, 'what follows -device, without "drive" and "id"'),
       args: list(text(/^(?!-(cpu|smp|m)$)[\x20-\x7e]{1,200}$/, `an argument other than ${derived}`)),
       serialConsole: integer(0, 7),
       secureConsole: integer(0, 7),

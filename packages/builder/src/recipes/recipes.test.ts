@@ -26,9 +26,10 @@ kernel:
   package: linux-image-arm64
   arguments: [net.ifnames=0]
   initramfs-modules: [dm_mod, erofs]
+disk: platform/a003000.virtio_mmio
 partitions:
   - { name: boot_a, size: 48 MiB, type: reserved }
-  - { name: data, size: 1 GiB, type: linux, filesystem: ext4 }
+  - { name: data, size: 1 GiB, type: linux }
 `;
 
 const base = `title: Base
@@ -93,7 +94,6 @@ void test('a machine and an image are read', async (t) => {
     name: 'boot_a',
     size: 48 * 2 ** 20,
     type: 'reserved',
-    filesystem: undefined,
   });
   const image = recipes.image('base');
   assert.deepEqual(image.packages, ['systemd', 'crun']);
@@ -176,7 +176,8 @@ change:
       ['extra', 1],
     ],
   );
-  assert.equal(board.partitions[1]?.filesystem, 'ext4');
+  assert.equal(board.partitions[1]?.type, 'linux');
+  assert.equal(board.disk, 'platform/a003000.virtio_mmio');
   const product = recipes.image('product');
   assert.deepEqual(product.packages, ['systemd', 'two']);
   assert.equal(product.hostname, 'second');
@@ -212,9 +213,9 @@ void test('a wrong recipe names file, line and column, and the nearest right wor
     [board, 'arm64\n', 'arm46\n', /"architecture" must be "arm64"/, /"arm64"\?/],
     [board, 'bank-a: 256 KiB', 'bank_a: 256 KiB', /:7:24: "bank_a" is not a key of "flash"/, /"bank-a"/],
     [board, ', bank-a: 256 KiB', '', /:7:8: "flash.bank-a" is missing/],
-    [board, 'size: 1 GiB, ', '', /:19:5: "partitions.data.size" is missing/],
-    [board, 'name: data, ', '', /:19:5: "name" is missing/],
-    [board, 'name: data', 'name: boot_a', /:19:5: .*partition "boot_a" stands here twice/],
+    [board, 'size: 1 GiB, ', '', /:20:5: "partitions.data.size" is missing/],
+    [board, 'name: data, ', '', /:20:5: "name" is missing/],
+    [board, 'name: data', 'name: boot_a', /:20:5: .*partition "boot_a" stands here twice/],
     [board, 'type: linux', 'type: linus', /"type" must be .*"linus"/, /"linux"\?/],
     [board, '[dm_mod, erofs]', '[dm_mod, dm_mod]', /"dm_mod" stands here twice/],
     [board, 'board.dts', 'board.dt', /board.yaml:\d+:14: .*board.dt does not exist/, /folder of the file/],
@@ -223,7 +224,7 @@ void test('a wrong recipe names file, line and column, and the nearest right wor
     [
       board,
       'partitions:',
-      'emulator: { binary: qemu-system-aarch64, args: [-smp, "2"], serial-console: 0, secure-console: 1 }\npartitions:',
+      'emulator: { binary: qemu-system-aarch64, args: [-smp, "2"], disk: x, serial-console: 0, secure-console: 1 }\npartitions:',
       /"args" must be an argument other than -cpu, -smp and -m.* not the text "-smp"/,
     ],
     [board, 'cores: 2', 'cores: &x 2', /:4:\d+: anchors/],

@@ -11,6 +11,8 @@ import { compare } from './tree.ts';
 export const SERVICES = {
   'cloud-client': 'packages/device/src/cloud-client/main.ts',
   platformd: 'packages/device/src/platformd/main.ts',
+  storage: 'packages/device/src/storage/main.ts',
+  'good-boot': 'packages/device/src/good-boot/main.ts',
 } as const;
 
 /** Where `bundleServices` lists the npm packages in the bundles (`Component[]`); the root takes it out again. */

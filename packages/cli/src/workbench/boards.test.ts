@@ -28,7 +28,13 @@ const image: ImageDescription = {
   disk: { file: 'disk.img', size: 4096, sectorSize: 512, partitions: [] },
   fit: { parts: {} },
   root: { dataSize: 4096, hashOffset: 4096, rootHash: hash },
-  emulator: { binary: 'qemu-system-aarch64', args: [], serialConsole: 0, secureConsole: 1 },
+  emulator: {
+    binary: 'qemu-system-aarch64',
+    args: [],
+    disk: 'virtio-blk-device',
+    serialConsole: 0,
+    secureConsole: 1,
+  },
 };
 
 /** A workspace with boards of these names, which are off. */

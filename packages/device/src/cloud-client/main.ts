@@ -10,6 +10,10 @@ import { loadImage } from './image.ts';
 import { connectPlatform } from './platform-client.ts';
 import { loadSettings } from './settings.ts';
 
+/** EX_CONFIG of sysexits.h: the unit does not start the client again, for nothing would change. */
+const badFactoryExit = 78;
+const factoryErrors = ['device/no-factory', 'formats/bad-factory'];
+
 /** Runs until the signal is aborted; the process's exit code. */
 export async function runCloudClient(
   args: readonly string[],
@@ -55,7 +59,7 @@ export async function runCloudClient(
       reason: error instanceof Error ? error.message : String(error),
       remedy,
     });
-    return 1;
+    return error instanceof MblError && factoryErrors.includes(error.code) ? badFactoryExit : 1;
   }
 }
 

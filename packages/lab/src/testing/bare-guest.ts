@@ -119,6 +119,7 @@ export async function makeBareBuild(directory: string): Promise<string> {
     emulator: {
       binary: 'qemu-system-aarch64',
       args: ['-machine', 'virt', '-cpu', 'cortex-a57', '-m', '64'],
+      disk: 'virtio-blk-device',
       serialConsole: 0,
       secureConsole: 1,
     },

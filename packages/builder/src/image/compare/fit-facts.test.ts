@@ -48,7 +48,11 @@ async function describe(changes: Changes): Promise<Facts> {
     return join(folder, name);
   };
   const base = buildCpio([{ path: 'busybox', type: 'file', data: Buffer.from('busybox'), executable: true }]);
-  const reference = rootReferenceCpio(root(rootHash), profile, Buffer.from(init));
+  const reference = rootReferenceCpio(
+    root(rootHash),
+    { keys: profile, disk: 'platform/x' },
+    Buffer.from(init),
+  );
   const tree = `/dts-v1/; / { chosen { bootargs = "${bootargs}"; }; };`;
   const images = {
     kernel: await put('kernel', gzipSync(kernel)),

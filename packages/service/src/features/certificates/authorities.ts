@@ -15,8 +15,6 @@ import {
 } from '@mbl/trust';
 import { readIfThere, writeAtomic } from '../../infra/files.ts';
 
-const serviceCertificateDays = 3650;
-
 /**
  * Reads a certificate authority of the service, or makes it at the first start: `<name>.pem` and `<name>.key` (mode 0600).
  * Throws `service/ca-incomplete` when only one of them is there: a new key would lock out every enrolled device.
@@ -68,18 +66,20 @@ export interface TlsIdentity {
   readonly cert: string;
 }
 
-/** A new key and certificate for the service's listeners. The key lives in memory only and ends with the process. */
+/**
+ * A new key and certificate for the service's listeners. The key lives in memory only and ends with the process. The certificate has no
+ * end: a device whose clock is far in the future must come back, and nobody but the clock that it distrusts could tell it better.
+ */
 export async function issueServiceIdentity(
   ca: CertificateAuthority,
   hosts: readonly string[],
-  now: number,
 ): Promise<TlsIdentity> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const certificate = await issueCertificate(ca, {
     subject: { commonName: serviceName },
     publicKey,
     usage: 'server',
-    notAfter: new Date(now + serviceCertificateDays * 86_400_000),
+    notAfter: noExpiry,
     hosts: [...new Set([serviceName, 'localhost', '127.0.0.1', '::1', ...hosts])],
   });
   return {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type BootState, bootStateOffsets, chooseBootState, formatBootState } from '@mbl/formats';
+import { confirmBoot, readWhole } from './main.ts';
+
+/** A partition that is gone at the end of the test. */
+function statePartition(...copies: BootState[]): Disposable & { readonly path: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'mbl-good-boot-'));
+  const path = join(folder, 'state');
+  const bytes = Buffer.alloc(1024 * 1024);
+  for (const [i, copy] of copies.entries()) bytes.set(formatBootState(copy), bootStateOffsets[i]);
+  writeFileSync(path, bytes);
+  return { path, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
+}
+
+const tried: BootState = { sequence: 12, first: 'a', tried: 'b', attempts: { a: 3, b: 1 } };
+
+test('the slot that was started last becomes the first, its attempts are forgotten', async () => {
+  using partition = statePartition({ ...tried, sequence: 11 }, tried);
+  const before = readFileSync(partition.path);
+  await confirmBoot(partition.path);
+  const after = readFileSync(partition.path);
+  assert.deepEqual(chooseBootState(after), {
+    state: { sequence: 13, first: 'b', tried: 'b', attempts: { a: 3, b: 0 } },
+    next: 1,
+  });
+  assert.ok(after.subarray(512).equals(before.subarray(512)), 'the copy that held is as it was');
+});
+
+test('what is good already is not written again', async () => {
+  using partition = statePartition({ ...tried, tried: 'a', attempts: { a: 0, b: 2 } });
+  const before = readFileSync(partition.path);
+  await confirmBoot(partition.path);
+  assert.ok(readFileSync(partition.path).equals(before));
+});
+
+test('a partition that was never written, or holds noise, is no error', async () => {
+  using partition = statePartition();
+  assert.equal((await confirmBoot(partition.path)).sequence, 0);
+  writeFileSync(partition.path, Buffer.alloc(8192, 0xa5));
+  assert.equal((await confirmBoot(partition.path)).first, 'a');
+});
+
+test('the whole of a root is read', async () => {
+  using partition = statePartition();
+  assert.equal(await readWhole(partition.path), 1024 * 1024);
+});

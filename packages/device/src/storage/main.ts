@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Brings up everything that the board writes to, before any service starts: docs/decisions/0012. A board whose file systems are damaged
+// or gone mends them or makes them anew; it never stays away for them.
+import { lstat, writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { readText } from '@mbl/formats';
+import { expectedFolders, makeFolder, ownerOf, ownFiles, removeUnlessFolder } from './folders.ts';
+import { type Incident, keepIncidents } from './incidents.ts';
+import { systemTools, type Tools } from './tools.ts';
+import { boardVolumes, type Examined, examine, make, mountMemory } from './volume.ts';
+
+export interface StorageOptions {
+  /** Folder in front of every path: '' on a board. */
+  readonly root: string;
+  readonly tools: Tools;
+}
+
+/** Mounts factory, config and data, and makes sure of what is in them. Returns what happened, as kept in `/config/incidents`. */
+export async function bringUpStorage({ root, tools }: StorageOptions): Promise<Incident[]> {
+  const at = (path: string): string => `${root}${path}`;
+  const volumes = boardVolumes(at('/run/mbl/disk'));
+  const both = [volumes.config, volumes.data].map((volume) => ({ ...volume, folder: at(volume.folder) }));
+  const [examined] = await Promise.all([
+    Promise.all(both.map(async (volume) => await examine(volume, tools))),
+    mountFactory(at, tools),
+  ]);
+  const incidents = [...(await notes(at('/run/mbl/notes'))), ...mended(examined)];
+  const lost = examined.filter(({ ready }) => !ready).map(({ volume }) => volume);
+  const failures = await make(lost, tools);
+  for (const volume of lost) {
+    const failure = failures.get(volume.name);
+    if (failure === undefined) continue;
+    // The last resort: the board is there, and says what is wrong, with nothing that lasts.
+    await mountMemory(volume, tools);
+    const detail = `the partition ${volume.name} cannot be written, its contents are in memory only: ${failure}`;
+    incidents.push({ kind: `${volume.name}-in-memory`, detail, lasting: true });
+  }
+  incidents.push(...(await checkData(at)), ...(await checkConfig(at)));
+  for (const { kind, detail } of incidents) tools.say(`${kind}: ${detail}`);
+  await keepIncidents(at('/config/incidents'), incidents);
+  return incidents;
+}
+
+/** What was done to file systems. The first start makes both, and nothing was lost. */
+function mended(examined: readonly Examined[]): Incident[] {
+  const unready = examined.filter(({ ready }) => !ready);
+  const fresh = examined.some(({ before }) => before === 'unfinished');
+  const blank = unready.length === examined.length && unready.some(({ before }) => before === 'blank');
+  return examined.flatMap(({ volume, ready, repaired, reason }) => {
+    if (repaired) return [{ kind: `${volume.name}-repaired`, detail: reason }];
+    return ready || fresh || blank ? [] : [{ kind: `${volume.name}-made`, detail: reason }];
+  });
+}
+
+/** What the initramfs had to say. */
+async function notes(path: string): Promise<Incident[]> {
+  const lines = (await readText(path, 64 * 1024))?.split('\n') ?? [];
+  return lines.flatMap((line) => {
+    const [, kind = '', detail = ''] = /^([a-z][a-z-]{0,31}) (.+)$/.exec(line) ?? [];
+    return kind === '' ? [] : [{ kind, detail, lasting: true }];
+  });
+}
+
+type Place = (path: string) => string;
+
+async function checkData(at: Place): Promise<Incident[]> {
+  const wrong: string[] = [];
+  for (const name of ['var', 'home'])
+    if (await makeFolder(at(`/data/${name}`), 0o755)) wrong.push(`/data/${name}`);
+  for (const path of await expectedFolders(at('/usr/lib/tmpfiles.d'), '/var'))
+    if (await removeUnlessFolder(at(`/data/var/${path}`))) wrong.push(`/data/var/${path}`);
+  return replaced('data-repaired', wrong);
+}
+
+async function checkConfig(at: Place): Promise<Incident[]> {
+  const passwd = at('/etc/passwd');
+  const client = await ownerOf(passwd, 'mbl-cloud-client');
+  const platform = await ownerOf(passwd, 'mbl-platformd');
+  const wrong: string[] = [];
+  if (await removeUnlessFolder(at('/config/ssh'))) wrong.push('/config/ssh');
+  if (await makeFolder(at('/config/incidents'), 0o755, platform)) wrong.push('/config/incidents');
+  if (await makeFolder(at('/config/identity'), 0o700, client)) wrong.push('/config/identity');
+  if (await ownFiles(at('/config/identity'), client)) wrong.push('something in /config/identity');
+  return replaced('config-repaired', wrong);
+}
+
+function replaced(kind: string, paths: readonly string[]): Incident[] {
+  return paths.length === 0 ? [] : [{ kind, detail: `no folder or file, and removed: ${paths.join(' ')}` }];
+}
+
+/** `/run/mbl/provisioned` is there when the board knows where it belongs; else `/run/mbl/waits` says what is missing. */
+async function mountFactory(at: Place, tools: Tools): Promise<void> {
+  const args = ['-t', 'erofs', '-o', 'ro,nosuid,nodev,noexec', at('/run/mbl/disk/factory'), at('/factory')];
+  const { code } = await tools.run('mount', args, 60_000);
+  const missing =
+    code !== 0
+      ? 'the partition "factory" holds no file system'
+      : (await isPlainFile(at('/factory/factory.json')))
+        ? undefined
+        : 'the partition "factory" holds no factory.json';
+  if (missing === undefined) await writeFile(at('/run/mbl/provisioned'), '');
+  else await writeFile(at('/run/mbl/waits'), `${missing}\n`);
+}
+
+async function isPlainFile(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    (entry) => entry.isFile() && entry.size > 0,
+    () => false,
+  );
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { root: { type: 'string', default: '' } } });
+  try {
+    await bringUpStorage({ root: values.root, tools: systemTools });
+    // A check that was given up may still be there: it must not keep this process.
+    process.exit(0);
+  } catch (error) {
+    systemTools.say(`failed: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  }
+}

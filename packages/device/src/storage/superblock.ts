@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Bytes from the start of a partition that `inspect` wants. */
+export const inspectedSize = 64 * 1024;
+
+/**
+ * What a partition looks like. `blank`: nothing was ever written. `unfinished`: a file system without a label, as this service leaves
+ * it when the power goes before the label is set. `made`: ours, with its label. `damaged`: anything else.
+ */
+export type Appearance = 'blank' | 'unfinished' | 'made' | 'damaged';
+
+export interface Inspection {
+  readonly appearance: Appearance;
+  /** The kernel noted an error when it used the file system last. */
+  readonly errors: boolean;
+}
+
+/** Offsets in the superblock, which starts at byte 1024 (Linux `fs/ext4/ext4.h`, struct ext4_super_block). */
+const superblock = { start: 1024, magic: 0x38, state: 0x3a, label: 0x78, labelSize: 16 } as const;
+const magic = 0xef53;
+const stateErrors = 2;
+
+/** Judges a partition by its first bytes: our file system is one whose label is `label`. */
+export function inspect(start: Uint8Array, label: string): Inspection {
+  const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
+  if (bytes.every((byte) => byte === 0)) return { appearance: 'blank', errors: false };
+  const at = (offset: number): number => superblock.start + offset;
+  if (bytes.length < inspectedSize || bytes.readUInt16LE(at(superblock.magic)) !== magic)
+    return { appearance: 'damaged', errors: false };
+  const field = bytes.subarray(at(superblock.label), at(superblock.label + superblock.labelSize));
+  const name = field.toString('latin1').replace(/\0.*$/s, '');
+  const errors = (bytes.readUInt16LE(at(superblock.state)) & stateErrors) !== 0;
+  return { appearance: name === label ? 'made' : name === '' ? 'unfinished' : 'damaged', errors };
+}
