@@ -9,7 +9,8 @@ import { ensureAuthority, issueServiceIdentity } from './features/certificates/a
 import { defaultCertificateLife } from './features/certificates/register.ts';
 import { compose } from './compose.ts';
 import type { Context } from './context.ts';
-import { claimDatabase, type Database, type DatabaseClaim, openDatabase } from './infra/database.ts';
+import { claimDatabase, type DatabaseClaim } from './infra/claim.ts';
+import { type Database, openDatabase } from './infra/database.ts';
 import { readIfThere, writeAtomic } from './infra/files.ts';
 import { idSource } from './infra/ids.ts';
 import { authority, listen } from './infra/listen.ts';
@@ -137,14 +138,23 @@ async function openOwnDatabase(
 ): Promise<{ database: Database<Schema>; claim: DatabaseClaim }> {
   const cluster = new PrivateCluster({ directory: join(directory, 'postgres') });
   if (databaseUrl === undefined) starting.use(cluster);
-  const database = starting.use(openDatabase<Schema>(databaseUrl ?? (await cluster.start()), log));
+  const target = databaseUrl ?? (await cluster.start());
+  const database = starting.use(openDatabase<Schema>(target));
+  const revive =
+    typeof target === 'string' ? undefined : async () => await restartCluster(cluster, target.host);
   try {
-    return { database, claim: starting.use(await claimDatabase(database.pool)) };
+    return { database, claim: starting.use(await claimDatabase(database.pool, { log, revive })) };
   } catch (error) {
     // The cluster is that of the service which runs already: not ours to stop.
     if (error instanceof MblError && error.code === 'service/already-running') cluster.leaveRunning();
     throw error;
   }
+}
+
+/** Starts our own cluster again where it died. Its place is the one that the pool knows, or the service must start anew. */
+async function restartCluster(cluster: PrivateCluster, host: string): Promise<void> {
+  const { host: now } = await cluster.start();
+  if (now !== host) throw new Error(`the cluster has moved from ${host} to ${now}`);
 }
 
 /** The key that comes with the service: kept beside it, so that a restart does not end what was configured with it. */

@@ -6,7 +6,6 @@ import pg from 'pg';
 import { eventually } from '../testing/device.ts';
 import { newDatabase, TestService } from '../testing/service.ts';
 import { openDatabase } from './database.ts';
-import { silentLog } from './log.ts';
 
 /** Ends every connection that runs a statement like this one, as an administrator or a failover does. */
 async function terminate(url: string, statement: string): Promise<void> {
@@ -29,7 +28,7 @@ async function terminate(url: string, statement: string): Promise<void> {
 test('a connection that ends under a statement of a transaction, or between two, fails these and nothing else', async () => {
   const url = await newDatabase();
   for (const statement of ["select 'under', pg_sleep(60)", "select 'between'"]) {
-    await using database = openDatabase<Record<string, never>>(url, silentLog);
+    await using database = openDatabase<Record<string, never>>(url);
     const { db } = database;
     const ended = terminate(url, `${statement}%`);
     const transaction = db.transaction().execute(async (inside) => {

@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setTimeout as delay } from 'node:timers/promises';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { MblError } from '@mbl/trust';
-import type { Log } from './log.ts';
-
-/** PostgreSQL may take a moment to notice that a killed service has gone. */
-const claimPatienceMs = 2000;
 
 /** A connection string, or the parts that `pg` wants. */
 export type DatabaseTarget = string | pg.PoolConfig;
-
-/** Key of the advisory lock that a running service holds: two services on one database would both own the presence. */
-const serviceLock = 0x6d626c31;
 
 export interface Database<Schema> extends AsyncDisposable {
   readonly db: Kysely<Schema>;
@@ -20,94 +11,31 @@ export interface Database<Schema> extends AsyncDisposable {
 }
 
 /** Opens a pool. Connections are made when needed; nothing is sent yet. */
-export function openDatabase<Schema>(target: DatabaseTarget, log: Log): Database<Schema> {
+export function openDatabase<Schema>(target: DatabaseTarget): Database<Schema> {
   const config = typeof target === 'string' ? { connectionString: target } : target;
   const types = new pg.TypeOverrides();
   // A plain date stays text: as a Date it would be midnight in somebody's time zone.
   types.setTypeParser(pg.types.builtins.DATE, (value) => value);
-  const pool = new pg.Pool({ max: 10, connectionTimeoutMillis: 10_000, types, ...config });
-  let closing = false;
-  // For as long as a connection lives: the pool listens to idle ones only, and an error that nobody hears ends the process.
-  pool.on('connect', (client) => {
-    client.on('error', (error) => {
-      // Connections that are being closed may still see the server go.
-      if (!closing) log.warn('A database connection broke', { error });
-    });
+  const pool = new pg.Pool({
+    max: 10,
+    connectionTimeoutMillis: 10_000,
+    // A statement that hangs must not hold its connection for ever.
+    statement_timeout: 30_000,
+    types,
+    ...config,
   });
-  // What the pool hears of an idle connection has been said above.
+  // For as long as a connection lives: the pool listens to idle ones only, and an error that nobody hears ends the process. Whoever
+  // runs a statement on it hears of it by that; the claim says when the database is away.
+  pool.on('connect', (client) => client.on('error', () => {}));
   pool.on('error', () => {});
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {
     db,
     pool,
     async [Symbol.asyncDispose]() {
-      closing = true;
       await db.destroy();
     },
   };
-}
-
-/** One service's claim on its database. */
-export interface DatabaseClaim extends AsyncDisposable {
-  /** Resolves when the claim was lost with its connection: from then on another service may hold it. */
-  readonly lost: Promise<Error>;
-}
-
-/**
- * Claims the database for one service until disposed or until the process ends, however it ends. Throws
- * `service/already-running` or `service/database-unreachable`.
- */
-export async function claimDatabase(pool: pg.Pool): Promise<DatabaseClaim> {
-  const lost = Promise.withResolvers<Error>();
-  let broken: Error | undefined;
-  const client = await pool.connect().catch((cause: unknown) => {
-    throw unreachable(cause);
-  });
-  client.on('error', (error) => {
-    broken = error;
-    lost.resolve(error);
-  });
-  try {
-    await takeLock(client);
-  } catch (error) {
-    client.release(true);
-    throw error instanceof MblError ? error : unreachable(error);
-  }
-  return {
-    lost: lost.promise,
-    async [Symbol.asyncDispose]() {
-      await client.query('select pg_advisory_unlock($1)', [serviceLock]).catch(() => {});
-      client.release(broken ?? true);
-    },
-  };
-}
-
-async function takeLock(client: pg.PoolClient): Promise<void> {
-  const deadline = Date.now() + claimPatienceMs;
-  for (;;) {
-    const result = await client.query<{ got: boolean }>('select pg_try_advisory_lock($1) as got', [
-      serviceLock,
-    ]);
-    if (result.rows[0]?.got === true) return;
-    if (Date.now() > deadline) {
-      throw new MblError('service/already-running', 'Another service is running on this database', {
-        remedy: 'Stop it first (`./mbl down`), or give this one another directory or database',
-      });
-    }
-    await delay(50);
-  }
-}
-
-function unreachable(cause: unknown): MblError {
-  return new MblError(
-    'service/database-unreachable',
-    `The database cannot be used: ${(cause as Error).message}`,
-    {
-      remedy:
-        'Check --database-url, or DATABASE_URL, and that its server runs; without one the service starts its own',
-      cause,
-    },
-  );
 }
 
 /** True when a text holds what PostgreSQL cannot: NUL (SQLSTATE 22021 in text, 22P05 in jsonb). */

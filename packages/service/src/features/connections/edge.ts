@@ -4,6 +4,7 @@ import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls
 import { Code, connectStream, encodeTcpFrame, type KeepAliveOptions, UploadBudget } from '@mbl/coap';
 import type { Lwm2mServer } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
+import { isPassing } from '../../infra/database.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { TlsIdentity } from '../certificates/authorities.ts';
 import type { CertificateRegister, RejectedPeer } from '../certificates/register.ts';
@@ -64,7 +65,7 @@ export class Edge implements AsyncDisposable {
     this.server.on('secureConnection', (socket) => {
       socket.on('error', () => socket.destroy());
       this.#accept(socket).catch((error: unknown) => {
-        context.log.error('A connection could not be accepted', { error });
+        if (!isPassing(error)) context.log.error('A connection could not be accepted', { error });
         socket.destroy();
       });
     });
@@ -74,7 +75,10 @@ export class Edge implements AsyncDisposable {
     await this.#parts.presence.everybodyOffline();
     await this.#parts.presence.expireRegistrations(new Set());
     this.#housekeeper = setInterval(() => {
-      this.#housekeep().catch((error: unknown) => this.#context.log.error('Housekeeping failed', { error }));
+      this.#housekeep().catch((error: unknown) => {
+        // That the database is away has been said.
+        if (!isPassing(error)) this.#context.log.error('Housekeeping failed', { error });
+      });
     }, housekeepingMs).unref();
   }
 

@@ -25,7 +25,7 @@ describe('presence', { timeout: 240_000 }, () => {
 
   before(async () => {
     service = await TestService.start();
-    database = openDatabase<Schema>(String(service.options.databaseUrl), silentLog);
+    database = openDatabase<Schema>(String(service.options.databaseUrl));
     const { id: accountId } = await database.db.selectFrom('accounts').select('id').executeTakeFirstOrThrow();
     const say = (message: string) => void said.push(message);
     const log = { ...silentLog, warn: say, info: say };
@@ -135,7 +135,7 @@ describe('presence', { timeout: 240_000 }, () => {
   });
 
   test('a stop does not wait for a database that stays away', async () => {
-    const gone = openDatabase<Schema>('postgres://127.0.0.1:1/none', silentLog);
+    const gone = openDatabase<Schema>('postgres://127.0.0.1:1/none');
     const writer = new PresenceWriter(
       { ...context, db: gone.db },
       new EventRecorder({ ...context, db: gone.db }, () => {}),

@@ -14,7 +14,7 @@ import { EventRecorder } from '../device-events/recorder.ts';
 import { Denials } from './denials.ts';
 
 test('a flood of refusals is cut off each minute, and events go after a month', async () => {
-  await using database = openDatabase<Schema>(await newDatabase(), silentLog);
+  await using database = openDatabase<Schema>(await newDatabase());
   await migrate(database.pool, await readMigrations(`${import.meta.dirname}/..`));
   let time = Date.UTC(2026, 0, 1);
   const now = () => time;
