@@ -40,7 +40,7 @@ export interface AgentTiming {
 
 export const defaultTiming: AgentTiming = {
   retryFirst: 1000,
-  retryMax: 60_000,
+  retryMax: 900_000,
   refusedMax: 300_000,
   offline: 500,
   stable: 30_000,
@@ -192,7 +192,7 @@ export class Agent {
 
   async #waitAfter(step: Step, error: unknown, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
-    const failure = classifyFailure(error);
+    const failure = classifyFailure(error, this.#now());
     if (failure.kind === 'offline') {
       if (!this.#offline) log.info('waiting for the network', { reason: failure.reason });
       this.#offline = true;
@@ -201,7 +201,9 @@ export class Agent {
     }
     this.#offline = false;
     const code = step.do === 'enrol' && failure.kind === 'refused';
-    const retryMs = this.#backoff.next(code ? this.#timing.refusedMax : this.#timing.retryMax);
+    const { holdOffMs = 0 } = failure;
+    // Of many that were asked to stay away for the same time, not all come back in one instant.
+    const retryMs = holdOffMs + this.#backoff.next(code ? this.#timing.refusedMax : this.#timing.retryMax);
     log.warning(failurePhrase(step, error, failure.kind), {
       reason: failure.reason,
       waits: code ? waitForCode(this.#options.factory.endpointName) : undefined,

@@ -85,6 +85,19 @@ test('failures: no network, a refusal, anything else', () => {
   assert.equal(kind('text'), 'failed');
 });
 
+test('a service that asks a device to stay away is obeyed, for an hour at most', () => {
+  const asked = (details: object) =>
+    classifyFailure(new Error('outer', { cause: Object.assign(new Error('inner'), { details }) }), 1_000_000)
+      .holdOffMs;
+  assert.equal(asked({ retryAfter: '120' }), 120_000);
+  assert.equal(asked({ retryAfter: new Date(1_090_000).toUTCString() }), 90_000);
+  assert.equal(asked({ holdOffSeconds: 30 }), 30_000);
+  assert.equal(asked({ holdOffSeconds: 1e9 }), 3_600_000);
+  for (const retryAfter of ['', '-1', 'soon', '99999999999', new Date(0).toUTCString(), undefined, 7])
+    assert.ok([undefined, 3_600_000].includes(asked({ retryAfter })), String(retryAfter));
+  assert.equal(asked({ holdOffSeconds: 0 }), undefined);
+});
+
 test('a log line stays one line, whatever is in its fields', () => {
   const lines: string[] = [];
   const log = createLog((line) => lines.push(line), true);

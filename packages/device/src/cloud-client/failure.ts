@@ -8,14 +8,23 @@ export interface Failure {
    */
   readonly kind: 'offline' | 'refused' | 'failed';
   readonly reason: string;
+  /** How long the service asked to stay away, in milliseconds (RFC 9110 §10.2.3, RFC 8323 §5.5): an hour at most. */
+  readonly holdOffMs?: number;
 }
+
+const longestHoldOffMs = 3_600_000;
 
 /** Not EAI_AGAIN: a name server that fails says it too, and a whole fleet may be asking it. */
 const offlineCodes: readonly unknown[] = ['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL'];
 
-/** Decides by the codes of an error and its causes. */
-export function classifyFailure(error: unknown): Failure {
+/** Decides by the codes of an error and its causes. `now`: milliseconds since 1970, as the device believes. */
+export function classifyFailure(error: unknown, now: number = Date.now()): Failure {
   const chain = causes(error);
+  const holdOffMs = chain.map((one) => holdOff(one, now)).find((asked) => asked !== undefined);
+  return { ...classify(error, chain), ...(holdOffMs === undefined ? {} : { holdOffMs }) };
+}
+
+function classify(error: unknown, chain: readonly Error[]): Failure {
   // The innermost error says what happened; the outer ones say what it was good for.
   const reason = chain.findLast(({ message }) => message !== '')?.message ?? String(error);
   const codes = chain.map((one) => (one as { code?: unknown }).code);
@@ -40,6 +49,21 @@ function isOffline(error: unknown, depth = 0): boolean {
   if (error instanceof AggregateError)
     return error.errors.length > 0 && error.errors.every((one) => isOffline(one, depth + 1));
   return offlineCodes.includes((error as { code?: unknown }).code) || isOffline(error.cause, depth + 1);
+}
+
+/** What an error carries of the service's wish. A date is read by the device's clock, which may be wrong: hence the bound. */
+function holdOff(error: Error, now: number): number | undefined {
+  const { holdOffSeconds, retryAfter } =
+    (error as { details?: { holdOffSeconds?: unknown; retryAfter?: unknown } }).details ?? {};
+  const asked =
+    typeof holdOffSeconds === 'number'
+      ? holdOffSeconds * 1000
+      : typeof retryAfter !== 'string'
+        ? Number.NaN
+        : /^\d{1,9}$/.test(retryAfter)
+          ? Number(retryAfter) * 1000
+          : Date.parse(retryAfter) - now;
+  return asked > 0 ? Math.min(asked, longestHoldOffMs) : undefined;
 }
 
 /** 4.01, 4.03 and other client errors of a Register (LwM2M Core 1.1 §6.2.1). Code: class << 5 | detail (RFC 7252 §3). */
