@@ -30,6 +30,8 @@ const sentences: Readonly<Record<string, string>> = {
   'data-made': 'The board lost its data and made an empty file system for it',
   'config-repaired': 'The board repaired the file system of its configuration',
   'data-repaired': 'The board repaired the file system of its data',
+  'config-in-memory': 'The board cannot write its configuration, and keeps it in memory',
+  'data-in-memory': 'The board cannot write its data, and keeps them in memory',
   'slot-changed': 'The board could not start one slot and started the other',
   'root-damaged': 'The board found damage in its root file system',
   watchdog: 'The board hung, and its watchdog restarted it',

@@ -79,8 +79,10 @@ class Board implements AsyncDisposable {
 
 describe('what a board had to do to come back', { timeout: 60_000 }, () => {
   let service: TestService;
+  /** The service's clock, that of the machine and this. */
+  let ahead = 0;
   before(async () => {
-    service = await TestService.start();
+    service = await TestService.start({ now: () => Date.now() + ahead });
   });
   after(() => service[Symbol.asyncDispose]());
   const view = directoryView(() => service);
@@ -144,6 +146,25 @@ describe('what a board had to do to come back', { timeout: 60_000 }, () => {
     await board.register();
     await eventually(async () => board.incidents.length === 0, 'it is forgotten');
     assert.equal((await recoveries(board.deviceId)).length, 1);
+  });
+
+  test('that is found again at every start is an event once a day', async () => {
+    const found = async (expected: number) => {
+      board.incidents.push(changed);
+      await board.register();
+      await eventually(async () => board.incidents.length === 0, 'it is forgotten');
+      assert.equal((await recoveries(board.deviceId)).length, expected);
+    };
+    await using board = await Board.enrolled(service, 'board-10', []);
+    await found(1);
+    await found(1);
+    ahead = 25 * 3_600_000;
+    try {
+      await found(2);
+      await found(2);
+    } finally {
+      ahead = 0;
+    }
   });
 
   test('two writers of one incident make one event', async () => {

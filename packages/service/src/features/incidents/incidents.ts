@@ -94,13 +94,23 @@ export class Incidents implements Disposable {
     // LwM2M Core 1.1 §6.3.5: arguments of an Execute.
     const args = `0='${told.join(',')}'`;
     await requests.run(deviceId, (device, signal) => device.execute(forgetPath, args, { signal }), policy);
+    await this.#context.db
+      .updateTable('incidents')
+      .set({ forgotten_at: new Date(this.#context.now()) })
+      .where('device_id', '=', deviceId)
+      .where('incident_id', 'in', told)
+      .where('forgotten_at', 'is', null)
+      .execute();
   }
 
   [Symbol.dispose](): void {
     this.#stopped.abort(notConnected());
   }
 
-  /** Writes down what is new. Gives the ids of all that are written down, now or earlier: the device may forget these. */
+  /**
+   * Writes down what is new, and what comes again more than a day after it was forgotten: a damage that is still there, or there
+   * again, has the same id. Gives the ids of all that are written down, now or earlier: the device may forget these.
+   */
   async #write(deviceId: string, incidents: readonly Incident[]): Promise<string[]> {
     if (incidents.length === 0) return [];
     const at = this.#context.now();
@@ -126,7 +136,7 @@ export class Incidents implements Disposable {
         .executeTakeFirstOrThrow();
       const rows = await db
         .selectFrom('incidents')
-        .select('incident_id')
+        .select(['incident_id', 'forgotten_at'])
         .where('device_id', '=', deviceId)
         .where(
           'incident_id',
@@ -134,14 +144,22 @@ export class Incidents implements Disposable {
           incidents.map(({ id }) => id),
         )
         .execute();
-      const known = new Set(rows.map((row) => row.incident_id));
+      const known = rows
+        .filter(({ forgotten_at }) => forgotten_at === null || forgotten_at.getTime() > at - dayMs)
+        .map(({ incident_id }) => incident_id);
       const fresh = incidents
-        .filter(({ id }) => !known.has(id))
+        .filter(({ id }) => !known.includes(id))
         .slice(0, Math.max(0, mostInADay - Number(today)));
+      const told = { device_id: deviceId, created_at: new Date(at), forgotten_at: null };
       if (fresh.length > 0) {
         await db
           .insertInto('incidents')
-          .values(fresh.map(({ id }) => ({ device_id: deviceId, incident_id: id, created_at: new Date(at) })))
+          .values(fresh.map(({ id }) => ({ ...told, incident_id: id })))
+          .onConflict((conflict) =>
+            conflict
+              .columns(['device_id', 'incident_id'])
+              .doUpdateSet({ created_at: told.created_at, forgotten_at: null }),
+          )
           .execute();
       }
       await recordAll(

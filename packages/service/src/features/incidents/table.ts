@@ -7,5 +7,8 @@ export interface IncidentTables {
 interface IncidentRow {
   device_id: string;
   incident_id: string;
+  /** When an event was written for it last. */
   created_at: Date;
+  /** When the device was seen to forget it; null before that. */
+  forgotten_at: Date | null;
 }
