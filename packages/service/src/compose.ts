@@ -136,7 +136,7 @@ export async function compose(
   );
 
   const authenticate = async (token: string) => (await keys.verify(token))?.id;
-  const webSockets = new WebSocketDoor({ channels, authenticate, log });
+  const webSockets = new WebSocketDoor({ channels, authenticate, log, now });
   const app = await buildHttpServer({
     newId,
     log,

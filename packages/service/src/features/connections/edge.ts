@@ -25,6 +25,8 @@ export interface EdgeParts {
 }
 
 const housekeepingMs = 15_000;
+/** How old the record may be of when a connected device was heard: it is what a killed service leaves; a living one knows better. */
+const lastSeenMs = 300_000;
 /** How long a stop waits for a database that is away. */
 const stopPatienceMs = 5000;
 const maximumConnections = 20_000;
@@ -181,7 +183,7 @@ export class Edge implements AsyncDisposable {
   async #housekeep(): Promise<void> {
     const seen = [];
     for (const { identity, lastSeen } of this.#parts.connections) {
-      if (this.#saved.get(identity.deviceId) === lastSeen) continue;
+      if (lastSeen - (this.#saved.get(identity.deviceId) ?? 0) < lastSeenMs) continue;
       this.#saved.set(identity.deviceId, lastSeen);
       seen.push({ deviceId: identity.deviceId, lastSeen });
     }

@@ -69,6 +69,13 @@ export class Channel {
     return count === 0 ? undefined : merged;
   }
 
+  /** Puts what was taken, and did not reach the client, back before all that waits. `bytes` as in `push`. */
+  putBack(message: NotificationMessage, bytes: number, now: number): void {
+    if (this.#ended) return;
+    this.#waiting.unshift({ message, bytes, at: now });
+    this.#bytes += bytes;
+  }
+
   /** Resolves when something is waiting, the channel ended or the signal fired. */
   async ready(signal: AbortSignal): Promise<void> {
     if (this.#waiting.length > 0 || this.#ended || signal.aborted) return;

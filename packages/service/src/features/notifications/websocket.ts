@@ -18,6 +18,7 @@ export interface WebSocketParts {
   readonly channels: Channels;
   readonly authenticate: (token: string) => Promise<string | undefined>;
   readonly log: Log;
+  readonly now: () => number;
 }
 
 /** Delivers notification channels over WebSocket: `GET /v2/notification/websocket-connect[?channel=NAME]`. */
@@ -104,8 +105,18 @@ export class WebSocketDoor implements AsyncDisposable {
     try {
       while (!closed.signal.aborted && !channel.ended) {
         const message = channel.take();
-        if (message === undefined) await channel.ready(closed.signal);
-        else await send(JSON.stringify(message));
+        if (message === undefined) {
+          await channel.ready(closed.signal);
+          continue;
+        }
+        const text = JSON.stringify(message);
+        try {
+          await send(text);
+        } catch (error) {
+          // The client did not get it: it waits for the next one.
+          channel.putBack(message, text.length, this.#parts.now());
+          throw error;
+        }
       }
     } finally {
       clearInterval(pinger);
