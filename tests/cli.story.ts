@@ -9,6 +9,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { findWorkspace, startDaemon, stopDaemon } from '@mbl/cli';
+import { readServiceFile } from '@mbl/formats';
+import { hostDevice } from './support/host-device.ts';
 import { assertError, finish, mbl, mblJson, root, startMbl, temporaryFolder } from './support/mbl.ts';
 import { processesOf } from './support/processes.ts';
 
@@ -270,6 +272,32 @@ describe('with a service', () => {
       /no longer in the dir/,
     );
     assertError(await mbl(['device', 'delete', 'board-d'], { environment }), 'service/no-such-device', /-d/);
+  });
+
+  test('a device that lost its key is let in once more by the code that it has', async () => {
+    assertError(
+      await mbl(['device', 'enrol', 'board-a', '--again'], { environment }),
+      'service/no-used-code',
+      /board-a/,
+    );
+    const service = await readServiceFile(join(folder.path, 'state/service'));
+    assert.ok(service);
+    const { code } = await mblJson<{ code: string }>(['device', 'enrol', 'board-e'], { environment });
+    await using device = await hostDevice(join(folder.path, 'board-e'), service, 'board-e', code);
+    await device.run(async () => {
+      await until(() => device.says(/^registered /), 'the device registers');
+    });
+    await device.loseIdentity();
+    await device.run(async () => {
+      await until(() => device.says(/^enrolment refused .*mbl device enrol board-e --again/), 'it waits');
+      const { stdout } = await mbl(['device', 'enrol', 'board-e', '--again'], { environment });
+      assert.match(stdout, /^accepted until +2\d{3}-/m);
+      await until(() => device.says(/^registered /), 'the device registers again');
+    });
+    const { stdout } = await mbl(['device', 'events', 'board-e'], { environment });
+    assert.match(stdout, /device\.clone-suspected .*used before/);
+    assert.match(stdout, /device\.enrolment-rearmed {2}The enrolment code is accepted once more until/);
+    assert.match(stdout, /device\.enrolled {2}The device was given a new certificate by its re-armed code/);
   });
 
   test('events are followed until Ctrl-C, which is exit code 130', async () => {

@@ -3,7 +3,8 @@ import { defineObject } from './definition.ts';
 
 /**
  * Ours: how the board started, and what it had to do to come back. An incident is `<id> <kind> <detail>`, where the id is
- * `<kind>-<8 hex>`; Forget Incidents takes their ids, separated by commas, as its argument 0.
+ * `<kind>-<8 hex>`; Forget Incidents takes their ids, separated by commas, as its argument 0. The number is in the range for companies'
+ * own objects (LwM2M Core 1.1 Appendix D.2.1: 32769 to 42768); a product reserves a block there, and may have to move it.
  */
 export const mblBoardModel = defineObject({
   id: 33400,
