@@ -5,7 +5,7 @@ import type { KeepAliveOptions } from '@mbl/coap';
 import type { ServiceFile } from '@mbl/formats';
 import { type CertificateAuthority, MblError } from '@mbl/trust';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
-import { ensureAuthority, issueServiceIdentity } from './features/certificates/authorities.ts';
+import { ensureAuthority, ensureServiceIdentity } from './features/certificates/authorities.ts';
 import { defaultCertificateLife } from './features/certificates/register.ts';
 import { compose } from './compose.ts';
 import type { Context } from './context.ts';
@@ -86,7 +86,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const serviceCa = await ensureAuthority(caDirectory, 'service-ca', 'MBL service CA');
   const deviceCa = options.deviceCa ?? (await ensureAuthority(caDirectory, 'device-ca', 'MBL device CA'));
   const host = options.listen?.host ?? '127.0.0.1';
-  const identity = await issueServiceIdentity(
+  const identity = await ensureServiceIdentity(
+    caDirectory,
     serviceCa,
     [host, ...(options.hosts ?? [])].filter(isCertifiable),
   );

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  type X509Certificate,
+} from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { serviceName } from '@mbl/formats';
 import {
   type CertificateAuthority,
   certificatePem,
+  isIssuedBy,
   issueCertificate,
   MblError,
   memorySigner,
@@ -67,23 +75,56 @@ export interface TlsIdentity {
 }
 
 /**
- * A new key and certificate for the service's listeners. The key lives in memory only and ends with the process. The certificate has no
- * end: a device whose clock is far in the future must come back, and nobody but the clock that it distrusts could tell it better.
+ * Key and certificate of the service's listeners, kept beside the CA that signs them (`service.key`, mode 0600; `service.pem`): a client may
+ * have pinned the certificate, so it stays until the hosts change, and then its key stays. It has no end: a device whose clock is far in the
+ * future must come back, and nobody but the clock that it distrusts could tell it better.
  */
-export async function issueServiceIdentity(
+export async function ensureServiceIdentity(
+  directory: string,
   ca: CertificateAuthority,
   hosts: readonly string[],
 ): Promise<TlsIdentity> {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const all = [...new Set([serviceName, 'localhost', '127.0.0.1', '::1', ...hosts])];
+  const [keyPath, certificatePath] = [join(directory, 'service.key'), join(directory, 'service.pem')];
+  const storedKey = await readIfThere(keyPath);
+  const key =
+    storedKey === undefined
+      ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+      : readKey(storedKey, keyPath);
+  const keyPem = key.export({ type: 'pkcs8', format: 'pem' });
+  if (storedKey === undefined) await writeAtomic(keyPath, keyPem, 0o600);
+  const identity = (certificate: X509Certificate): TlsIdentity => ({
+    key: keyPem,
+    cert: certificatePem(certificate) + certificatePem(ca.certificate),
+  });
+  const stored = await readIfThere(certificatePath);
+  if (stored !== undefined) {
+    const certificate = parseCertificate(stored);
+    if (
+      certificate.checkPrivateKey(key) &&
+      isIssuedBy(certificate, ca.certificate) &&
+      isFor(certificate, all)
+    )
+      return identity(certificate);
+  }
   const certificate = await issueCertificate(ca, {
     subject: { commonName: serviceName },
-    publicKey,
+    publicKey: createPublicKey(key),
     usage: 'server',
     notAfter: noExpiry,
-    hosts: [...new Set([serviceName, 'localhost', '127.0.0.1', '::1', ...hosts])],
+    hosts: all,
   });
-  return {
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-    cert: certificatePem(certificate) + certificatePem(ca.certificate),
-  };
+  await writeAtomic(certificatePath, certificatePem(certificate), 0o644);
+  return identity(certificate);
+}
+
+/** Whether a certificate names these hosts, and no other. */
+function isFor(certificate: X509Certificate, hosts: readonly string[]): boolean {
+  const named = (certificate.subjectAltName ?? '').split(', ').length;
+  return (
+    named === hosts.length &&
+    hosts.every((host) =>
+      isIP(host) === 0 ? certificate.checkHost(host) !== undefined : certificate.checkIP(host) !== undefined,
+    )
+  );
 }
