@@ -2,17 +2,17 @@
 import { access, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { boardFiles, type StartOptions, startEmulator } from './emulator.ts';
+import { boardFiles, mediumFiles, type StartOptions, startEmulator } from './emulator.ts';
 import type { BoardImage } from './image.ts';
 import { type FlipOptions, findPart, flipBit, type PartOptions, readPart, writePart } from './parts.ts';
 import { type CommandResult, isAlive, pause, sendSignal, waitForExit } from './processes.ts';
 import { qmp, type QmpCommand } from './qmp.ts';
 import { clearRunState, type RunState, readRunState, readStateFile } from './run-state.ts';
-import { type ReplayOptions, replayWrites, type Unflushed } from './replay.ts';
-import { SerialConsole, type WaitOptions } from './serial-console.ts';
-import { copySparse } from './sparse-copy.ts';
+import { SerialConsole } from './serial-console.ts';
 import { closeSsh, runSsh, type SshOptions, type SshTarget, sshArguments } from './ssh.ts';
-import { countWrites, type LoggedWrite, readWriteLog } from './write-log.ts';
+import type { CrashState } from './writes/crash-state.ts';
+import { type CrashStateOptions, type CrashStates, enumerateCrashStates } from './writes/crash-states.ts';
+import { readWriteLog, type WriteLog } from './writes/write-log.ts';
 
 /** What `board.json` in a board's folder says. */
 export interface BoardFile {
@@ -181,46 +181,31 @@ export class Board {
     return await flipBit(this.directory, this.image, options);
   }
 
-  /** The writes of the last run that was started with `recordWrites`. */
-  async writes(): Promise<LoggedWrite[]> {
-    return await readWriteLog(await this.#writeLog());
+  /** The writes of the last run that was started with `recordWrites`; while it runs, those until now. */
+  async writeLog(): Promise<WriteLog> {
+    return await readWriteLog(await this.#writeLogPath());
   }
 
   /**
-   * Cuts the power at the n-th write of a run that was started with `recordWrites`, and leaves the disk as it was right after that
-   * write. `lab/deadline` when the guest does not write so often.
+   * What a power cut at any moment of the recorded run may have left on a medium or, by `extent`, in a part of it. Dispose of it after
+   * use; errors: those of `writeLog`.
    */
-  async powerOffAfterWrites(
-    count: number,
-    options: WaitOptions & { unflushed?: Unflushed } = {},
-  ): Promise<void> {
-    const { timeoutMs = 60_000, signal, unflushed = 'kept' } = options;
-    const log = await this.#writeLog();
-    const deadline = Date.now() + timeoutMs;
-    for (let seen = 0; seen < count; seen = await countWrites(log)) {
-      if (Date.now() >= deadline || !this.running) {
-        const wrote = `Board ${this.name} wrote ${seen} times, not ${count}`;
-        if (!this.running) throw new MblError('lab/board-stopped', `${wrote}, and stopped.`);
-        throw new MblError('lab/deadline', `${wrote}, within ${timeoutMs / 1000} s.`, {
-          remedy: 'Cut the power at an earlier write, or wait longer.',
-        });
-      }
-      await pause(5, signal);
-    }
-    await this.powerOff();
-    await this.replayWrites({ count, unflushed });
+  async crashStates(options: CrashStateOptions = {}): Promise<CrashStates> {
+    const start = join(this.directory, mediumFiles[options.medium ?? 'disk'].start);
+    return await enumerateCrashStates(await this.writeLog(), start, options);
   }
 
-  /** Puts the disk into the state that a power cut after `count` writes of the recorded run leaves. The board must be off. */
-  async replayWrites(options: ReplayOptions): Promise<void> {
+  /** Makes a whole medium hold one of its states; `states` are those of all of it. The board must be off. */
+  async restoreCrashState(states: CrashStates, state: CrashState): Promise<void> {
     this.#requireOff('change');
-    const log = await this.#writeLog();
-    const disk = join(this.directory, boardFiles.disk);
-    const work = `${disk}.replay`;
+    const file = join(this.directory, mediumFiles[states.medium].file);
+    const work = `${file}.crash`;
     try {
-      await copySparse(join(this.directory, boardFiles.startDisk), work);
-      await replayWrites(log, work, options);
-      await rename(work, disk);
+      {
+        await using copy = await states.open(work);
+        await copy.show(state);
+      }
+      await rename(work, file);
     } finally {
       await rm(work, { force: true });
     }
@@ -266,7 +251,7 @@ export class Board {
     );
   }
 
-  async #writeLog(): Promise<string> {
+  async #writeLogPath(): Promise<string> {
     const path = join(this.directory, boardFiles.writeLog);
     await access(path).catch((cause: unknown) => {
       throw new MblError('lab/not-recorded', `No run of board ${this.name} recorded its writes.`, {
@@ -307,7 +292,7 @@ export class Board {
     });
   }
 
-  /** Waits for both processes, so that disk and logs are complete, and forgets the run. */
+  /** Waits for all processes, so that disk and logs are complete, and forgets the run. */
   async #afterExit(state: RunState): Promise<void> {
     if (!(await waitForExit(state.process, killDeadlineMs))) {
       throw new MblError(
@@ -316,8 +301,8 @@ export class Board {
         { remedy: `See what it waits for: cat /proc/${state.process.pid}/stack` },
       );
     }
-    if (state.hub !== undefined && !(await waitForExit(state.hub, killDeadlineMs))) {
-      sendSignal(state.hub, 'SIGKILL');
+    for (const helper of [state.hub, state.recorder]) {
+      if (helper !== undefined && !(await waitForExit(helper, killDeadlineMs))) sendSignal(helper, 'SIGKILL');
     }
     await clearRunState(this.directory);
     // An exit is seen by the process table before Node has it; a turn of the loop lets the child be reaped.

@@ -19,8 +19,8 @@ export interface ExtraDisk {
 export interface EmulatorSettings {
   readonly flash: string;
   readonly disk: string;
-  /** Where to log writes in the dm-log-writes format; absent: no log. */
-  readonly writeLog?: string | undefined;
+  /** The recorder's socket, which then serves flash and disk; absent: the emulator opens the files itself. */
+  readonly recorder?: string | undefined;
   /** Folder of the sockets: `qmp`, `uart0` (normal world), `uart1` (secure world). Short: a socket's path has at most 107 bytes. */
   readonly runDirectory: string;
   readonly forwards: readonly PortForward[];
@@ -35,25 +35,7 @@ export interface EmulatorSettings {
  */
 export function emulatorArguments(image: BoardImage, settings: EmulatorSettings): string[] {
   const { runDirectory } = settings;
-  const disk = { driver: 'raw', 'node-name': 'board-disk', discard: 'unmap', file: 'disk-file' };
-  const blocks: Record<string, unknown>[] = [
-    { driver: 'file', 'node-name': 'disk-file', filename: settings.disk, discard: 'unmap' },
-    disk,
-  ];
-  if (settings.writeLog !== undefined) {
-    disk['node-name'] = 'plain-disk';
-    blocks.push(
-      { driver: 'file', 'node-name': 'log-file', filename: settings.writeLog },
-      {
-        driver: 'blklogwrites',
-        'node-name': 'board-disk',
-        file: 'plain-disk',
-        log: 'log-file',
-        // The count of entries is then always true, also at a kill.
-        'log-super-update-interval': 1,
-      },
-    );
-  }
+  const blocks = blockNodes(settings);
   const extra = (settings.disks ?? []).flatMap(({ file, device }, index) => [
     ...[
       '-blockdev',
@@ -69,11 +51,6 @@ export function emulatorArguments(image: BoardImage, settings: EmulatorSettings)
   const consoles: string[] = [];
   consoles[image.emulator.serialConsole] = 'uart0';
   consoles[image.emulator.secureConsole] = 'uart1';
-  // The flash as it is on a board: the guest's secure world writes to it, and a reset leaves it as it is.
-  blocks.push(
-    { driver: 'file', 'node-name': 'flash-file', filename: settings.flash },
-    { driver: 'raw', 'node-name': 'board-flash', file: 'flash-file' },
-  );
   return [
     ...image.emulator.args,
     ...['-machine', 'pflash0=board-flash'],
@@ -89,5 +66,27 @@ export function emulatorArguments(image: BoardImage, settings: EmulatorSettings)
     ...['-chardev', `socket,id=uart1,path=${runDirectory}/uart1,server=off`],
     ...consoles.flatMap((id) => ['-serial', `chardev:${id}`]),
     ...(settings.clock === 'host' ? [] : ['-rtc', `base=${settings.clock}-01-01T00:00:00,clock=vm`]),
+  ];
+}
+
+/**
+ * The nodes `board-disk` and `board-flash` and what is below them. The flash is as on a board: the guest's secure world writes to it, and a
+ * reset leaves it as it is.
+ */
+function blockNodes({ disk, flash, recorder }: EmulatorSettings): Record<string, unknown>[] {
+  const diskNode = { 'node-name': 'board-disk', discard: 'unmap' };
+  const flashNode = { 'node-name': 'board-flash' };
+  if (recorder !== undefined) {
+    const server = { type: 'unix', path: recorder };
+    return [
+      { ...diskNode, driver: 'nbd', server, export: 'disk' },
+      { ...flashNode, driver: 'nbd', server, export: 'flash' },
+    ];
+  }
+  return [
+    { driver: 'file', 'node-name': 'disk-file', filename: disk, discard: 'unmap' },
+    { ...diskNode, driver: 'raw', file: 'disk-file' },
+    { driver: 'file', 'node-name': 'flash-file', filename: flash },
+    { ...flashNode, driver: 'raw', file: 'flash-file' },
   ];
 }

@@ -25,6 +25,7 @@ import {
 import { parseForwards, qmp } from './qmp.ts';
 import { claimRun, clearRunState, type RunState, writeRunState } from './run-state.ts';
 import { copySparse } from './sparse-copy.ts';
+import { type Medium, media } from './writes/log-format.ts';
 
 export interface StartOptions {
   readonly signal?: AbortSignal | undefined;
@@ -36,7 +37,7 @@ export interface StartOptions {
   readonly detached?: boolean;
   /** Default: the host's. 1970 is that of a board without a battery. */
   readonly clock?: BoardClock;
-  /** Keeps the disk as it is now and logs every write from here on, for `powerOffAfterWrites` and `replayWrites`. */
+  /** Keeps disk and flash as they are now and records every write from here on, for `writeLog` and `crashStates`. */
   readonly recordWrites?: boolean;
 }
 
@@ -49,9 +50,17 @@ export const boardFiles = {
   emulatorLog: 'emulator.log',
   writeLog: 'writes.log',
   startDisk: 'disk.start.img',
+  startFlash: 'flash.start.bin',
 } as const;
 
+/** Of each medium: its file, and what that was when the last recorded run began. */
+export const mediumFiles = {
+  disk: { file: boardFiles.disk, start: boardFiles.startDisk },
+  flash: { file: boardFiles.flash, start: boardFiles.startFlash },
+} as const satisfies Record<Medium, unknown>;
+
 const startDeadlineMs = 30_000;
+const recorderSocket = 'media';
 
 /** Switches the board on. Errors: `lab/board-running`, `lab/tool-missing`, `lab/emulator-failed`. */
 export async function startEmulator(
@@ -69,14 +78,15 @@ export async function startEmulator(
   try {
     await rotateLogs(directory);
     const recordWrites = options.recordWrites ?? false;
-    if (recordWrites) await prepareWriteLog(directory, signal);
     const hub = await startHub(directory, runDirectory, signal);
     children.push(hub);
+    const recorder = recordWrites ? await startRecorder(directory, runDirectory, signal) : undefined;
+    if (recorder !== undefined) children.push(recorder);
     const forwards = [{ guest: 22, host: 0 }, ...(options.ports ?? [])];
     const settings: EmulatorSettings = {
       flash: join(directory, boardFiles.flash),
       disk: join(directory, boardFiles.disk),
-      writeLog: recordWrites ? join(directory, boardFiles.writeLog) : undefined,
+      recorder: recordWrites ? join(runDirectory, recorderSocket) : undefined,
       runDirectory,
       forwards,
       disks: options.disks,
@@ -91,6 +101,7 @@ export async function startEmulator(
       phase: 'running',
       directory: runDirectory,
       hub,
+      recorder,
       forwards,
       startedAt: new Date().toISOString(),
       detached,
@@ -141,22 +152,38 @@ async function rotateLogs(directory: string): Promise<void> {
   }
 }
 
-async function prepareWriteLog(directory: string, signal?: AbortSignal): Promise<void> {
-  await copySparse(join(directory, boardFiles.disk), join(directory, boardFiles.startDisk), signal);
-  await writeFile(join(directory, boardFiles.writeLog), '');
+/** Takes the two serial lines. */
+async function startHub(directory: string, runDirectory: string, signal?: AbortSignal): Promise<ProcessId> {
+  const logs = [boardFiles.serialLog, boardFiles.secureLog].map((file) => join(directory, file));
+  return await startHelper('./console-hub.ts', [runDirectory, ...logs], signal);
 }
 
-async function startHub(directory: string, runDirectory: string, signal?: AbortSignal): Promise<ProcessId> {
-  const child = spawn(
-    process.execPath,
-    [
-      fileURLToPath(new URL('./console-hub.ts', import.meta.url)),
-      runDirectory,
-      join(directory, boardFiles.serialLog),
-      join(directory, boardFiles.secureLog),
-    ],
-    { stdio: ['ignore', 'pipe', 'ignore'], detached: true, cwd: '/' },
-  );
+/** Keeps disk and flash as they are, and serves and records them from here on. */
+async function startRecorder(
+  directory: string,
+  runDirectory: string,
+  signal?: AbortSignal,
+): Promise<ProcessId> {
+  for (const medium of media) {
+    const { file, start } = mediumFiles[medium];
+    await copySparse(join(directory, file), join(directory, start), signal);
+  }
+  const files = media.map((medium) => join(directory, mediumFiles[medium].file));
+  const log = join(directory, boardFiles.writeLog);
+  return await startHelper('./writes/record.ts', [join(runDirectory, recorderSocket), log, ...files], signal);
+}
+
+/** Starts one of the programs beside the emulator; resolves when it listens. */
+async function startHelper(
+  program: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<ProcessId> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL(program, import.meta.url)), ...args], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    detached: true,
+    cwd: '/',
+  });
   try {
     await new Promise<void>((resolve, reject) => {
       const deadline = AbortSignal.any([AbortSignal.timeout(startDeadlineMs), ...(signal ? [signal] : [])]);
@@ -164,8 +191,8 @@ async function startHub(directory: string, runDirectory: string, signal?: AbortS
       child.once('error', reject);
       child.once('exit', (code) => {
         reject(
-          new MblError('lab/console-failed', `The console process ended with code ${code}.`, {
-            remedy: `Check that ${directory} and ${runDirectory} can be written.`,
+          new MblError('lab/helper-failed', `The process ${program} ended with code ${code}.`, {
+            remedy: `Check that these can be written: ${args.join(' ')}`,
           }),
         );
       });

@@ -102,9 +102,13 @@ export async function qmp(
       if (command === undefined) finish();
       else socket.write(`${JSON.stringify(command)}\n`);
     };
+    let greeted = false;
     const onMessage = (message: QmpMessage): void => {
-      if (message.kind === 'greeting') next();
-      else if (message.kind === 'return') {
+      if (message.kind === 'greeting') {
+        // An emulator under load was seen to greet twice.
+        if (!greeted) next();
+        greeted = true;
+      } else if (message.kind === 'return') {
         values.push(message.value);
         next();
       } else if (message.kind === 'error') {

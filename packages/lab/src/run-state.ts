@@ -15,6 +15,8 @@ export interface RunState {
   /** Folder of the sockets. */
   readonly directory: string;
   readonly hub?: ProcessId | undefined;
+  /** Serves the media of a recorded run; its log is complete when it has ended. */
+  readonly recorder?: ProcessId | undefined;
   readonly forwards: readonly PortForward[];
   /** Power-on, ISO 8601. */
   readonly startedAt: string;

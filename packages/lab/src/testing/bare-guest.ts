@@ -6,7 +6,8 @@ import { runCommand } from '../processes.ts';
 
 /**
  * Firmware of a few dozen instructions for QEMU's `virt`: says "guest ready", then echoes what is typed, with keys of its own:
- * `T` prints the real-time clock's seconds as 16 hex digits, `O` switches off by PSCI, `W` spins without listening.
+ * `T` prints the real-time clock's seconds as 16 hex digits, `O` switches off by PSCI, `W` spins without listening, `F` programs a word of the
+ * flash.
  */
 const source = `
 .section .text
@@ -26,6 +27,8 @@ loop:
   b.eq off
   cmp w2, #'W'
   b.eq .
+  cmp w2, #'F'
+  b.eq flash
   bl put
   cmp w2, #10
   b.ne loop
@@ -48,6 +51,31 @@ digit:
   mov w2, #10
   bl put
   b loop
+flash:                      // from RAM: while it takes commands, no code can be read from it
+  adr x3, program
+  mov x4, #0x40000000
+  ldp x5, x6, [x3]
+  ldp x7, x8, [x3, #16]
+  ldp x9, x10, [x3, #32]
+  stp x5, x6, [x4]
+  stp x7, x8, [x4, #16]
+  stp x9, x10, [x4, #32]
+  blr x4
+  bl put
+  b loop
+.balign 16
+program:                    // Intel's commands, for two chips of 16 bits side by side: program a word, its value, read again
+  mov x3, #0x100000
+  mov w4, #0x40
+  movk w4, #0x40, lsl #16
+  str w4, [x3]
+  mov w4, #0x424d           // MBL!
+  movk w4, #0x214c, lsl #16
+  str w4, [x3]
+  mov w4, #0xff
+  movk w4, #0xff, lsl #16
+  str w4, [x3]
+  ret
 off:
   ldr w0, =0x84000008       // PSCI SYSTEM_OFF
   hvc #0
