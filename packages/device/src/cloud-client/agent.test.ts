@@ -5,62 +5,11 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Code } from '@mbl/coap';
-import { parseFactory, parseImageIdentity } from '@mbl/formats';
 import { keyFingerprint } from '@mbl/trust';
 import { code, deviceId, FakeService } from '../testing/fake-service.ts';
-import { StrictServer } from '../testing/strict-server.ts';
-import { eventually, FakePlatform, imageJson, KeptLog, TemporaryFolder } from '../testing/support.ts';
-import { Agent, type AgentTiming } from './agent.ts';
-import { IdentityStore } from './identity.ts';
+import { name, Running } from '../testing/running-agent.ts';
+import { eventually, TemporaryFolder } from '../testing/support.ts';
 import { loadSettings } from './settings.ts';
-
-const name = 'mbl-board-1';
-const fast: AgentTiming = {
-  retryFirst: 10,
-  retryMax: 50,
-  refusedMax: 50,
-  offline: 10,
-  stable: 100,
-  refresh: 30,
-  farewell: 500,
-};
-
-interface Options {
-  factory?: string;
-  now?: () => number;
-}
-
-/** An agent over a folder, running until disposed. */
-class Running implements AsyncDisposable {
-  readonly kept = new KeptLog();
-  readonly platform = new FakePlatform();
-  readonly #stop = new AbortController();
-  readonly #done: Promise<void>;
-
-  constructor(service: FakeService, dir: string, options: Options = {}) {
-    this.#done = this.#run(service, dir, options);
-  }
-
-  async #run(service: FakeService, dir: string, options: Options): Promise<void> {
-    const agent = new Agent({
-      factory: parseFactory(options.factory ?? service.factory(name), 'factory.json'),
-      image: parseImageIdentity(imageJson, 'image.json'),
-      store: new IdentityStore(dir, name),
-      settingsDir: dir,
-      settings: await loadSettings(dir),
-      platform: this.platform,
-      log: this.kept.log,
-      timing: fast,
-      ...(options.now === undefined ? {} : { now: options.now }),
-    });
-    await agent.run(this.#stop.signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#done;
-  }
-}
 
 test('a new device makes a key, enrols with its code, registers, and deregisters when stopped', async () => {
   await using service = await FakeService.start();
@@ -275,63 +224,6 @@ test('a lost answer is asked for again with the same key', async () => {
   await device.kept.until(/^registered /);
   assert.equal(service.issued.length, 3);
   assert.equal(new Set(service.issued).size, 1);
-});
-
-test('a refused enrolment is logged with what the service said and what is to be done, and tried again', async () => {
-  await using service = await FakeService.start();
-  using folder = new TemporaryFolder();
-  service.behaviour.estStatus = 403;
-  await using device = new Running(service, folder.path);
-  const said = /^enrolment refused reason="no certificate for you" waits="until .*: (.*)" retryMs=\d+$/;
-  const line = await device.kept.until(said, 2);
-  assert.equal(said.exec(line)?.[1], `mbl device enrol ${name} --again`);
-  delete service.behaviour.estStatus;
-  await device.kept.until(/^registered /);
-});
-
-test('a refused registration is logged with its code, and tried again', async () => {
-  await using service = await FakeService.start();
-  using folder = new TemporaryFolder();
-  service.behaviour.registerStatus = 131;
-  await using device = new Running(service, folder.path);
-  await device.kept.until(/^registration refused reason=.*4\.03.* retryMs=\d+$/, 2);
-  delete service.behaviour.registerStatus;
-  await device.kept.until(/^registered /);
-});
-
-test("a foreign certificate: the service's TLS alert is logged as a refusal", async () => {
-  await using service = await FakeService.start();
-  await using other = await FakeService.start();
-  using folder = new TemporaryFolder();
-  {
-    await using device = new Running(other, folder.path);
-    await device.kept.until(/^registered /);
-  }
-  for (const version of ['-tls1_2', '-tls1_3']) {
-    await using strict = await StrictServer.start(service.tls, version);
-    const factory = JSON.parse(service.factory(name));
-    factory.service.lwm2m = `coaps+tcp://127.0.0.1:${strict.port}`;
-    await using device = new Running(service, folder.path, { factory: JSON.stringify(factory) });
-    await device.kept.until(/^registration refused reason="alert unknown ca" retryMs=\d+$/, 2);
-  }
-});
-
-test('a service whose certificate another authority signed is not talked to', async () => {
-  await using service = await FakeService.start();
-  await using other = await FakeService.start();
-  using folder = new TemporaryFolder();
-  const factory = service.factory(name, { trust: other.tls.ca });
-  await using device = new Running(service, folder.path, { factory });
-  await device.kept.until(/^enrolment failed reason=.*certificate/);
-  assert.equal(service.requests.length, 0);
-});
-
-test('a service whose certificate bears another name is not talked to', async () => {
-  await using service = await FakeService.start(['somebody.else', '127.0.0.1']);
-  using folder = new TemporaryFolder();
-  await using device = new Running(service, folder.path);
-  await device.kept.until(/^enrolment failed reason=.*service\.mbl\.internal/);
-  assert.equal(service.requests.length, 0);
 });
 
 test('a device that believes it is 1970 enrols, registers and does not renew', async () => {

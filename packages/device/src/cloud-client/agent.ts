@@ -9,10 +9,10 @@ import type { Platform } from '../platform/contract.ts';
 import { Backoff } from './backoff.ts';
 import { openConnection } from './connection.ts';
 import { enrol, renew } from './est-client.ts';
-import { classifyFailure } from './failure.ts';
+import { classifyFailure, isCertificateRefused } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
 import { type DeviceObjects, deviceObjects } from './objects/all.ts';
-import { planStep, type Step } from './planner.ts';
+import { type History, planStep, type Step } from './planner.ts';
 import {
   isLifetime,
   longestLifetime,
@@ -74,6 +74,7 @@ export class Agent {
   readonly #client: Lwm2mClient;
   #lost = new AbortController();
   #renewalTriedAt: number | undefined;
+  #certificateRefused = false;
   #offline = false;
   /** Resolves when every setting is on the disk. */
   #saved = Promise.resolve();
@@ -98,7 +99,7 @@ export class Agent {
     while (!signal.aborted) {
       const stored = await this.#options.store.load();
       if (stored.damage !== undefined) this.#options.log.error('identity damaged', { reason: stored.damage });
-      const step = planStep(stored, this.#now(), this.#renewalTriedAt);
+      const step = planStep(stored, this.#now(), this.#history());
       try {
         await this.#perform(step, signal);
         this.#offline = false;
@@ -108,6 +109,10 @@ export class Agent {
     }
     await this.#client[Symbol.asyncDispose]();
     await this.#saved;
+  }
+
+  #history(): History {
+    return { renewalTriedAt: this.#renewalTriedAt, certificateRefused: this.#certificateRefused };
   }
 
   async #perform(step: Step, signal: AbortSignal): Promise<void> {
@@ -131,7 +136,9 @@ export class Agent {
       endpoint: factory.endpointName,
       until: certificate.validTo,
     });
-    this.#backoff.reset();
+    // A service that gives and refuses by turns is not to be asked without a pause.
+    if (!this.#certificateRefused) this.#backoff.reset();
+    this.#certificateRefused = false;
   }
 
   /** A renewal that fails is tried again later; the present certificate still holds. */
@@ -182,7 +189,7 @@ export class Agent {
       if (signal.aborted) return;
       if (gone.aborted) throw new ConnectionLost(gone.reason);
       await this.#objects.refresh();
-      if (planStep({ key: identity.key, identity }, this.#now(), this.#renewalTriedAt).do === 'renew') return;
+      if (planStep({ key: identity.key, identity }, this.#now(), this.#history()).do === 'renew') return;
     }
   }
 
@@ -193,6 +200,7 @@ export class Agent {
   async #waitAfter(step: Step, error: unknown, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
     const failure = classifyFailure(error, this.#now());
+    this.#certificateRefused = step.do === 'connect' && isCertificateRefused(error);
     if (failure.kind === 'offline') {
       if (!this.#offline) log.info('waiting for the network', { reason: failure.reason });
       this.#offline = true;

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { createLog } from '../common/log.ts';
 import { Backoff } from './backoff.ts';
-import { classifyFailure } from './failure.ts';
+import { classifyFailure, isCertificateRefused } from './failure.ts';
 import type { Identity } from './identity.ts';
 import { planStep } from './planner.ts';
 
@@ -29,14 +29,16 @@ test('the next step', () => {
   assert.equal(planStep({ key, identity: year }, 400 * day).do, 'renew');
   assert.equal(planStep({ key, identity: week }, 4 * day).do, 'connect');
   assert.equal(planStep({ key, identity: week }, 5 * day).do, 'renew');
+  assert.deepEqual(planStep({ key, identity: year }, 0, { certificateRefused: true }), { do: 'enrol', key });
+  assert.equal(planStep({}, 0, { certificateRefused: true }).do, 'create-key');
 });
 
 test('a renewal that failed waits an hour, also when the clock jumps', () => {
   const due = { key, identity: identity(365 * day, 0) };
   const now = 340 * day;
-  assert.equal(planStep(due, now, now - 59 * 60_000).do, 'connect');
-  assert.equal(planStep(due, now, now - 61 * 60_000).do, 'renew');
-  assert.equal(planStep(due, now, 5000).do, 'renew');
+  assert.equal(planStep(due, now, { renewalTriedAt: now - 59 * 60_000 }).do, 'connect');
+  assert.equal(planStep(due, now, { renewalTriedAt: now - 61 * 60_000 }).do, 'renew');
+  assert.equal(planStep(due, now, { renewalTriedAt: 5000 }).do, 'renew');
 });
 
 test('backoff doubles its bound up to the longest, uses all of it, and begins anew after a success', () => {
@@ -96,6 +98,20 @@ test('a service that asks a device to stay away is obeyed, for an hour at most',
   for (const retryAfter of ['', '-1', 'soon', '99999999999', new Date(0).toUTCString(), undefined, 7])
     assert.ok([undefined, 3_600_000].includes(asked({ retryAfter })), String(retryAfter));
   assert.equal(asked({ holdOffSeconds: 0 }), undefined);
+});
+
+test('a certificate that is refused for good, and one that is not', () => {
+  const aborted = (text: string) =>
+    new Error('', {
+      cause: Object.assign(new Error(`the peer aborted the connection: ${text}`), {
+        code: 'coap/peer-aborted',
+      }),
+    });
+  for (const reason of ['expired', 'superseded', 'unknown'])
+    assert.ok(isCertificateRefused(aborted(`${reason}-certificate: see the record`)));
+  for (const reason of ['revoked-certificate', 'already-connected', 'suspended'])
+    assert.ok(!isCertificateRefused(aborted(`${reason}: see the record`)));
+  assert.ok(!isCertificateRefused(new Error('x: expired-certificate: y')));
 });
 
 test('a log line stays one line, whatever is in its fields', () => {

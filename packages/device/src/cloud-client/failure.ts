@@ -41,6 +41,18 @@ function classify(error: unknown, chain: readonly Error[]): Failure {
 }
 
 /**
+ * Whether the service closed the connection for the certificate's sake, in a way that its owner can mend: it ended while the device was
+ * off, a newer one took its place, or the service has lost it (ARCHITECTURE.md, "The service": stable reasons). A revoked one is final.
+ */
+export function isCertificateRefused(error: unknown): boolean {
+  return causes(error).some(
+    (one) =>
+      (one as { code?: unknown }).code === 'coap/peer-aborted' &&
+      /: (expired|superseded|unknown)-certificate:/.test(one.message),
+  );
+}
+
+/**
  * Whether nothing left the device. Of several addresses every one must have been out of reach: with a name that has IPv6 and IPv4
  * addresses, one error may say that there is no IPv6, the other that the service is down. (Node gives the whole the first one's code.)
  */

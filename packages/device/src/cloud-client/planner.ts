@@ -12,14 +12,20 @@ export type Step =
 const dayMs = 24 * 60 * 60 * 1000;
 const renewalRetryMs = 60 * 60 * 1000;
 
-/**
- * The next step, from what is stored. `renewalTriedAt`: the last renewal that failed, in milliseconds; a certificate that cannot
- * be renewed now is still good for connecting.
- */
-export function planStep(stored: StoredIdentity, now: number, renewalTriedAt?: number): Step {
+/** What happened before, where it matters for what comes next. */
+export interface History {
+  /** The last renewal that failed, in milliseconds: a certificate that cannot be renewed now is still good for connecting. */
+  readonly renewalTriedAt?: number | undefined;
+  /** The service said of the certificate, a moment ago, that it counts no more: the code may give another for the same key. */
+  readonly certificateRefused?: boolean;
+}
+
+/** The next step, from what is stored and what happened. */
+export function planStep(stored: StoredIdentity, now: number, history: History = {}): Step {
   const { key, identity } = stored;
+  const { renewalTriedAt, certificateRefused = false } = history;
   if (key === undefined) return { do: 'create-key' };
-  if (identity === undefined) return { do: 'enrol', key };
+  if (identity === undefined || certificateRefused) return { do: 'enrol', key };
   const waiting = renewalTriedAt !== undefined && Math.abs(now - renewalTriedAt) < renewalRetryMs;
   if (!waiting && now >= renewalTime(identity)) return { do: 'renew', identity };
   return { do: 'connect', identity };

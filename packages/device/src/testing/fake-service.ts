@@ -4,7 +4,7 @@ import { createServer as createHttps, type Server as HttpsServer } from 'node:ht
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { createServer as createTls, type TLSSocket } from 'node:tls';
-import { connectStream } from '@mbl/coap';
+import { Code, connectStream, encodeTcpFrame } from '@mbl/coap';
 import { factoryFor, serviceName } from '@mbl/formats';
 import { Lwm2mError, Lwm2mServer, type Registration } from '@mbl/lwm2m';
 import {
@@ -36,6 +36,8 @@ export interface Behaviour {
   /** Answer Register with this status. */
   registerStatus?: number;
   notAfter?: Date;
+  /** Send every connection away with this reason. */
+  refuseAs?: string | undefined;
 }
 
 /** For tests: a certificate authority with EST over HTTPS and an LwM2M server over mutual TLS, both real. */
@@ -112,6 +114,7 @@ export class FakeService implements AsyncDisposable {
     }));
     this.#lwm2m = createTls({ ...tls, ALPNProtocols: ['coap'] }, (socket: TLSSocket) => {
       this.alpn.push(socket.alpnProtocol);
+      if (this.behaviour.refuseAs !== undefined) return refuse(socket, this.behaviour.refuseAs);
       const identity = new X509Certificate(socket.getPeerCertificate().raw);
       connectStream(socket, { handler: server.handler(identity) });
     });
@@ -170,6 +173,16 @@ export class FakeService implements AsyncDisposable {
       .writeHead(200, { 'content-type': certsOnlyMediaType })
       .end(encodeEstBody(encodeCertsOnly([certificate])));
   }
+}
+
+/** As the service does it: Capabilities and Settings, then an Abort that says why (RFC 8323 §5.6). */
+function refuse(socket: TLSSocket, reason: string): void {
+  const [token, options] = [new Uint8Array(), []];
+  socket.write(encodeTcpFrame({ code: Code.CSM, token, options, payload: token }));
+  socket.end(
+    encodeTcpFrame({ code: Code.ABORT, token, options, payload: Buffer.from(`${reason}: go away`) }),
+  );
+  socket.resume();
 }
 
 function newKey(): KeyObject {

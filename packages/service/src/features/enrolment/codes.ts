@@ -229,11 +229,12 @@ export class EnrolmentCodes {
       .selectAll()
       .where('id', '=', row.certificate_id)
       .where('status', 'in', ['issued', 'active'])
+      .where('not_after', '>', new Date(this.#context.now()))
       .executeTakeFirst();
     if (certificate !== undefined) return { certificate, repeated: true };
     return {
       refused: 'used-code',
-      description: 'The certificate that this code gave was revoked or replaced',
+      description: 'The certificate that this code gave has ended, or was revoked or replaced',
     };
   }
 }

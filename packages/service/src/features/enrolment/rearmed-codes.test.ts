@@ -180,6 +180,22 @@ describe('an enrolment code that is used once more', { timeout: 60_000 }, () => 
     await assert.rejects(client.rearmEnrolment('never-seen'), { code: 'service/no-used-code' });
   });
 
+  test('a certificate that ended is not given again; the same key gets another when its owner says so', async () => {
+    const { id, code, key, identity } = await enrolled('ended');
+    ahead = 11 * 365 * 24 * hourMs;
+    try {
+      const refused = await enrol('ended', code, key);
+      assert.equal(refused.status, 403);
+      assert.match(refused.body, /has ended/);
+      assert.equal((await rearm(id)).status, 200);
+      const again = await enrol('ended', code, key);
+      assert.equal(again.status, 200, again.body);
+      assert.notEqual(certificateIn(again), identity.cert);
+    } finally {
+      ahead = 0;
+    }
+  });
+
   test('neither a revoked nor a suspended device gets in by it, whichever comes first', async () => {
     const first = await enrolled('revoked-first');
     await client.revokeCertificates(first.deviceId, 'stolen');

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseFactory, parseImageIdentity } from '@mbl/formats';
+import { Agent, type AgentTiming } from '../cloud-client/agent.ts';
+import { IdentityStore } from '../cloud-client/identity.ts';
+import { loadSettings } from '../cloud-client/settings.ts';
+import type { FakeService } from './fake-service.ts';
+import { FakePlatform, imageJson, KeptLog } from './support.ts';
+
+export const name = 'mbl-board-1';
+const fast: AgentTiming = {
+  retryFirst: 10,
+  retryMax: 50,
+  refusedMax: 50,
+  offline: 10,
+  stable: 100,
+  refresh: 30,
+  farewell: 500,
+};
+
+interface Options {
+  factory?: string;
+  now?: () => number;
+}
+
+/** For tests: an agent over a folder, running until disposed. */
+export class Running implements AsyncDisposable {
+  readonly kept = new KeptLog();
+  readonly platform = new FakePlatform();
+  readonly #stop = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(service: FakeService, dir: string, options: Options = {}) {
+    this.#done = this.#run(service, dir, options);
+  }
+
+  async #run(service: FakeService, dir: string, options: Options): Promise<void> {
+    const agent = new Agent({
+      factory: parseFactory(options.factory ?? service.factory(name), 'factory.json'),
+      image: parseImageIdentity(imageJson, 'image.json'),
+      store: new IdentityStore(dir, name),
+      settingsDir: dir,
+      settings: await loadSettings(dir),
+      platform: this.platform,
+      log: this.kept.log,
+      timing: fast,
+      ...(options.now === undefined ? {} : { now: options.now }),
+    });
+    await agent.run(this.#stop.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#done;
+  }
+}
