@@ -120,11 +120,16 @@ export async function readFit(board: Board): Promise<Buffer> {
   return await board.readPart('fit', { length: head.readUInt32BE(4) });
 }
 
-/** The kernel, initramfs and device tree of the board's own FIT in a new FIT, signed by `key` or not at all. */
-export async function repackFit(board: Board, folder: string, key: KeyRef | undefined): Promise<Buffer> {
+/** The kernel, initramfs and device tree of the board's own FIT, or `others`, in a new FIT, signed by `key` or not at all. */
+export async function repackFit(
+  board: Board,
+  folder: string,
+  key: KeyRef | undefined,
+  others: Readonly<Record<string, Uint8Array>> = {},
+): Promise<Buffer> {
   const part = async (name: string): Promise<string> => {
     const path = join(folder, name);
-    await writeFile(path, await board.readPart(name));
+    await writeFile(path, others[name] ?? (await board.readPart(name)));
     return path;
   };
   const images = { kernel: await part('kernel'), initramfs: await part('initramfs'), fdt: await part('fdt') };

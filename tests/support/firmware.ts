@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A stranger with keys of his own and all of the tools signs a whole firmware for a board that is not his.
+// A stranger with keys of his own and all of the tools signs a whole firmware for a board that is not his; and the owner signs one that
+// hangs.
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { buildFip, findFip, readFip } from '@mbl/builder';
@@ -18,19 +19,7 @@ export interface ForeignFirmware {
 
 /** Signs the board's firmware anew, from the root of trust to the last certificate, with a stranger's keys. */
 export async function foreignFirmware(board: Board, { keys }: KeySet): Promise<ForeignFirmware> {
-  const flash = await board.readPart('flash');
-  const { bl1 } = board.image.flash.parts;
-  assert.ok(bl1 !== undefined);
-  const offset = findFip(flash, bl1.offset + bl1.size);
-  const genuine = flash.subarray(offset);
-  const parts = readFip(genuine);
-  const part = (name: string): Buffer => {
-    const at = parts.get(name);
-    assert.ok(at !== undefined, `the FIP holds ${name}`);
-    return genuine.subarray(at.offset, at.offset + at.size);
-  };
-
-  const signer = async (name: keyof typeof keys) => await buildSigner(keys[name]);
+  const { flash, bl1, offset, part } = await openFirmware(board);
   // Whoever signed the certificate of BL2 is the root of trust; BL1 and BL2 hold the hash of his key.
   const owner = new X509Certificate(part('tb-fw-cert')).publicKey;
   const ownHash = hashOf(owner);
@@ -43,12 +32,47 @@ export async function foreignFirmware(board: Board, { keys }: KeySet): Promise<F
     return other;
   };
 
-  const images = {
-    bl2: trusting(part('bl2'), 'BL2'),
-    bl31: part('bl31'),
-    bl32: [part('bl32'), part('bl32-extra1'), part('bl32-extra2')] as const,
-    bl33: part('bl33'),
+  return {
+    offset,
+    fip: await signFip({ ...imagesOf(part), bl2: trusting(part('bl2'), 'BL2') }, keys),
+    bl1: trusting(flash.subarray(bl1.offset, bl1.offset + bl1.size), 'BL1'),
   };
+}
+
+/** The board's firmware with another U-Boot, made of the genuine one, signed by the owner's `keys`: a FIP for bank A. */
+export async function ownFirmware(
+  board: Board,
+  { keys }: KeySet,
+  change: (uBoot: Buffer) => Buffer,
+): Promise<Buffer> {
+  const images = imagesOf((await openFirmware(board)).part);
+  return await signFip({ ...images, bl33: change(images.bl33) }, keys);
+}
+
+async function openFirmware(board: Board) {
+  const flash = await board.readPart('flash');
+  const { bl1 } = board.image.flash.parts;
+  assert.ok(bl1 !== undefined);
+  const offset = findFip(flash, bl1.offset + bl1.size);
+  const genuine = flash.subarray(offset);
+  const parts = readFip(genuine);
+  const part = (name: string): Buffer => {
+    const at = parts.get(name);
+    assert.ok(at !== undefined, `the FIP holds ${name}`);
+    return genuine.subarray(at.offset, at.offset + at.size);
+  };
+  return { flash, bl1, offset, part };
+}
+
+const imagesOf = (part: (name: string) => Buffer) => ({
+  bl2: part('bl2'),
+  bl31: part('bl31'),
+  bl32: [part('bl32'), part('bl32-extra1'), part('bl32-extra2')] as const,
+  bl33: part('bl33'),
+});
+
+async function signFip(images: ReturnType<typeof imagesOf>, keys: KeySet['keys']): Promise<Buffer> {
+  const signer = async (name: keyof typeof keys) => await buildSigner(keys[name]);
   const certificates = await tbbrCertificates(
     {
       rootOfTrust: await signer('root-of-trust'),
@@ -62,20 +86,11 @@ export async function foreignFirmware(board: Board, { keys }: KeySet): Promise<F
     { trusted: 0, nonTrusted: 0 },
   );
   const [header, pager, pageable] = images.bl32;
-  const fip = buildFip({
-    bl2: images.bl2,
-    bl31: images.bl31,
-    bl32: header,
-    'bl32-extra1': pager,
-    'bl32-extra2': pageable,
-    bl33: images.bl33,
+  const { bl2, bl31, bl33 } = images;
+  return buildFip({
+    ...{ bl2, bl31, bl32: header, 'bl32-extra1': pager, 'bl32-extra2': pageable, bl33 },
     ...certificates,
-  });
-  return {
-    offset,
-    fip: fip.bytes,
-    bl1: trusting(flash.subarray(bl1.offset, bl1.offset + bl1.size), 'BL1'),
-  };
+  }).bytes;
 }
 
 function hashOf(key: KeyObject): Buffer {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Something on the board hangs: U-Boot, the kernel, the first process. Nobody is there to press a button. The watchdog of the secure
+// world restarts the board each time, and it works again. Root of the normal world can neither stop the watchdog nor reach the flash that
+// the firmware is in.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { findWorkspace } from '@mbl/cli';
+import { type Board, createBoard } from '@mbl/lab';
+import { type KeySet, loadKeys } from '@mbl/trust';
+import { assertNever, attack, linuxStarts, lonelyFactory, repackFit, run } from './support/attacks.ts';
+import { ownFirmware } from './support/firmware.ts';
+import { temporaryFolder } from './support/mbl.ts';
+import { bootTimeoutMs, imageOf } from './support/world.ts';
+
+const stack = new AsyncDisposableStack();
+let folder = '';
+let board: Board;
+let keys: KeySet;
+
+before(async () => {
+  ({ path: folder } = stack.use(await temporaryFolder()));
+  keys = await loadKeys(join(findWorkspace().state, 'keys'));
+  const options = { directory: join(folder, 'board'), name: 'watched', factory: await lonelyFactory(folder) };
+  board = stack.use(await createBoard({ ...options, imageDirectory: await imageOf('development') }));
+});
+after(async () => await stack.disposeAsync());
+
+const patience = { timeoutMs: bootTimeoutMs };
+const restarts = /watchdog: no sign of life, restarting/;
+
+/** Waits until the watchdog has restarted the board; gives the seconds since `since`. */
+async function restarted(since: Date): Promise<number> {
+  const { line } = await board.serial.waitFor(restarts, patience);
+  await board.serial.waitFor('Booting Trusted Firmware', patience);
+  return (line.at.getTime() - since.getTime()) / 1000;
+}
+
+const loop = Buffer.from('00000014', 'hex'); // b .
+
+test('U-Boot hangs', async () => {
+  // In its first instruction: BL31 has armed the watchdog, with 60 s.
+  const bytes = await ownFirmware(board, keys, (uBoot) => Buffer.concat([loop, uBoot.subarray(loop.length)]));
+  await attack(board, [{ part: 'bank_a', bytes }], async () => {
+    const { line } = await board.serial.waitFor('BL31: Built', patience);
+    const after = await restarted(line.at);
+    assert.ok(after > 55 && after < 90, `restarted after ${after} s`);
+    await assertNever(board.serial, /U-Boot/);
+  });
+});
+
+test('a kernel hangs before it has a driver', async () => {
+  // In its first instruction: U-Boot has left the watchdog the 120 s of the device tree.
+  const kernel = gunzipSync(await board.readPart('kernel'));
+  const gzip = gzipSync(Buffer.concat([loop, kernel.subarray(loop.length)]), { level: 1 });
+  const bytes = await repackFit(board, folder, keys.keys.fit, { kernel: gzip });
+  await attack(board, [{ part: 'fit', bytes }], async () => {
+    const { line } = await board.serial.waitFor('Starting kernel', patience);
+    const after = await restarted(line.at);
+    assert.ok(after > 115 && after < 150, `restarted after ${after} s`);
+    await assertNever(board.serial, /Booting Linux|mbl-init:/);
+  });
+});
+
+test('Linux', async (t) => {
+  await board.start();
+  stack.defer(async () => await board.powerOff());
+  const shell = async (command: string, input?: Uint8Array) =>
+    await board.ssh(command, { timeoutMs: 120_000, ...(input === undefined ? {} : { input }) });
+  const says = async (command: string): Promise<string> => {
+    const { code, stdout, stderr } = await shell(command);
+    assert.equal(code, 0, `${command}: ${stderr}`);
+    return stdout.trim();
+  };
+  const online = async (): Promise<void> => void (await board.serial.waitFor(/root@mbl.*# /, patience));
+  /** Hangs by a command whose connection never answers. */
+  const hang = async (command: string): Promise<Date> => {
+    const line = `setsid sh -c 'sleep 1; ${command}' </dev/null >/dev/null 2>&1 &`;
+    await says(line);
+    return new Date();
+  };
+  /** The time in which PID 1 must feed: shorter, so that a test need not wait a minute for each hang. */
+  const hurry = async (): Promise<void> =>
+    void (await says(
+      'busctl set-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager RuntimeWatchdogUSec t 10000000',
+    ));
+  await online();
+
+  await t.test('nothing hangs: PID 1 feeds the watchdog, and nothing restarts', async () => {
+    assert.equal(await says('cat /sys/class/watchdog/watchdog0/identity'), 'arm_smc_wdt');
+    assert.equal(await says('cat /sys/class/watchdog/watchdog0/timeout'), '60');
+    assert.match(await says('ls -l /proc/1/fd'), /\/dev\/watchdog0/);
+    await assertNever(board.serial, restarts);
+  });
+
+  await t.test('root cannot reach the flash of the firmware', async () => {
+    const program = join(folder, 'physical-memory');
+    const flags = ['-Os', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector'];
+    const source = join(import.meta.dirname, 'support/physical-memory.c');
+    await run('aarch64-linux-gnu-gcc', [...flags, '-o', program, source]);
+    const put = await shell('cat >/run/memory && chmod 755 /run/memory', await readFile(program));
+    assert.equal(put.code, 0, put.stderr);
+    // The second chip is the normal world's: what the program does works where it may.
+    assert.match(await says('/run/memory read 4000000'), /^[0-9a-f]{8}$/);
+    assert.match(await says('/run/memory write 4000000'), /^00890089$/, 'the chip answers with its maker');
+    const before = await readFile(join(board.directory, 'flash.bin'));
+    for (const { offset } of Object.values(board.image.flash.parts))
+      for (const how of ['read', 'write']) {
+        const said = await says(`/run/memory ${how} ${offset.toString(16)} 2>/dev/null; echo "status $?"`);
+        assert.equal(said, `status ${128 + constants.signals.SIGBUS}`, `${how} at ${offset}`);
+      }
+    const no = await shell('grep . /proc/mtd; ls /dev/mtd0 || modprobe mtdblock || modprobe physmap');
+    assert.notEqual(no.code, 0, 'Linux has no driver for it');
+    assert.ok(before.equals(await readFile(join(board.directory, 'flash.bin'))));
+  });
+
+  await t.test('PID 1 hangs', async () => {
+    // systemd stops where it is after a signal of a bug of its own.
+    const after = await restarted(await hang('kill -SEGV 1'));
+    assert.ok(after > 20 && after < 90, `restarted after ${after} s`);
+    await online();
+  });
+
+  await t.test('the kernel hangs', async () => {
+    await hurry();
+    // A panic, and no restart after it.
+    const after = await restarted(
+      await hang(
+        'echo 0 >/proc/sys/kernel/panic; echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger',
+      ),
+    );
+    assert.ok(after < 60, `restarted after ${after} s`);
+    await online();
+  });
+
+  await t.test('root tells PID 1 to stop the watchdog: it goes on, and restarts the board', async () => {
+    await says(
+      'busctl set-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager RuntimeWatchdogUSec t 0',
+    );
+    const since = new Date();
+    assert.doesNotMatch(await says('ls -l /proc/1/fd'), /\/dev\/watchdog0/, 'PID 1 has let go of it');
+    const after = await restarted(since);
+    assert.ok(after < 90, `restarted after ${after} s`);
+    await board.serial.waitFor(linuxStarts, patience);
+  });
+});
