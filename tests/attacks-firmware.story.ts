@@ -6,8 +6,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { findWorkspace } from '@mbl/cli';
 import { type Board, createBoard } from '@mbl/lab';
-import { initKeys } from '@mbl/trust';
+import { initKeys, loadKeys } from '@mbl/trust';
 import {
   assertNever,
   attack,
@@ -22,6 +23,7 @@ import {
   repackFit,
   withFile,
 } from './support/attacks.ts';
+import { makeIntruder, ownFirmware } from './support/firmware.ts';
 import { temporaryFolder } from './support/mbl.ts';
 import { bootTimeoutMs, imageOf } from './support/world.ts';
 
@@ -135,6 +137,37 @@ for (const [title, offset, bytes] of [
       await assertNever(board.serial, /BL2:|BL31:|U-Boot/);
     });
   });
+
+test('the normal world can neither read nor write the flash of the firmware, not even in the place of U-Boot', async () => {
+  const keys = await loadKeys(join(findWorkspace().state, 'keys'));
+  const {
+    bl1 = { offset: 0 },
+    bank_b: other = { offset: 0 },
+    firmware_state_a: state = { offset: 0 },
+  } = board.image.flash.parts;
+  // The chip behind it is the normal world's: what the intruder does works where it may.
+  const open = board.image.flash.size;
+  const secure = [bl1.offset, other.offset, state.offset, open - 4];
+  const intruder = await makeIntruder(folder, [open, ...secure]);
+  const before = await board.readPart('flash');
+  const bytes = await ownFirmware(board, keys, () => intruder);
+  const whole = Buffer.from(before);
+  whole.set(bytes, board.image.flash.parts['bank_a']?.offset ?? 0);
+  await attack(board, [{ part: 'bank_a', bytes }], async () => {
+    await board.serial.waitFor('intruder: end', patience);
+    const said = (await board.serial.lines()).flatMap(({ text }) => /^intruder: (.*)$/.exec(text)?.[1] ?? []);
+    const hex = (address: number): string => address.toString(16).padStart(8, '0');
+    assert.match(said[0] ?? '', new RegExp(`^read ${hex(open)} answers [0-9a-f]{8}$`));
+    // 0x89 is Intel, whose chips QEMU has here.
+    assert.equal(said[1], `write ${hex(open)} answers 00890089`);
+    assert.deepEqual(said.slice(2), [
+      ...secure.flatMap((address) => [`read ${hex(address)} refused`, `write ${hex(address)} refused`]),
+      'end',
+    ]);
+    await board.powerOff();
+    assert.ok((await board.readPart('flash')).equals(whole), 'the flash is as it was');
+  });
+});
 
 test('a board whose firmware is refused restarts again and again, and pauses before each time', async () => {
   await attack(board, [await flipped(board, 'bl31')], async () => {

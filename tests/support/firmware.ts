@@ -3,10 +3,13 @@
 // A stranger with keys of his own and all of the tools signs a whole firmware for a board that is not his; and the owner signs one that
 // hangs.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { buildFip, findFip, readFip } from '@mbl/builder';
 import type { Board } from '@mbl/lab';
 import { buildSigner, type KeySet, tbbrCertificates } from '@mbl/trust';
+import { run } from './attacks.ts';
 
 export interface ForeignFirmware {
   /** Where the FIP starts in the flash. */
@@ -47,6 +50,23 @@ export async function ownFirmware(
 ): Promise<Buffer> {
   const images = imagesOf((await openFirmware(board)).part);
   return await signFip({ ...images, bl33: change(images.bl33) }, keys);
+}
+
+/** `flash-intruder.s` as a program to put in the place of U-Boot; `addresses` are physical. */
+export async function makeIntruder(folder: string, addresses: readonly number[]): Promise<Buffer> {
+  const at = (name: string): string => join(folder, name);
+  await run('aarch64-linux-gnu-as', ['-o', at('intruder.o'), join(import.meta.dirname, 'flash-intruder.s')]);
+  await run('aarch64-linux-gnu-ld', ['-Ttext=0x60000000', '-o', at('intruder.elf'), at('intruder.o')]);
+  await run('aarch64-linux-gnu-objcopy', [
+    '-O',
+    'binary',
+    '-j',
+    '.text',
+    at('intruder.elf'),
+    at('intruder.bin'),
+  ]);
+  const list = BigUint64Array.from([...addresses.map(BigInt), 2n ** 64n - 1n]);
+  return Buffer.concat([await readFile(at('intruder.bin')), new Uint8Array(list.buffer)]);
 }
 
 async function openFirmware(board: Board) {
