@@ -40,8 +40,7 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       const crypto = await unpackInto(context, cache, mbedtls);
-      if (sources !== undefined)
-        await cp(sources, join(tree, 'plat', 'mbl', platform), { recursive: true, errorOnExist: true });
+      if (sources !== undefined) await cp(sources, join(tree, 'plat', 'mbl', platform), { recursive: true });
       const output = join(context.work, 'out');
       const built = join(output, platform, 'release');
       await mkdir(built, { recursive: true });
