@@ -93,6 +93,9 @@ describe('a device', { timeout: 1_800_000 }, () => {
 
   test('tells what it had to do to come back, once, and forgets it', async () => {
     assert.equal((await board.ssh('stat -c "%a %U" /config/incidents')).stdout.trim(), '755 mbl-platformd');
+    const [slot, attempts] = await world.client.read(id, '/33400/0');
+    assert.deepEqual([slot?.name, slot?.value, attempts?.name], ['Slot', 'a', 'Boot Attempts']);
+    assert.ok(typeof attempts?.value === 'number' && attempts.value <= 2, `${attempts?.value} attempts`);
     // As the storage unit writes it.
     await board.ssh('echo "said by hand" > /config/incidents/watchdog-0123abcd');
     await board.ssh('systemctl restart mbl-cloud-client');
