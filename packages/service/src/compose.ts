@@ -119,7 +119,7 @@ export async function compose(
     return registration?.peer === connection?.peer ? registration : undefined;
   };
   const requests = new DeviceRequests({ reach, now });
-  const incidents = stack.use(new Incidents(context, { requests, events }));
+  const incidents = stack.use(new Incidents(context, { events }));
   const subscriptions = new Subscriptions(context, requests, channels.publish);
   await subscriptions.start();
   const edge = stack.use(

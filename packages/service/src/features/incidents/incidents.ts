@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { mblBoardModel } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
-import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
-import { notConnected, RequestFailure } from '../requests/failure.ts';
+import type { Reachable } from '../requests/device-requests.ts';
+import { notConnected, RequestFailure, toFailure } from '../requests/failure.ts';
 import { describeIncident, type Incident, parseIncidents } from './incident.ts';
 
 const { id: boardObject, rows } = mblBoardModel;
@@ -19,12 +19,16 @@ const defaultPausesMs = [15_000, 60_000, 300_000];
 const keepDays = 90;
 
 export interface IncidentParts {
-  readonly requests: DeviceRequests;
   readonly events: EventRecorder;
-  /** How long a device may take for each of the two requests, in milliseconds: others wait behind them. */
+  /** How long a device may take for each of the two requests, in milliseconds. */
   readonly timeoutMs?: number;
   /** The pauses, in milliseconds, before a device that did not answer is asked again; then it must register first. */
   readonly pausesMs?: readonly number[];
+}
+
+interface Asking {
+  device: Reachable;
+  readonly again: AbortController;
 }
 
 /**
@@ -34,8 +38,8 @@ export interface IncidentParts {
 export class Incidents implements Disposable {
   readonly #context: Context;
   readonly #parts: IncidentParts;
-  /** Devices that are being asked, each with the way to have it asked anew. */
-  readonly #asked = new Map<string, AbortController>();
+  /** Devices that are being asked, each as it registered last, with the way to have it asked anew. */
+  readonly #asked = new Map<string, Asking>();
   readonly #stopped = new AbortController();
 
   constructor(context: Context, parts: IncidentParts) {
@@ -48,14 +52,18 @@ export class Incidents implements Disposable {
     const { deviceId } = device.identity;
     if (!device.paths.some(([object, instance]) => object === boardObject && instance === 0)) return;
     const asked = this.#asked.get(deviceId);
-    // One at a time, or a device that registers in a loop would pile up requests.
-    if (asked !== undefined) return asked.abort();
+    if (asked !== undefined) {
+      // One at a time, or a device that registers in a loop would pile up requests.
+      asked.device = device;
+      asked.again.abort();
+      return;
+    }
     try {
-      for (;;) {
-        const again = new AbortController();
-        this.#asked.set(deviceId, again);
-        await this.#try(deviceId, AbortSignal.any([again.signal, this.#stopped.signal]));
-        if (!again.signal.aborted || this.#stopped.signal.aborted) return;
+      for (let next: Reachable | undefined = device; next !== undefined; ) {
+        const asking: Asking = { device: next, again: new AbortController() };
+        this.#asked.set(deviceId, asking);
+        await this.#try(next, AbortSignal.any([asking.again.signal, this.#stopped.signal]));
+        next = asking.again.signal.aborted && !this.#stopped.signal.aborted ? asking.device : undefined;
       }
     } finally {
       this.#asked.delete(deviceId);
@@ -63,37 +71,33 @@ export class Incidents implements Disposable {
   }
 
   /** Until it went well, the device registered again, or it was tried often enough. A slow board may still be starting. */
-  async #try(deviceId: string, signal: AbortSignal): Promise<void> {
+  async #try(device: Reachable, signal: AbortSignal): Promise<void> {
     for (const pause of [0, ...(this.#parts.pausesMs ?? defaultPausesMs)]) {
       await delay(pause, undefined, { signal, ref: false }).catch(() => undefined);
       if (signal.aborted) return;
       try {
-        return await this.#collect(deviceId);
+        return await this.#collect(device);
       } catch (error) {
+        const failure = toFailure(error);
         // It is asked when it registers again.
-        if (error instanceof RequestFailure && error.error === notConnected().error) return;
-        const { message } = error as Error;
-        this.#context.log.warn('The incidents of a device could not be collected', {
-          deviceId,
-          reason: message,
-        });
+        if (failure instanceof RequestFailure && failure.error === notConnected().error) return;
+        const { deviceId } = device.identity;
+        const { message: reason } = error as Error;
+        this.#context.log.warn('The incidents of a device could not be collected', { deviceId, reason });
       }
     }
   }
 
-  async #collect(deviceId: string): Promise<void> {
-    const { requests, timeoutMs = 10_000 } = this.#parts;
-    const policy = { own: true, expiresInMs: timeoutMs, signal: this.#stopped.signal };
-    const nodes = await requests.run(
-      deviceId,
-      (device, signal) => device.read(incidentsPath, { signal }),
-      policy,
-    );
+  /** Beside the queue of the device's requests: nobody waits for a device that is slow to tell. */
+  async #collect(device: Reachable): Promise<void> {
+    const { deviceId } = device.identity;
+    const { timeoutMs = 30_000 } = this.#parts;
+    const limit = () => AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#stopped.signal]);
+    const nodes = await device.read(incidentsPath, { signal: limit() });
     const told = await this.#write(deviceId, parseIncidents(nodes));
     if (told.length === 0) return;
     // LwM2M Core 1.1 §6.3.5: arguments of an Execute.
-    const args = `0='${told.join(',')}'`;
-    await requests.run(deviceId, (device, signal) => device.execute(forgetPath, args, { signal }), policy);
+    await device.execute(forgetPath, `0='${told.join(',')}'`, { signal: limit() });
     await this.#context.db
       .updateTable('incidents')
       .set({ forgotten_at: new Date(this.#context.now()) })
