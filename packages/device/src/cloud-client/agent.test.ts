@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Code } from '@mbl/coap';
@@ -143,11 +143,9 @@ test('a lifetime that the server writes is kept across a restart', async () => {
     await device.kept.until(/^registered /);
     assert.equal(service.registrations[0]?.lifetime, 3600);
     await service.registrations[0]?.write('/1/0/1', 1234);
+    // The answer says that it is kept.
+    assert.deepEqual(await loadSettings(folder.path), { lifetime: 1234 });
     await eventually(() => service.registrations[0]?.lifetime === 1234);
-    await eventually(() => {
-      const file = join(folder.path, 'server.json');
-      return existsSync(file) && readFileSync(file, 'utf8').includes('1234');
-    });
   }
   await using device = new Running(service, folder.path);
   await device.kept.until(/^registered /);
@@ -170,6 +168,19 @@ test('of many lifetimes that the server writes at once the last one is kept', as
     );
   }
   assert.deepEqual(await loadSettings(folder.path), { lifetime: lifetimes.at(-1) });
+});
+
+test('a lifetime that cannot be kept is not taken on, and the service is told', async () => {
+  await using service = await FakeService.start();
+  using folder = new TemporaryFolder();
+  await using device = new Running(service, folder.path);
+  await device.kept.until(/^registered /);
+  // What is written first lies there, and cannot be opened as a file.
+  mkdirSync(join(folder.path, '.server.json.new'));
+  const write = service.registrations[0]?.write('/1/0/1', 1234) ?? Promise.resolve();
+  await assert.rejects(write, { status: Code.INTERNAL_SERVER_ERROR });
+  await device.kept.until(/^settings not saved /);
+  assert.equal(service.registrations[0]?.lifetime, 3600);
 });
 
 test('a lifetime that would end the registration is refused, and the device stays online', async () => {

@@ -224,8 +224,11 @@ export class Agent {
     if (state.state === 'lost') this.#lost.abort(state.cause);
   }
 
-  /** A lifetime that no registration can have would keep the device off line: refused. */
-  #keep(resourceId: number, value: Lwm2mValue): void {
+  /**
+   * Keeps a lifetime before the service is answered: what it was told to be written is there after a power cut. One that no registration can
+   * have would keep the device off line: refused.
+   */
+  async #keep(resourceId: number, value: Lwm2mValue): Promise<void> {
     const lifetimeResource = 1;
     if (resourceId !== lifetimeResource) return;
     if (!isLifetime(value))
@@ -236,11 +239,17 @@ export class Agent {
       );
     const { settingsDir, log } = this.#options;
     // One after the other: they share a file, and the last one written must be the one that stays.
-    this.#saved = this.#saved
-      .then(() => saveSettings(settingsDir, { lifetime: value }))
-      .catch((error: unknown) => {
-        log.error('settings not saved', { reason: classifyFailure(error).reason });
+    const saved = this.#saved.then(() => saveSettings(settingsDir, { lifetime: value }));
+    this.#saved = saved.catch(() => undefined);
+    try {
+      await saved;
+    } catch (cause) {
+      log.error('settings not saved', { reason: classifyFailure(cause).reason });
+      throw new Lwm2mError('device/settings-not-saved', 'the setting could not be kept', {
+        status: Code.INTERNAL_SERVER_ERROR,
+        cause,
       });
+    }
   }
 }
 

@@ -10,8 +10,11 @@ export interface ServerObjectOptions {
   /** Seconds; the server may write another. */
   lifetime: number;
   binding?: string;
-  /** Called with what the server writes, to keep it: 1 lifetime, 2 pmin, 3 pmax, 6 storing, 7 binding. Refuses it by an `Lwm2mError`. */
-  onWrite?(resourceId: number, value: Lwm2mValue): void;
+  /**
+   * Called with what the server writes, to keep it: 1 lifetime, 2 pmin, 3 pmax, 6 storing, 7 binding. Refuses it by an `Lwm2mError`. The
+   * server is answered, and the value counts, when the promise resolves.
+   */
+  onWrite?(resourceId: number, value: Lwm2mValue): unknown;
 }
 
 /** An instance of object 1 that holds its writable resources in memory. The client itself does 1/x/8. */
@@ -23,8 +26,8 @@ export function serverObject(options: ServerObjectOptions): ObjectInstance {
       reset() {
         value = initial;
       },
-      write(written: Value) {
-        options.onWrite?.(serverModel.rows[resource][0], written);
+      async write(written: Value) {
+        await options.onWrite?.(serverModel.rows[resource][0], written);
         value = written;
       },
     };

@@ -11,8 +11,8 @@ export interface ObjectOptions {
   readonly image: ImageIdentity;
   readonly platform: Platform;
   readonly settings: ServerSettings;
-  /** Keeps what the server writes into object 1; throws `Lwm2mError` to refuse it. */
-  readonly keep: (resourceId: number, value: Lwm2mValue) => void;
+  /** Keeps what the server writes into object 1, over a power cut once it resolved; throws `Lwm2mError` to refuse it. */
+  readonly keep: (resourceId: number, value: Lwm2mValue) => Promise<void>;
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly now: () => number;
