@@ -68,6 +68,24 @@ test('a superblock that is zero is brought back from its copies, with what was t
   assert.equal(execFileSync('/usr/sbin/debugfs', ['-R', 'cat kept', disk.device('data')]).toString(), 'kept');
 });
 
+test('a superblock of which a power cut left one sector old is used, with what was there', async () => {
+  using disk = await startedOnce();
+  const kept = join(disk.root, 'kept');
+  writeFileSync(kept, 'kept');
+  await disk.tool('debugfs', '-w', '-R', `write ${kept} kept`, disk.device('config'));
+  const before = partition(disk.device('config'));
+  await disk.tool('debugfs', '-w', '-R', 'set_super_value mtime 20260101', disk.device('config'));
+  const torn = partition(disk.device('config'));
+  // Of the two sectors of the superblock the second, with the checksum, is as it was.
+  before.copy(torn, 1536, 1536, 2048);
+  writeFileSync(disk.device('config'), torn);
+  assert.deepEqual(await kinds(disk), ['config-repaired']);
+  assert.equal(
+    execFileSync('/usr/sbin/debugfs', ['-R', 'cat kept', disk.device('config')]).toString(),
+    'kept',
+  );
+});
+
 for (const [name, damage] of Object.entries({
   zeros: (size: number) => Buffer.alloc(size),
   noise: (size: number) => randomBytes(size),

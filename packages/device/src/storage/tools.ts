@@ -16,6 +16,8 @@ export interface Tools {
   run(command: string, args: readonly string[], deadlineMs: number): Promise<Outcome>;
   /** The first bytes of a device; fewer where it is shorter. Throws what the read throws. */
   read(device: string, length: number): Promise<Buffer>;
+  /** Writes to a device. */
+  write(device: string, bytes: Uint8Array, offset: number): Promise<void>;
   /** Returns when all that was written to the device is on it. */
   sync(device: string): Promise<void>;
   /** A line for whoever looks at the console, in every image. */
@@ -64,6 +66,11 @@ export const systemTools: Tools = {
     await using file = await open(device);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
     return buffer.subarray(0, bytesRead);
+  },
+  async write(device, bytes, offset) {
+    await using file = await open(device, 'r+');
+    await file.write(bytes, 0, bytes.length, offset);
+    await file.sync();
   },
   async sync(device) {
     await using file = await open(device, 'r+');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Tools } from './tools.ts';
-import { type Appearance, type Inspection, inspect, inspectedSize } from './superblock.ts';
+import { type Appearance, type Inspection, inspect, inspectedSize, resealed } from './superblock.ts';
 
 /** A file system of the board that the board makes itself. */
 export interface Volume {
@@ -73,6 +73,7 @@ export async function examine(volume: Volume, tools: Tools): Promise<Examined> {
   }
   // Nothing was in it yet.
   if (before === 'unfinished') return { volume, before, ready: false, repaired: false, reason };
+  if (before === 'made') await mendChecksum(volume, tools);
   // Also of a start that is zero: the file system has copies of its superblock further on.
   const check = await tools.run('e2fsck', ['-f', '-y', volume.device], deadlines.check);
   // e2fsck(8): 1 and 2 are errors that were corrected.
@@ -118,6 +119,12 @@ export async function make(volumes: readonly Volume[], tools: Tools): Promise<Ma
 export async function mountMemory(volume: Volume, tools: Tools): Promise<void> {
   const options = 'nosuid,nodev,noexec,mode=0755,size=25%';
   await tools.run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', volume.folder], deadlines.mount);
+}
+
+/** Of a small file system there is no other superblock to fall back on. */
+async function mendChecksum({ device }: Volume, tools: Tools): Promise<void> {
+  const sealed = resealed(await tools.read(device, inspectedSize));
+  if (sealed !== undefined) await tools.write(device, sealed.bytes, sealed.offset);
 }
 
 /** Returns why it cannot be mounted. */
