@@ -99,8 +99,11 @@ test('Linux', async (t) => {
     await online();
   });
 
-  await t.test('the kernel hangs', async () => {
+  await t.test('the kernel hangs, on a core that Linux started', async () => {
     await hurry();
+    // On the second core, with the one off that U-Boot ran on: each has a timer of its own.
+    await says('echo 0 >/sys/devices/system/cpu/cpu0/online');
+    assert.equal(await says('cat /sys/devices/system/cpu/online'), '1');
     // A panic, and no restart after it.
     const after = await restarted(
       await hang(
