@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A board loses what is on its disk, piece by piece, between two starts: it is online again by itself, or says what it waits for. It never
+// restarts on and on.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, open, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import type { Board, StartOptions } from '@mbl/lab';
+import { run } from './support/attacks.ts';
+import { bootTimeoutMs, online, openWorld, until, type World } from './support/world.ts';
+
+const patience = { timeoutMs: bootTimeoutMs };
+const name = 'recovering';
+
+describe('a board', { timeout: 1_800_000 }, () => {
+  let world: World;
+  let board: Board;
+  let id = '';
+  /** Events that were seen. */
+  const events = new Set<string>();
+
+  before(async () => {
+    world = await openWorld();
+    board = await world.board(name);
+  });
+  after(async () => await world[Symbol.asyncDispose]());
+  afterEach(async () => await board.powerOff());
+
+  const sizeOf = (part: string): number =>
+    board.image.disk.partitions.find((each) => each.name === part)?.size ?? 0;
+  const shell = async (command: string): Promise<string> => {
+    const { code, stdout, stderr } = await board.ssh(command, patience);
+    assert.equal(code, 0, `${command}: ${stderr}`);
+    return stdout.trim();
+  };
+
+  /** The board starts once, and the device is online as the one that it was. */
+  async function comesBack(options: StartOptions = {}): Promise<void> {
+    await board.start(options);
+    const device = await online(world.client, name);
+    if (id !== '') assert.equal(device.id, id, 'the same device');
+    await startedOnce();
+  }
+
+  async function startedOnce(): Promise<void> {
+    const lines = await board.serial.lines();
+    const starts = lines.filter(({ text }) => text.includes('Booting Trusted Firmware'));
+    assert.equal(starts.length, 1, 'one start');
+  }
+
+  /** What the storage service put on the console in this run. */
+  async function incidents(): Promise<string[]> {
+    const lines = await board.serial.lines();
+    return lines.flatMap(({ text }) => /mbl-storage: ([a-z-]+): /.exec(text)?.[1] ?? []);
+  }
+
+  /** Waits until the directory has an event about it that it did not have before. */
+  async function recorded(kind: RegExp): Promise<void> {
+    const event = await until(
+      `an event of kind ${kind}`,
+      async () =>
+        (
+          await world.client.listEvents({
+            filter: { device_id__eq: id, event_type__eq: 'device.board-recovered' },
+          })
+        ).find((each) => !events.has(each.id) && kind.test(String(each.data['kind']))),
+      bootTimeoutMs,
+    );
+    events.add(event.id);
+  }
+
+  /** The owner lets the code of a device that lost its key work once more; it is online with a new key. */
+  async function rearm(options: StartOptions = {}): Promise<void> {
+    await board.start(options);
+    await board.serial.waitFor(/enrolment refused reason=.*used before/, patience);
+    await world.client.rearmEnrolment(name);
+    assert.equal((await online(world.client, name)).id, id, 'the same device');
+    await startedOnce();
+  }
+
+  /** An ext4 with these contents, as large as the partition. */
+  async function fileSystem(
+    part: 'config' | 'data',
+    fill: (folder: string) => Promise<void>,
+  ): Promise<string> {
+    const folder = join(world.directory, `crafted-${part}-${randomBytes(4).toString('hex')}`);
+    await mkdir(folder);
+    await fill(folder);
+    const image = `${folder}.ext4`;
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+    const features = part === 'data' ? ['-O', 'verity,quota,project', '-E', 'quotatype=prjquota'] : [];
+    const args = [
+      '-q',
+      '-F',
+      '-t',
+      'ext4',
+      '-b',
+      '4096',
+      ...features,
+      '-L',
+      `mbl-${part}`,
+      '-d',
+      folder,
+      image,
+    ];
+    await run('mke2fs', [...args, `${sizeOf(part) / 1024}k`], { env });
+    return image;
+  }
+
+  test('makes its file systems at its first start, which is no incident', async () => {
+    await comesBack();
+    ({ id } = await online(world.client, name));
+    assert.deepEqual(await incidents(), []);
+    assert.equal(await shell('ls /config/incidents'), '');
+    const mounts = await shell('cat /proc/mounts');
+    for (const folder of ['/config', '/data', '/var', '/home'])
+      assert.match(mounts, new RegExp(`^/dev/vda\\d ${folder} ext4 rw,nosuid,nodev,noexec,noatime`, 'm'));
+    assert.match(mounts, /^\/dev\/vda\d \/data ext4 .*prjquota/m);
+    assert.match(await shell('cat /run/mbl/boot'), /^slot=a\nattempts=\d+$/);
+    await shell('echo kept >/home/kept; sync');
+    await board.powerOff();
+  });
+
+  test('comes back as it was after a power cut, without a word', async () => {
+    await comesBack();
+    assert.deepEqual(await incidents(), []);
+    assert.equal(await shell('cat /home/kept'), 'kept');
+    assert.equal(await shell('systemctl show mbl-storage -p ExecMainStatus --value'), '0');
+    // Where systemd goes when the storage service itself fails: a pause, then another try.
+    await shell('systemctl start --no-block emergency.service');
+    const { match } = await board.serial.waitFor(
+      /mbl: the boot failed, the board restarts in (\d+) s/,
+      patience,
+    );
+    const since = performance.now();
+    await board.serial.waitFor('Booting Trusted Firmware', patience);
+    assert.ok(Number(match[1]) >= 10 && performance.now() - since > 8000, 'the pause is made');
+    await board.powerOff();
+  });
+
+  test('brings a lost superblock back with all that was in the file system', async () => {
+    await board.writePart('data', Buffer.alloc(4096));
+    await comesBack();
+    assert.deepEqual(await incidents(), ['data-repaired']);
+    await recorded(/^data-repaired$/);
+    assert.equal(await shell('cat /home/kept'), 'kept');
+    await board.powerOff();
+  });
+
+  test('makes its configuration anew when that is zero, and is itself again once its owner says so', async () => {
+    await board.writePart('config', Buffer.alloc(sizeOf('config')));
+    await rearm();
+    assert.deepEqual(await incidents(), ['config-made']);
+    await recorded(/^config-made$/);
+    await board.powerOff();
+  });
+
+  test('makes anew what is noise, both at once, with a clock in the hardware that says 2099', async () => {
+    await board.writePart('config', randomBytes(sizeOf('config')));
+    for (let at = 0; at < sizeOf('data'); at += 64 * 1024 * 1024)
+      await board.writePart('data', randomBytes(1024 * 1024), { offset: at });
+    await rearm({ clock: '2099' });
+    assert.match((await incidents()).join(), /^config-made,data-(made|repaired)$/);
+    await recorded(/^config-made$/);
+    await recorded(/^data-(made|repaired)$/);
+    assert.equal(await shell('systemctl --failed --no-legend'), '');
+    await board.powerOff();
+  });
+
+  test('makes anew a file system that is larger than its partition, or whose second half is zero', async () => {
+    const half = sizeOf('data') / 2;
+    const image = join(world.directory, 'large.ext4');
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+    const args = ['-q', '-F', '-t', 'ext4', '-b', '4096', '-L', 'mbl-data', image];
+    await run('mke2fs', [...args, `${(2 * sizeOf('data')) / 1024}k`], { env });
+    await writeRange('data', image, 0, half);
+    await zeroRange('data', half, half);
+    await comesBack();
+    assert.match((await incidents()).join(), /^data-(made|repaired)$/);
+    await recorded(/^data-(made|repaired)$/);
+    await shell('echo new >/home/new && sync');
+    await board.powerOff();
+  });
+
+  test('follows no link that somebody put into its data, and believes no clock there', async () => {
+    const image = await fileSystem('data', async (folder) => {
+      await mkdir(join(folder, 'var/lib/systemd/timesync'), { recursive: true });
+      await symlink('/config', join(folder, 'home'));
+      await symlink('/config/identity', join(folder, 'var/lib/NetworkManager'));
+      await writeFile(join(folder, 'var/lib/tee'), 'no folder');
+      const clock = join(folder, 'var/lib/systemd/timesync/clock');
+      await writeFile(clock, '');
+      await utimes(clock, new Date('2037-06-01'), new Date('2037-06-01'));
+    });
+    await writeRange('data', image, 0, sizeOf('data'));
+    await giveToRoot('identity/key.pem');
+    await comesBack();
+    assert.deepEqual(await incidents(), ['data-repaired']);
+    await recorded(/^data-repaired$/);
+    assert.equal(await shell('stat -c "%U %a" /config/identity/key.pem'), 'mbl-cloud-client 600');
+    for (const folder of ['/home', '/var/lib/NetworkManager', '/var/lib/tee'])
+      assert.equal(await shell(`stat -c %F ${folder}`), 'directory', folder);
+    assert.equal(await shell('ls -A /config/identity'), '.synced\ncertificate.pem\ndevice.json\nkey.pem');
+    assert.equal(await shell('systemctl --failed --no-legend'), '');
+    // The clock follows the time stamp, as far as mke2fs can write one; the next connection is made all the same.
+    await shell(
+      'systemctl start systemd-timesyncd; for i in $(seq 60); do [ "$(date +%Y)" -lt 2037 ] || exit 0; sleep 1; done; exit 1',
+    );
+    await shell('systemctl restart --no-block mbl-cloud-client');
+    await board.serial.waitFor(/mbl-cloud-client.*starting endpoint/, patience);
+    await board.serial.waitFor(/mbl-cloud-client.*registered device=/, patience);
+    await board.powerOff();
+  });
+
+  test('takes nothing from a second disk with the labels of its own, at a place before it or behind', async () => {
+    const stranger = await strangersDisk();
+    await comesBack({ disks: [{ file: stranger, device: 'virtio-blk-device,bus=virtio-mmio-bus.25' }] });
+    assert.deepEqual(await incidents(), []);
+    // The stranger's disk is there; nothing of the board is on it.
+    assert.equal(await shell('grep -c PARTNAME=config /sys/class/block/*/uevent | grep -c :1'), '2');
+    assert.equal(await shell('grep -c "^/dev/vdb" /proc/mounts || true'), '0');
+    await board.powerOff();
+    await comesBack({ disks: [{ file: stranger, device: 'virtio-blk-device,bus=virtio-mmio-bus.20' }] });
+    assert.deepEqual(await incidents(), []);
+    await board.powerOff();
+  });
+
+  /** Gives a file of the configuration to root. */
+  async function giveToRoot(path: string): Promise<void> {
+    const image = join(world.directory, 'config.ext4');
+    await writeFile(image, await board.readPart('config'));
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+    // The journal first: what it holds would be written over this at the mount.
+    await run('e2fsck', ['-p', image], { env }).catch(() => undefined);
+    await run('debugfs', ['-w', '-R', `set_inode_field ${path} uid 0`, image], { env });
+    await board.writePart('config', await readFile(image));
+  }
+
+  /** Writes bytes of a file over a part, a piece at a time. */
+  async function writeRange(part: string, file: string, offset: number, length: number): Promise<void> {
+    await using source = await open(file);
+    const chunk = Buffer.alloc(16 * 1024 * 1024);
+    for (let at = offset; at < offset + length; at += chunk.length) {
+      const { bytesRead } = await source.read(chunk, 0, Math.min(chunk.length, offset + length - at), at);
+      await board.writePart(part, chunk.subarray(0, bytesRead), { offset: at });
+    }
+  }
+
+  async function zeroRange(part: string, offset: number, length: number): Promise<void> {
+    const chunk = Buffer.alloc(16 * 1024 * 1024);
+    for (let at = offset; at < offset + length; at += chunk.length)
+      await board.writePart(part, chunk.subarray(0, offset + length - at), { offset: at });
+  }
+
+  /** The board's own disk, its partitions filled with what would be seen at once if it were taken for the board's. */
+  async function strangersDisk(): Promise<string> {
+    const file = join(world.directory, 'stranger.img');
+    await copyFile(join(board.directory, 'disk.img'), file);
+    await using disk = await open(file, 'r+');
+    for (const part of board.image.disk.partitions)
+      await disk.write(randomBytes(64 * 1024), 0, 64 * 1024, part.offset);
+    return file;
+  }
+});
