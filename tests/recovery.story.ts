@@ -7,8 +7,9 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, open, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Board, StartOptions } from '@mbl/lab';
-import { run } from './support/attacks.ts';
+import { assertNever, run } from './support/attacks.ts';
 import { bootTimeoutMs, online, openWorld, until, type World } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
@@ -224,6 +225,26 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await board.powerOff();
     await comesBack({ disks: [{ file: stranger, device: 'virtio-blk-device,bus=virtio-mmio-bus.20' }] });
     assert.deepEqual(await incidents(), []);
+    await board.powerOff();
+  });
+
+  test('without a factory configuration stays up and says what it waits for; with it, is the device that it was', async () => {
+    const factory = await board.readPart('factory');
+    const waits = /mbl: the board waits for its factory configuration: (.*)/;
+    await board.writePart('factory', Buffer.alloc(factory.length));
+    await board.start();
+    const { match } = await board.serial.waitFor(waits, patience);
+    assert.match(match[1] ?? '', /the partition "factory" holds no file system/);
+    await sleep(20_000);
+    await startedOnce();
+    const said = (await board.serial.lines()).filter(({ text }) => waits.test(text));
+    assert.equal(said.length, 1, 'once');
+    await assertNever(board.serial, /mbl-cloud-client.*(starting|failed)/);
+    await board.serial.write('systemctl is-system-running; systemctl --failed --no-legend | wc -l\n');
+    await board.serial.waitFor(/^running/, patience);
+    await board.powerOff();
+    await board.writePart('factory', factory);
+    await comesBack();
     await board.powerOff();
   });
 
