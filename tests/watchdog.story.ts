@@ -4,7 +4,7 @@
 // world restarts the board each time, and it works again. Root cannot stop it.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { findWorkspace } from '@mbl/cli';
 import { type Board, createBoard } from '@mbl/lab';
@@ -14,114 +14,126 @@ import { ownFirmware } from './support/firmware.ts';
 import { temporaryFolder } from './support/mbl.ts';
 import { bootTimeoutMs, imageOf } from './support/world.ts';
 
-const stack = new AsyncDisposableStack();
-let folder = '';
-let board: Board;
-let keys: KeySet;
-
-before(async () => {
-  ({ path: folder } = stack.use(await temporaryFolder()));
-  keys = await loadKeys(join(findWorkspace().state, 'keys'));
-  const options = { directory: join(folder, 'board'), name: 'watched', factory: await lonelyFactory(folder) };
-  board = stack.use(await createBoard({ ...options, imageDirectory: await imageOf('development') }));
-});
-after(async () => await stack.disposeAsync());
-
 const patience = { timeoutMs: bootTimeoutMs };
 const restarts = /watchdog: no sign of life, restarting/;
+const loop = Buffer.from('00000014', 'hex'); // b .
 
 /** Waits until the watchdog has restarted the board; gives the seconds since `since`. */
-async function restarted(since: Date): Promise<number> {
+async function restarted(board: Board, since: Date): Promise<number> {
   const { line } = await board.serial.waitFor(restarts, patience);
   await board.serial.waitFor('Booting Trusted Firmware', patience);
   return (line.at.getTime() - since.getTime()) / 1000;
 }
 
-const loop = Buffer.from('00000014', 'hex'); // b .
+// Each waits for minutes of real time: they wait together, on a board each.
+describe('a watchdog restarts a board', { concurrency: true, timeout: 900_000 }, () => {
+  const stack = new AsyncDisposableStack();
+  let folder = '';
+  let keys: KeySet;
+  let boards: Readonly<Record<'uBoot' | 'kernel' | 'linux', Board>>;
 
-test('U-Boot hangs', async () => {
-  // In its first instruction: BL31 has armed the watchdog, with 60 s.
-  const bytes = await ownFirmware(board, keys, (uBoot) => Buffer.concat([loop, uBoot.subarray(loop.length)]));
-  await attack(board, [{ part: 'bank_a', bytes }], async () => {
-    const { line } = await board.serial.waitFor('BL31: Built', patience);
-    const after = await restarted(line.at);
-    assert.ok(after > 55 && after < 90, `restarted after ${after} s`);
-    await assertNever(board.serial, /U-Boot/);
+  before(async () => {
+    ({ path: folder } = stack.use(await temporaryFolder()));
+    keys = await loadKeys(join(findWorkspace().state, 'keys'));
+    const [factory, imageDirectory] = [await lonelyFactory(folder), await imageOf('development')];
+    const make = async (name: string) =>
+      stack.use(
+        await createBoard({ directory: join(folder, 'boards', name), name, factory, imageDirectory }),
+      );
+    boards = { uBoot: await make('u-boot'), kernel: await make('kernel'), linux: await make('linux') };
   });
-});
+  after(async () => await stack.disposeAsync());
 
-test('a kernel hangs before it has a driver', async () => {
-  // In its first instruction: U-Boot has left the watchdog the 120 s of the device tree.
-  const kernel = gunzipSync(await board.readPart('kernel'));
-  const gzip = gzipSync(Buffer.concat([loop, kernel.subarray(loop.length)]), { level: 1 });
-  const bytes = await repackFit(board, folder, keys.keys.fit, { kernel: gzip });
-  await attack(board, [{ part: 'fit', bytes }], async () => {
-    const { line } = await board.serial.waitFor('Starting kernel', patience);
-    const after = await restarted(line.at);
-    assert.ok(after > 115 && after < 150, `restarted after ${after} s`);
-    await assertNever(board.serial, /Booting Linux|mbl-init:/);
-  });
-});
-
-test('Linux', async (t) => {
-  await board.start();
-  stack.defer(async () => await board.powerOff());
-  const says = async (command: string): Promise<string> => {
-    const { code, stdout, stderr } = await board.ssh(command, { timeoutMs: 120_000 });
-    assert.equal(code, 0, `${command}: ${stderr}`);
-    return stdout.trim();
-  };
-  const online = async (): Promise<void> => void (await board.serial.waitFor(/root@mbl.*# /, patience));
-  /** Hangs by a command whose connection never answers. */
-  const hang = async (command: string): Promise<Date> => {
-    const line = `setsid sh -c 'sleep 1; ${command}' </dev/null >/dev/null 2>&1 &`;
-    await says(line);
-    return new Date();
-  };
-  /** The time in which PID 1 must feed: shorter, so that a test need not wait a minute for each hang. */
-  const hurry = async (): Promise<void> =>
-    void (await says(
-      'busctl set-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager RuntimeWatchdogUSec t 10000000',
-    ));
-  await online();
-
-  await t.test('nothing hangs: PID 1 feeds the watchdog, and nothing restarts', async () => {
-    assert.equal(await says('cat /sys/class/watchdog/watchdog0/identity'), 'arm_smc_wdt');
-    assert.equal(await says('cat /sys/class/watchdog/watchdog0/timeout'), '60');
-    assert.match(await says('ls -l /proc/1/fd'), /\/dev\/watchdog0/);
-    await assertNever(board.serial, restarts);
-  });
-
-  await t.test('PID 1 hangs', async () => {
-    // systemd stops where it is after a signal of a bug of its own.
-    const after = await restarted(await hang('kill -SEGV 1'));
-    assert.ok(after > 20 && after < 90, `restarted after ${after} s`);
-    await online();
-  });
-
-  await t.test('the kernel hangs, on a core that Linux started', async () => {
-    await hurry();
-    // On the second core, with the one off that U-Boot ran on: each has a timer of its own.
-    await says('echo 0 >/sys/devices/system/cpu/cpu0/online');
-    assert.equal(await says('cat /sys/devices/system/cpu/online'), '1');
-    // A panic, and no restart after it.
-    const after = await restarted(
-      await hang(
-        'echo 0 >/proc/sys/kernel/panic; echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger',
-      ),
+  test('whose U-Boot hangs', async () => {
+    const board = boards.uBoot;
+    // In its first instruction: BL31 has armed the watchdog, with 60 s.
+    const bytes = await ownFirmware(board, keys, (uBoot) =>
+      Buffer.concat([loop, uBoot.subarray(loop.length)]),
     );
-    assert.ok(after < 60, `restarted after ${after} s`);
-    await online();
+    await attack(board, [{ part: 'bank_a', bytes }], async () => {
+      const { line } = await board.serial.waitFor('BL31: Built', patience);
+      const after = await restarted(board, line.at);
+      assert.ok(after > 55 && after < 90, `restarted after ${after} s`);
+      await assertNever(board.serial, /U-Boot/);
+    });
   });
 
-  await t.test('root tells PID 1 to stop the watchdog: it goes on, and restarts the board', async () => {
-    await says(
-      'busctl set-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager RuntimeWatchdogUSec t 0',
-    );
-    const since = new Date();
-    assert.doesNotMatch(await says('ls -l /proc/1/fd'), /\/dev\/watchdog0/, 'PID 1 has let go of it');
-    const after = await restarted(since);
-    assert.ok(after < 90, `restarted after ${after} s`);
-    await board.serial.waitFor(linuxStarts, patience);
+  test('whose kernel hangs before it has a driver', async () => {
+    const board = boards.kernel;
+    // In its first instruction: U-Boot has left the watchdog the 120 s of the device tree.
+    const kernel = gunzipSync(await board.readPart('kernel'));
+    const gzip = gzipSync(Buffer.concat([loop, kernel.subarray(loop.length)]), { level: 1 });
+    const bytes = await repackFit(board, folder, keys.keys.fit, { kernel: gzip });
+    await attack(board, [{ part: 'fit', bytes }], async () => {
+      const { line } = await board.serial.waitFor('Starting kernel', patience);
+      const after = await restarted(board, line.at);
+      assert.ok(after > 115 && after < 150, `restarted after ${after} s`);
+      await assertNever(board.serial, /Booting Linux|mbl-init:/);
+    });
+  });
+
+  test('that runs Linux', async (t) => {
+    const board = boards.linux;
+    await board.start();
+    const says = async (command: string): Promise<string> => {
+      const { code, stdout, stderr } = await board.ssh(command, { timeoutMs: 120_000 });
+      assert.equal(code, 0, `${command}: ${stderr}`);
+      return stdout.trim();
+    };
+    const online = async (): Promise<void> => void (await board.serial.waitFor(/root@mbl.*# /, patience));
+    /** Hangs by a command whose connection never answers. */
+    const hang = async (command: string): Promise<Date> => {
+      const line = `setsid sh -c 'sleep 1; ${command}' </dev/null >/dev/null 2>&1 &`;
+      await says(line);
+      return new Date();
+    };
+    const feedWithin = async (seconds: number): Promise<void> =>
+      void (await says(
+        `busctl set-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager RuntimeWatchdogUSec t ${seconds * 1_000_000}`,
+      ));
+    /** The time in which PID 1 must feed: shorter, so that a test need not wait a minute for each hang. */
+    const hurry = async (): Promise<void> => await feedWithin(10);
+    await online();
+
+    await t.test('nothing hangs: PID 1 feeds the watchdog, and nothing restarts', async () => {
+      assert.equal(await says('cat /sys/class/watchdog/watchdog0/identity'), 'arm_smc_wdt');
+      assert.equal(await says('cat /sys/class/watchdog/watchdog0/timeout'), '60');
+      assert.match(await says('ls -l /proc/1/fd'), /\/dev\/watchdog0/);
+      await assertNever(board.serial, restarts);
+    });
+
+    await t.test('PID 1 hangs', async () => {
+      // systemd stops where it is after a signal of a bug of its own.
+      await hurry();
+      const after = await restarted(board, await hang('kill -SEGV 1'));
+      assert.ok(after < 60, `restarted after ${after} s`);
+      await online();
+    });
+
+    await t.test('the kernel hangs, on a core that Linux started', async () => {
+      await hurry();
+      // On the second core, with the one off that U-Boot ran on: each has a timer of its own.
+      await says('echo 0 >/sys/devices/system/cpu/cpu0/online');
+      assert.equal(await says('cat /sys/devices/system/cpu/online'), '1');
+      // A panic, and no restart after it.
+      const after = await restarted(
+        board,
+        await hang(
+          'echo 0 >/proc/sys/kernel/panic; echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger',
+        ),
+      );
+      assert.ok(after < 60, `restarted after ${after} s`);
+      await online();
+    });
+
+    await t.test('root tells PID 1 to stop the watchdog: it goes on, and restarts the board', async () => {
+      await hurry();
+      await feedWithin(0);
+      const since = new Date();
+      assert.doesNotMatch(await says('ls -l /proc/1/fd'), /\/dev\/watchdog0/, 'PID 1 has let go of it');
+      const after = await restarted(board, since);
+      assert.ok(after < 90, `restarted after ${after} s`);
+      await board.serial.waitFor(linuxStarts, patience);
+    });
   });
 });
