@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Board, StartOptions } from '@mbl/lab';
-import { assertNever, run } from './support/attacks.ts';
+import { assertNever, flipped, readFit, run } from './support/attacks.ts';
+import { readBootStates } from './support/boot-state.ts';
 import { bootTimeoutMs, online, openWorld, until, type World } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
@@ -244,6 +245,79 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await board.serial.waitFor(/^running/, patience);
     await board.powerOff();
     await board.writePart('factory', factory);
+    await comesBack();
+    await board.powerOff();
+  });
+
+  test('with a factory configuration that cannot be read, does not try for ever', async () => {
+    const factory = await board.readPart('factory');
+    const broken = Buffer.from(factory);
+    const text = broken.indexOf('"version"');
+    assert.ok(text > 0, 'the configuration is in the partition as it is');
+    broken.write('{{{{', text);
+    await board.writePart('factory', broken);
+    await board.start();
+    await board.serial.waitFor(/waits for its factory configuration: .*cannot be used/, patience);
+    await sleep(15_000);
+    const lines = await board.serial.lines();
+    assert.equal(lines.filter(({ text: line }) => /cloud client failed/.test(line)).length, 1);
+    await startedOnce();
+    await board.powerOff();
+    await board.writePart('factory', factory);
+  });
+
+  test('boots the root of the other slot when that of the first one is damaged in its top', async () => {
+    const root = await board.readPart('root_a');
+    await board.writePart('root_b', root);
+    const { offset, bytes } = await flipped(board, 'hash-tree', 0);
+    await board.writePart('hash-tree', bytes, { offset: offset ?? 0 });
+    await comesBack();
+    await board.serial.waitFor(/mbl-init: root file system root_b opened/, { timeoutMs: 1000 });
+    assert.deepEqual(await incidents(), ['root-damaged']);
+    await recorded(/^root-damaged$/);
+    assert.match(await shell('cat /run/mbl/boot'), /^slot=b$/m);
+    await board.powerOff();
+    await board.writePart('root_a', root);
+  });
+
+  test('gives up a slot whose root has a damaged block after three starts, for the other', async () => {
+    const root = await board.readPart('root_a');
+    await board.writePart('boot_b', await readFit(board));
+    const { offset = 0, bytes } = await flipped(board, 'root', 1024);
+    await board.writePart('root', bytes, { offset });
+    await board.writePart('state', Buffer.alloc(8192));
+    await board.start();
+    assert.equal((await online(world.client, name)).id, id);
+    const tried = (await board.serial.lines()).flatMap(
+      ({ text }) => /MBL: trying (boot_.)/.exec(text)?.[1] ?? [],
+    );
+    assert.deepEqual(tried, ['boot_a', 'boot_a', 'boot_a', 'boot_b']);
+    assert.deepEqual(await incidents(), ['slot-changed']);
+    await recorded(/^slot-changed$/);
+    await shell('systemctl start mbl-good-boot');
+    await board.powerOff();
+    assert.ok((await readBootStates(board)).some((text) => text.endsWith(' b b 03 00')));
+    await board.writePart('root_a', root);
+    await board.writePart('boot_b', Buffer.alloc(4096));
+    await board.writePart('state', Buffer.alloc(8192));
+  });
+
+  test('with no root at all takes longer and longer, and says so', async () => {
+    const kept = new Map<string, Buffer>();
+    for (const part of ['root_a', 'root_b']) {
+      kept.set(part, await board.readPart(part));
+      await board.writePart(part, Buffer.alloc(sizeOf(part)));
+    }
+    await board.writePart('state', Buffer.alloc(8192));
+    await board.start();
+    for (const attempt of [1, 2])
+      await board.serial.waitFor(
+        `mbl-init: start ${attempt} of slot a failed, the board restarts in ${2 ** attempt} s`,
+        patience,
+      );
+    await board.powerOff();
+    for (const [part, bytes] of kept) await board.writePart(part, bytes);
+    await board.writePart('state', Buffer.alloc(8192));
     await comesBack();
     await board.powerOff();
   });
