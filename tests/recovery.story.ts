@@ -4,13 +4,15 @@
 // restarts on and on.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, open, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
+import { constants, copyFile, mkdir, open, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { packFactory } from '@mbl/factory';
+import { factoryFor, formatFactory } from '@mbl/formats';
 import type { Board, StartOptions } from '@mbl/lab';
 import { assertNever, flipped, readFit, run } from './support/attacks.ts';
-import { readBootStates } from './support/boot-state.ts';
+import { bootState, readBootStates } from './support/boot-state.ts';
 import { bootTimeoutMs, online, openWorld, until, type World } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
@@ -142,20 +144,37 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await board.powerOff();
   });
 
-  test('brings a lost superblock back with all that was in the file system', async () => {
+  test('brings a lost superblock back with all that was in it, and boots the other root for one that is damaged in its top', async () => {
+    const top = await flipped(board, 'hash-tree', 0);
+    await board.writePart('root_b', await board.readPart('root_a'));
+    await board.writePart('hash-tree', top.bytes, { offset: top.offset ?? 0 });
     await board.writePart('data', Buffer.alloc(4096));
     await comesBack();
-    assert.deepEqual(await incidents(), ['data-repaired']);
+    await board.serial.waitFor(/mbl-init: root file system root_b opened/, { timeoutMs: 1000 });
+    assert.deepEqual((await incidents()).toSorted(), ['data-repaired', 'root-damaged']);
     await recorded(/^data-repaired$/);
+    await recorded(/^root-damaged$/);
     assert.equal(await shell('cat /home/kept'), 'kept');
+    assert.match(await shell('cat /run/mbl/boot'), /^slot=b$/m);
     await board.powerOff();
+    await board.writePart('root_a', await board.readPart('root_b'));
   });
 
-  test('makes its configuration anew when that is zero, and is itself again once its owner says so', async () => {
+  test('makes its configuration anew when that is zero, and data that are larger than their partition or half zero', async () => {
     await board.writePart('config', Buffer.alloc(sizeOf('config')));
+    const half = sizeOf('data') / 2;
+    const image = join(world.directory, 'large.ext4');
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+    const args = ['-q', '-F', '-t', 'ext4', '-b', '4096', '-L', 'mbl-data', image];
+    await run('mke2fs', [...args, `${(2 * sizeOf('data')) / 1024}k`], { env });
+    await writeRange('data', image, 0, half);
+    await zeroRange('data', half, half);
+    // Its identity was there: the device is itself again once its owner says so.
     await rearm();
-    assert.deepEqual(await incidents(), ['config-made']);
+    assert.match((await incidents()).join(), /^config-made,data-(made|repaired)$/);
     await recorded(/^config-made$/);
+    await recorded(/^data-(made|repaired)$/);
+    await shell('echo new >/home/new && sync');
     await board.powerOff();
   });
 
@@ -171,22 +190,7 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await board.powerOff();
   });
 
-  test('makes anew a file system that is larger than its partition, or whose second half is zero', async () => {
-    const half = sizeOf('data') / 2;
-    const image = join(world.directory, 'large.ext4');
-    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
-    const args = ['-q', '-F', '-t', 'ext4', '-b', '4096', '-L', 'mbl-data', image];
-    await run('mke2fs', [...args, `${(2 * sizeOf('data')) / 1024}k`], { env });
-    await writeRange('data', image, 0, half);
-    await zeroRange('data', half, half);
-    await comesBack();
-    assert.match((await incidents()).join(), /^data-(made|repaired)$/);
-    await recorded(/^data-(made|repaired)$/);
-    await shell('echo new >/home/new && sync');
-    await board.powerOff();
-  });
-
-  test('follows no link that somebody put into its data, and believes no clock there', async () => {
+  test('follows no link that somebody put into its data, believes no clock there, and takes nothing from other disks with its labels', async () => {
     const image = await fileSystem('data', async (folder) => {
       await mkdir(join(folder, 'var/lib/systemd/timesync'), { recursive: true });
       await symlink('/config', join(folder, 'home'));
@@ -198,7 +202,16 @@ describe('a board', { timeout: 1_800_000 }, () => {
     });
     await writeRange('data', image, 0, sizeOf('data'));
     await giveToRoot('identity/key.pem');
-    await comesBack();
+    const stranger = await strangersDisk();
+    // Before the board's own, for whoever counts from the front, and behind it.
+    const disks = [25, 20].map((bus) => ({
+      file: `${stranger}.${bus}`,
+      device: `virtio-blk-device,bus=virtio-mmio-bus.${bus}`,
+    }));
+    for (const { file } of disks) await copyFile(stranger, file, constants.COPYFILE_FICLONE);
+    await comesBack({ disks });
+    assert.equal(await shell('grep -lx PARTNAME=config /sys/class/block/*/uevent | wc -l'), '3');
+    assert.equal(await shell('grep -Ec "^/dev/vd[bc]" /proc/mounts || true'), '0');
     assert.deepEqual(await incidents(), ['data-repaired']);
     await recorded(/^data-repaired$/);
     assert.equal(await shell('stat -c "%U %a" /config/identity/key.pem'), 'mbl-cloud-client 600');
@@ -216,20 +229,7 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await board.powerOff();
   });
 
-  test('takes nothing from a second disk with the labels of its own, at a place before it or behind', async () => {
-    const stranger = await strangersDisk();
-    await comesBack({ disks: [{ file: stranger, device: 'virtio-blk-device,bus=virtio-mmio-bus.25' }] });
-    assert.deepEqual(await incidents(), []);
-    // The stranger's disk is there; nothing of the board is on it.
-    assert.equal(await shell('grep -c PARTNAME=config /sys/class/block/*/uevent | grep -c :1'), '2');
-    assert.equal(await shell('grep -c "^/dev/vdb" /proc/mounts || true'), '0');
-    await board.powerOff();
-    await comesBack({ disks: [{ file: stranger, device: 'virtio-blk-device,bus=virtio-mmio-bus.20' }] });
-    assert.deepEqual(await incidents(), []);
-    await board.powerOff();
-  });
-
-  test('without a factory configuration stays up and says what it waits for; with it, is the device that it was', async () => {
+  test('without a factory configuration stays up and says what it waits for', async () => {
     const factory = await board.readPart('factory');
     const waits = /mbl: the board waits for its factory configuration: (.*)/;
     await board.writePart('factory', Buffer.alloc(factory.length));
@@ -245,8 +245,6 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await board.serial.waitFor(/^running/, patience);
     await board.powerOff();
     await board.writePart('factory', factory);
-    await comesBack();
-    await board.powerOff();
   });
 
   test('with a factory configuration that cannot be read, does not try for ever', async () => {
@@ -266,41 +264,68 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await board.writePart('factory', factory);
   });
 
-  test('boots the root of the other slot when that of the first one is damaged in its top', async () => {
-    const root = await board.readPart('root_a');
-    await board.writePart('root_b', root);
-    const { offset, bytes } = await flipped(board, 'hash-tree', 0);
-    await board.writePart('hash-tree', bytes, { offset: offset ?? 0 });
-    await comesBack();
-    await board.serial.waitFor(/mbl-init: root file system root_b opened/, { timeoutMs: 1000 });
-    assert.deepEqual(await incidents(), ['root-damaged']);
-    await recorded(/^root-damaged$/);
-    assert.match(await shell('cat /run/mbl/boot'), /^slot=b$/m);
+  test("with another device's factory configuration becomes that one, and with its own again itself", async () => {
+    const own = await board.readPart('factory');
+    const { code } = await world.client.createEnrolment('another');
+    const factory = factoryFor(world.file, {
+      endpointName: 'another',
+      enrolmentCode: code,
+      host: '10.0.2.2',
+      trust: await readFile(world.file.trust, 'utf8'),
+    });
+    const ssh = await readFile(`${board.file.ssh.key}.pub`, 'utf8');
+    await board.writePart(
+      'factory',
+      await packFactory({ 'factory.json': formatFactory(factory), authorized_keys: ssh }),
+    );
+    await board.start();
+    const other = await online(world.client, 'another');
+    assert.notEqual(other.id, id);
     await board.powerOff();
-    await board.writePart('root_a', root);
+    await board.writePart('factory', own);
+    await rearm();
+    await board.powerOff();
   });
 
-  test('gives up a slot whose root has a damaged block after three starts, for the other', async () => {
-    const root = await board.readPart('root_a');
+  test('gives up a slot whose root has a damaged block, in the data or in any level of the tree, for the other', async () => {
     await board.writePart('boot_b', await readFit(board));
-    const { offset = 0, bytes } = await flipped(board, 'root', 1024);
-    await board.writePart('root', bytes, { offset });
-    await board.writePart('state', Buffer.alloc(8192));
-    await board.start();
-    assert.equal((await online(world.client, name)).id, id);
-    const tried = (await board.serial.lines()).flatMap(
-      ({ text }) => /MBL: trying (boot_.)/.exec(text)?.[1] ?? [],
-    );
-    assert.deepEqual(tried, ['boot_a', 'boot_a', 'boot_a', 'boot_b']);
-    assert.deepEqual(await incidents(), ['slot-changed']);
-    await recorded(/^slot-changed$/);
-    await shell('systemctl start mbl-good-boot');
-    await board.powerOff();
-    assert.ok((await readBootStates(board)).some((text) => text.endsWith(' b b 03 00')));
-    await board.writePart('root_a', root);
+    for (const [part, at, attempts] of damages()) {
+      const { offset = 0, bytes } = await flipped(board, part, at);
+      await board.writePart(part, bytes, { offset });
+      await board.writePart('state', Buffer.alloc(8192));
+      await board.writePart('state', bootState({ sequence: 1, attempts: [attempts, 0] }));
+      await board.start();
+      assert.equal((await online(world.client, name)).id, id);
+      const tried = (await board.serial.lines()).flatMap(
+        ({ text }) => /MBL: trying (boot_.)/.exec(text)?.[1] ?? [],
+      );
+      assert.deepEqual(tried, [...Array<string>(3 - attempts).fill('boot_a'), 'boot_b'], `${part} ${at}`);
+      assert.deepEqual(await incidents(), ['slot-changed']);
+      await recorded(/^slot-changed$/);
+      if (attempts === 0) await shell('systemctl start mbl-good-boot');
+      await board.powerOff();
+      if (attempts === 0)
+        assert.ok((await readBootStates(board)).some((text) => text.endsWith(' b b 03 00')));
+      await board.writePart(part, Uint8Array.of((bytes[0] ?? 0) ^ 1), { offset });
+    }
     await board.writePart('boot_b', Buffer.alloc(4096));
     await board.writePart('state', Buffer.alloc(8192));
   });
+
+  /**
+   * What is damaged, at which byte, and how often the slot was tried before. dm-verity's tree lies with its top first, a level behind the
+   * other (Linux Documentation/admin-guide/device-mapper/verity.rst): one block, then the level below, then the one above the data.
+   */
+  function damages(): (readonly [part: string, offset: number, attempts: number])[] {
+    const digestsInBlock = 4096 / 32;
+    const blocks = board.image.root.dataSize / 4096;
+    const second = Math.ceil(Math.ceil(blocks / digestsInBlock) / digestsInBlock);
+    return [
+      ['root', 1024, 0],
+      ['hash-tree', 4096 + 16, 2],
+      ['hash-tree', 4096 * (1 + second) + 16, 2],
+    ];
+  }
 
   test('with no root at all takes longer and longer, and says so', async () => {
     const kept = new Map<string, Buffer>();
