@@ -143,8 +143,9 @@ async function openOwnDatabase(
   const database = starting.use(openDatabase<Schema>(target));
   const revive =
     typeof target === 'string' ? undefined : async () => await restartCluster(cluster, target.host);
+  const onAway = () => database.dropConnections();
   try {
-    return { database, claim: starting.use(await claimDatabase(database.pool, { log, revive })) };
+    return { database, claim: starting.use(await claimDatabase(database.pool, { log, revive, onAway })) };
   } catch (error) {
     // The cluster is that of the service which runs already: not ours to stop.
     if (error instanceof MblError && error.code === 'service/already-running') cluster.leaveRunning();

@@ -108,3 +108,26 @@ test('while the database is away no device is dropped; what happened meanwhile i
   assert.equal((rows[0] as { count: number }).count, 1);
   await client.end();
 });
+
+test('a silence takes the answers of every connection; none is waited for after it', {
+  timeout: 60_000,
+}, async () => {
+  const url = await newDatabase();
+  await using proxy = await DatabaseProxy.start(url);
+  await using database = openDatabase(proxy.url);
+  const { said, log } = listener();
+  const onAway = () => database.dropConnections();
+  await using _claim = await claimDatabase(database.pool, { log, heartbeatMs: 200, onAway });
+  const [one, two, three] = await Promise.all([1, 2, 3].map(async () => await database.pool.connect()));
+  // One waits for an answer that never comes, two are idle and as dead.
+  two?.release();
+  three?.release();
+  proxy.silent();
+  const lost = assert.rejects(async () => await one?.query('select 1'));
+  await eventually(async () => said.includes(away), 'it is noticed');
+  proxy.back();
+  await eventually(async () => said.includes(back), 'it is back', 5000);
+  await lost;
+  one?.release(true);
+  assert.equal((await database.pool.query('select 1')).rowCount, 1);
+});

@@ -15,6 +15,8 @@ export interface ClaimOptions {
   readonly log: Log;
   /** Brings the database back where that is ours to do; it may fail. */
   readonly revive?: (() => Promise<void>) | undefined;
+  /** Told when the claim's connection broke or fell silent, before it is taken again: the other connections are as dead. */
+  readonly onAway?: (() => void) | undefined;
   /** How long a database may be away before the claim counts as lost; default two minutes. */
   readonly patienceMs?: number;
   /** How often the claim is looked after, and how long that may take; default 5 s. */
@@ -67,6 +69,7 @@ class ClaimKeeper implements DatabaseClaim {
       if (error === undefined) return;
       this.#client?.release(true);
       this.#client = undefined;
+      this.#options.onAway?.();
       const since = Date.now();
       log.warn('The database went away; the service waits for it', { error });
       try {

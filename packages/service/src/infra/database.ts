@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Duplex } from 'node:stream';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 
@@ -8,6 +9,8 @@ export type DatabaseTarget = string | pg.PoolConfig;
 export interface Database<Schema> extends AsyncDisposable {
   readonly db: Kysely<Schema>;
   readonly pool: pg.Pool;
+  /** Breaks every connection: whoever waits for an answer on one that is dead, and does not say so, fails instead of waiting for ever. */
+  dropConnections(): void;
 }
 
 /** Opens a pool. Connections are made when needed; nothing is sent yet. */
@@ -26,16 +29,29 @@ export function openDatabase<Schema>(target: DatabaseTarget): Database<Schema> {
   });
   // For as long as a connection lives: the pool listens to idle ones only, and an error that nobody hears ends the process. Whoever
   // runs a statement on it hears of it by that; the claim says when the database is away.
-  pool.on('connect', (client) => client.on('error', () => {}));
+  const clients = new Set<pg.PoolClient>();
+  pool.on('connect', (client) => {
+    clients.add(client);
+    client.on('error', () => {});
+  });
+  pool.on('remove', (client) => clients.delete(client));
   pool.on('error', () => {});
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {
     db,
     pool,
+    dropConnections() {
+      for (const client of clients) streamOf(client)?.destroy();
+    },
     async [Symbol.asyncDispose]() {
       await db.destroy();
     },
   };
+}
+
+/** The socket of a connection, which the types of `pg` do not show; `client.end()` would first ask the other end. */
+function streamOf(client: pg.PoolClient): Duplex | undefined {
+  return (client as { connection?: { stream?: Duplex } }).connection?.stream;
 }
 
 /** True when a text holds what PostgreSQL cannot: NUL (SQLSTATE 22021 in text, 22P05 in jsonb). */
