@@ -21,6 +21,7 @@
 #include <linux/ctype.h>
 #include <linux/delay.h>
 #include <linux/kernel.h>
+#include <linux/sizes.h>
 #include <linux/string.h>
 
 #define SECTOR 512
@@ -33,6 +34,9 @@ static const lbaint_t copies[] = { 0, 8 };
 #define ATTEMPTS 3
 #define MOST_ATTEMPTS 99
 #define LONGEST_PAUSE 300
+
+/* Nobody signs the GPT, and U-Boot runs at the end of memory: what is read before it is verified must not reach there. */
+#define LARGEST_FIT SZ_64M
 
 struct boot_state {
 	unsigned long long sequence;
@@ -128,7 +132,7 @@ static void wait_seconds(unsigned int seconds)
 		mdelay(1000);
 }
 
-/* Reads the FIT of a slot to `fit`. Its size is unsigned: it is bounded by the partition. */
+/* Reads the FIT of a slot to `fit`. Its size and that of its partition are unsigned: LARGEST_FIT bounds both. */
 static bool load_fit(struct blk_desc *disk, unsigned int slot, void *fit)
 {
 	char name[] = { 'b', 'o', 'o', 't', '_', slot_name(slot), 0 };
@@ -140,7 +144,7 @@ static bool load_fit(struct blk_desc *disk, unsigned int slot, void *fit)
 	if (blk_dread(disk, partition.start, 1, fit) != 1 || fdt_magic(fit) != FDT_MAGIC)
 		return false;
 	sectors = DIV_ROUND_UP((lbaint_t)fdt_totalsize(fit), SECTOR);
-	if (sectors > partition.size)
+	if (sectors > partition.size || sectors > LARGEST_FIT / SECTOR)
 		return false;
 	return blk_dread(disk, partition.start, sectors, fit) == sectors;
 }
