@@ -30,6 +30,8 @@
 /* Copies on different pages of 4 KiB: what damages one leaves the other. */
 static const lbaint_t copies[] = { 0, 8 };
 
+#define LAST_SEQUENCE 9999999999ULL
+
 /* So often a slot may fail before the other one comes first, and before the board takes its time. */
 #define ATTEMPTS 3
 #define MOST_ATTEMPTS 99
@@ -101,16 +103,20 @@ static void write_state(struct blk_desc *disk, struct boot_state *state)
 {
 	ALLOC_CACHE_ALIGN_BUFFER(char, sector, SECTOR);
 	struct disk_partition partition;
+	bool last = state->sequence >= LAST_SEQUENCE;
 
 	if (part_get_info_by_name(disk, "state", &partition) < 0)
 		return;
-	state->sequence = state->sequence < 9999999999ULL ? state->sequence + 1 : 1;
+	state->sequence = last ? 1 : state->sequence + 1;
 	state->copy = 1 - state->copy;
 	memset(sector, 0, SECTOR);
 	snprintf(sector, SECTOR, TEXT, state->sequence, slot_name(state->first), slot_name(state->tried),
 		 state->attempts[0], state->attempts[1]);
 	if (blk_dwrite(disk, partition.start + copies[state->copy], 1, sector) != 1)
 		printf("MBL: the boot state cannot be written\n");
+	/* Beside the last number no other would ever hold. */
+	if (last)
+		blk_dwrite(disk, partition.start + copies[1 - state->copy], 1, sector);
 }
 
 static void count_attempt(struct boot_state *state, unsigned int slot)

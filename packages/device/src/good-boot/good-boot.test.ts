@@ -49,3 +49,10 @@ test('the whole of a root is read', async () => {
   using partition = statePartition();
   assert.equal(await readWhole(partition.path), 1024 * 1024);
 });
+
+test('a state with the last number that there is does not hold for ever', async () => {
+  using partition = statePartition({ ...tried, sequence: 9_999_999_999, attempts: { a: 99, b: 99 } });
+  await confirmBoot(partition.path);
+  const { state } = chooseBootState(readFileSync(partition.path));
+  assert.deepEqual(state, { sequence: 1, first: 'b', tried: 'b', attempts: { a: 99, b: 0 } });
+});

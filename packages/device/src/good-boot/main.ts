@@ -40,6 +40,9 @@ export async function confirmBoot(partition: string): Promise<BootState> {
   };
   // The copy that holds stays as it is until this one is on the disk.
   await file.write(formatBootState(good), 0, bootStateSize, bootStateOffsets[next]);
+  // After the last number the count begins anew, and beside that number no other would ever hold.
+  if (good.sequence < state.sequence)
+    await file.write(formatBootState(good), 0, bootStateSize, bootStateOffsets[next === 0 ? 1 : 0]);
   return good;
 }
 
