@@ -23,7 +23,10 @@ const mostEntries = 256;
 const at = {
   headerSize: 12,
   headerCrc: 16,
+  ownLba: 24,
   otherLba: 32,
+  firstUsableLba: 40,
+  lastUsableLba: 48,
   diskGuid: 56,
   entriesLba: 72,
   entryCount: 80,
@@ -47,7 +50,31 @@ export async function readGpt(disk: FileHandle): Promise<Gpt | undefined> {
   const entries = await read(disk, place(header, at.entriesLba), count * entrySize);
   if (header.readUInt32LE(at.entriesCrc) !== crc32(entries))
     throw bad('the checksum of its entries is wrong');
-  return { header, entries, partitions: [...used(entries)].map(toPartition) };
+  const partitions = [...used(entries)].map(toPartition);
+  const [first, end] = [place(header, at.firstUsableLba), place(header, at.lastUsableLba) + sector];
+  const entriesAt = place(header, at.entriesLba);
+  // What is written to a partition, or to the table, must not reach into the other.
+  if (entriesAt < 2 * sector || entriesAt + entries.length > first || place(header, at.otherLba) < end)
+    throw bad('it lies within its partitions');
+  if (partitions.some(({ offset, size }) => offset < first || offset + size > end))
+    throw bad('a partition lies outside of the place for partitions');
+  return { header, entries, partitions };
+}
+
+/** Where the backup of a table is: its header, with the place of that and of its entries. Throws `factory/bad-table`. */
+export async function findBackup(
+  disk: FileHandle,
+  { header, entries }: Gpt,
+): Promise<{ readonly header: Buffer; readonly headerAt: number; readonly entriesAt: number }> {
+  const headerAt = place(header, at.otherLba);
+  const backup = await read(disk, headerAt, headerSize);
+  // Not its checksums: a power cut within `renewGuids` leaves them wrong, and the next try puts them right.
+  if (backup.toString('latin1', 0, signature.length) !== signature) throw bad('its backup is missing');
+  const entriesAt = place(backup, at.entriesLba);
+  const free = place(header, at.lastUsableLba) + sector;
+  if (place(backup, at.ownLba) !== headerAt || entriesAt < free || entriesAt + entries.length > headerAt)
+    throw bad('its backup lies at another place');
+  return { header: backup, headerAt, entriesAt };
 }
 
 /**
@@ -63,20 +90,15 @@ export async function renewGuids(
   const entries = Buffer.from(gpt.entries);
   guid(random).copy(header, at.diskGuid);
   for (const entry of used(entries)) guid(random).copy(entry, 16);
-  const backupAt = place(header, at.otherLba);
-  const backup = await read(disk, backupAt, headerSize);
-  if (backup.toString('latin1', 0, signature.length) !== signature) throw bad('its backup is missing');
-  const backupEntriesAt = place(backup, at.entriesLba);
-  const end = (await disk.stat()).isFile() ? (await disk.stat()).size : Number.MAX_SAFE_INTEGER;
-  if (backupAt + sector > end || backupEntriesAt + entries.length > end) throw bad('its backup lies outside');
+  const backup = await findBackup(disk, gpt);
   const put = async (copy: Buffer, where: number, entriesAt: number): Promise<void> => {
     copy.writeUInt32LE(crc32(entries), at.entriesCrc);
-    await disk.write(entries, 0, entries.length, entriesAt);
-    await disk.write(withCrc(copy, crc32(withCrc(copy, 0))), 0, headerSize, where);
+    await writeAll(disk, entries, entriesAt);
+    await writeAll(disk, withCrc(copy, crc32(withCrc(copy, 0))), where);
     await disk.sync();
   };
-  header.copy(backup, at.diskGuid, at.diskGuid, at.diskGuid + 16);
-  await put(backup, backupAt, backupEntriesAt);
+  header.copy(backup.header, at.diskGuid, at.diskGuid, at.diskGuid + 16);
+  await put(backup.header, backup.headerAt, backup.entriesAt);
   await put(header, sector, place(header, at.entriesLba));
 }
 
@@ -122,6 +144,14 @@ async function read(disk: FileHandle, position: number, length: number): Promise
   const buffer = Buffer.alloc(length);
   await disk.read(buffer, 0, length, position);
   return buffer;
+}
+
+/** Writes all of `bytes`: a disk, or a file on one, that has no place left takes a part of them and says how much. */
+export async function writeAll(disk: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await disk.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
 }
 
 function bad(what: string): MblError {

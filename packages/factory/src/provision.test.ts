@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { MblError } from '@mbl/trust';
 import { readGpt, renewGuids } from './gpt.ts';
@@ -88,6 +89,53 @@ test('nothing is written when the disk cannot be provisioned', async () => {
     failsWith('factory/bad-table', /entries is wrong/),
   );
 });
+
+/** Puts the checksum of a changed header, at this byte, right. */
+function seal(bytes: Buffer, at: number): void {
+  const header = bytes.subarray(at, at + 92);
+  header.writeUInt32LE(0, 16);
+  header.writeUInt32LE(crc32(header), 16);
+}
+
+const backupAt = 8 * megabyte - 512;
+for (const [name, change] of Object.entries<(bytes: Buffer) => Buffer>({
+  'has no backup': (bytes) => bytes.fill(0, backupAt),
+  'is cut off': (bytes) => bytes.subarray(0, 2 * megabyte + 512),
+  'has the entries of its backup in a partition': (bytes) => {
+    bytes.writeBigUInt64LE(3000n, backupAt + 72);
+    return bytes;
+  },
+  'has the entries of its backup where the header is': (bytes) => {
+    bytes.writeBigUInt64LE(1n, backupAt + 72);
+    return bytes;
+  },
+  'is its own backup': (bytes) => {
+    bytes.writeBigUInt64LE(1n, 512 + 32);
+    seal(bytes, 512);
+    return bytes;
+  },
+  'has its backup in a partition': (bytes) => {
+    bytes.writeBigUInt64LE(3000n, 512 + 32);
+    seal(bytes, 512);
+    bytes.copy(bytes, 3000 * 512, backupAt, backupAt + 512);
+    return bytes;
+  },
+  'has a partition where the table is': (bytes) => {
+    bytes.writeBigUInt64LE(0n, 1024 + 128 + 32);
+    bytes.writeUInt32LE(crc32(bytes.subarray(1024, 1024 + 128 * 128)), 512 + 88);
+    seal(bytes, 512);
+    return bytes;
+  },
+}))
+  test(`nothing is written to a disk whose table ${name}`, async () => {
+    const crafted = change(Buffer.from(fresh));
+    await writeFile(disk, crafted);
+    await assert.rejects(
+      provisionDisk({ disk, files: { 'factory.json': '{}' } }),
+      failsWith('factory/bad-table'),
+    );
+    assert.ok((await readFile(disk)).equals(crafted));
+  });
 
 test('a power cut within the change of the GUIDs leaves a table that another implementation reads', async () => {
   const states: Buffer[] = [];

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, type FileHandle, open, stat } from 'node:fs/promises';
 import type { PlacedPartition } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
-import { readGpt, renewGuids } from './gpt.ts';
+import { findBackup, readGpt, renewGuids, writeAll } from './gpt.ts';
 import { type FactoryFiles, packFactory, type PackOptions } from './pack.ts';
 
 export interface ProvisionOptions extends PackOptions {
@@ -30,6 +30,8 @@ export async function provisionDisk(options: ProvisionOptions): Promise<void> {
     throw new MblError('factory/no-table', `${disk} has no partition table.`, {
       remedy: 'Write disk.img of a build onto it first.',
     });
+  // Refused before anything is written.
+  if (gpt !== undefined) await findBackup(handle, gpt);
   if (packed !== undefined) await writeFactory(handle, factoryOf(known, disk), packed);
   if (gpt !== undefined) await renewGuids(handle, gpt, randomBytes);
 }
@@ -42,7 +44,7 @@ async function writeFactory(disk: FileHandle, partition: PlacedPartition, packed
       `The factory files take ${packed.length} bytes, the partition has ${size}.`,
       { remedy: 'Make them smaller, or the factory partition of the machine file larger.' },
     );
-  await disk.write(packed, 0, packed.length, offset);
+  await writeAll(disk, packed, offset);
   await disk.sync();
 }
 
