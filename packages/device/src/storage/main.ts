@@ -8,7 +8,7 @@ import { readText } from '@mbl/formats';
 import { expectedFolders, makeFolder, ownerOf, ownFiles, removeUnlessFolder } from './folders.ts';
 import { type Incident, keepIncidents } from './incidents.ts';
 import { systemTools, type Tools } from './tools.ts';
-import { boardVolumes, type Examined, examine, make, mountMemory } from './volume.ts';
+import { boardVolumes, type Examined, examine, make, mountMemory, type Volume } from './volume.ts';
 
 export interface StorageOptions {
   /** Folder in front of every path: '' on a board. */
@@ -36,10 +36,34 @@ export async function bringUpStorage({ root, tools }: StorageOptions): Promise<I
     const detail = `the partition ${volume.name} cannot be written, its contents are in memory only: ${failure}`;
     incidents.push({ kind: `${volume.name}-in-memory`, detail, lasting: true });
   }
-  incidents.push(...(await checkData(at)), ...(await checkConfig(at)));
+  const [config, data] = both as [Volume, Volume];
+  incidents.push(...(await orInMemory(data, tools, () => checkData(at))));
+  incidents.push(...(await orInMemory(config, tools, () => checkConfig(at))));
   for (const { kind, detail } of incidents) tools.say(`${kind}: ${detail}`);
-  await keepIncidents(at('/config/incidents'), incidents);
+  await keepIncidents(at('/config/incidents'), incidents).catch((error: unknown) => {
+    // A full partition, say: that nobody is told of it later is no reason to stay away now.
+    tools.say(`these are not kept: ${messageOf(error)}`);
+  });
   return incidents;
+}
+
+/** What cannot be put right, a file that is immutable or a directory that cannot be read, is hidden by memory: the last resort here too. */
+async function orInMemory(
+  volume: Volume,
+  tools: Tools,
+  check: () => Promise<Incident[]>,
+): Promise<Incident[]> {
+  try {
+    return await check();
+  } catch (error) {
+    await mountMemory(volume, tools);
+    const detail = `the partition ${volume.name} holds what cannot be put right, its contents are in memory only: ${messageOf(error)}`;
+    return [{ kind: `${volume.name}-in-memory`, detail, lasting: true }, ...(await check())];
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** What was done to file systems. The first start makes both, and nothing was lost. */
@@ -117,7 +141,7 @@ if (import.meta.main) {
     // A check that was given up may still be there: it must not keep this process.
     process.exit(0);
   } catch (error) {
-    systemTools.say(`failed: ${error instanceof Error ? error.message : String(error)}`);
+    systemTools.say(`failed: ${messageOf(error)}`);
     process.exit(1);
   }
 }

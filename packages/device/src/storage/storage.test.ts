@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -177,4 +178,34 @@ test('what the initramfs noted is kept, the same thing once, and 32 incidents at
   writeFileSync(join(disk.root, 'run/mbl/notes'), many.join(''));
   await kinds(disk);
   assert.equal(readdirSync(incidents).length, 32);
+});
+
+test('contents that cannot be put right are hidden by memory: the board comes up and says so', async () => {
+  using disk = await startedOnce();
+  for (const name of ['config', 'data']) {
+    rmSync(join(disk.root, name), { recursive: true });
+    // Like an immutable file, which is not even root's to remove, for every folder that is needed.
+    writeFileSync(join(disk.root, name), '');
+  }
+  assert.deepEqual(await kinds(disk), ['data-in-memory', 'config-in-memory']);
+  assert.match(disk.said.join('\n'), /config holds what cannot be put right.*ENOTDIR/);
+  for (const folder of ['config/identity', 'config/incidents', 'data/var', 'data/home'])
+    assert.ok(lstatSync(join(disk.root, folder)).isDirectory(), folder);
+});
+
+test('incidents that cannot be kept keep no board away', async () => {
+  using disk = await startedOnce();
+  writeFileSync(join(disk.root, 'run/mbl/notes'), 'root-damaged root_a does not hold it\n');
+  const say = (line: string): void => {
+    disk.said.push(line);
+    // As if the partition were full: nothing more can be written to it.
+    rmSync(join(disk.root, 'config'), { recursive: true, force: true });
+    writeFileSync(join(disk.root, 'config'), '');
+  };
+  const incidents = await bringUpStorage({ root: disk.root, tools: { ...disk.tools, say } });
+  assert.deepEqual(
+    incidents.map(({ kind }) => kind),
+    ['root-damaged'],
+  );
+  assert.match(disk.said.at(-1) ?? '', /these are not kept: ENOTDIR/);
 });

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { systemTools, type Tools } from '../tools.ts';
+import { type Outcome, systemTools, type Tools } from '../tools.ts';
 
 const programs = {
   ...process.env,
@@ -61,7 +69,7 @@ export class FakeDisk implements Disposable {
       if (this.broken.has(command)) return { code: this.broken.get(command), said: 'broken' };
       if (command !== 'mount') return await systemTools.run(command, args, deadlineMs);
       const [device = ''] = args.slice(-2);
-      if (args.includes('tmpfs')) return { code: 0, said: '' };
+      if (args.includes('tmpfs')) return this.#hide(args.at(-1) ?? '');
       const { code, said } = args.includes('erofs')
         ? {
             code: partition(device).subarray(1024, 1028).equals(Buffer.from('e2e1f5e0', 'hex')) ? 0 : 32,
@@ -72,6 +80,13 @@ export class FakeDisk implements Disposable {
     },
     say: (line) => void this.said.push(line),
   };
+
+  /** What a mount of memory does to a folder. */
+  #hide(folder: string): Outcome {
+    renameSync(folder, `${folder}.hidden`);
+    mkdirSync(folder);
+    return { code: 0, said: '' };
+  }
 
   [Symbol.dispose](): void {
     rmSync(this.root, { recursive: true, force: true });
