@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmod, chown, lchown, lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, chown, lchown, lstat, mkdir, opendir, readdir, readFile, rm } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { isErrno } from '../common/files.ts';
 
@@ -42,7 +42,8 @@ export async function removeUnlessFolder(path: string): Promise<boolean> {
 /** Everything in `folder` becomes a plain file of `owner`, for nobody else; what is none goes. Returns true when something went. */
 export async function ownFiles(folder: string, owner: Owner): Promise<boolean> {
   let removed = false;
-  for (const name of await readdir(folder)) {
+  // One by one: there may be more names than there is memory for.
+  for await (const { name } of await opendir(folder)) {
     const path = join(folder, name);
     const entry = await lstat(path);
     if (!entry.isFile()) {

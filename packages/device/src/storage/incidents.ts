@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { constants, lstat, mkdir, open, opendir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Something that the board had to do to come back. */
@@ -15,6 +15,8 @@ export interface Incident {
 /** ARCHITECTURE.md, "Incidents". */
 const kept = 32;
 const longest = 200;
+/** Of more files than this, which nobody here wrote, the others go whatever their age. */
+const mostFiles = 1024;
 const name = /^[a-z][a-z-]{0,31}-[0-9a-f]{8}$/;
 
 /** Writes each incident as a file of `folder` that is on the disk once this resolved; the oldest go when there are too many. */
@@ -22,6 +24,8 @@ export async function keepIncidents(folder: string, incidents: readonly Incident
   if (incidents.length === 0) return;
   // Its owner is a service: nothing here follows a link that it, or somebody with the disk in hand, could have put there.
   await mkdir(folder, { mode: 0o755, recursive: true });
+  // Before, so that what is written now is not among too many; and after.
+  await dropOldest(folder);
   const partial = join(folder, '.new');
   for (const { kind, detail, lasting } of incidents) {
     const text = printable(detail);
@@ -51,11 +55,13 @@ function printable(detail: string): string {
 }
 
 async function dropOldest(folder: string): Promise<void> {
-  const files = await Promise.all(
-    (await readdir(folder))
-      .filter((file) => name.test(file))
-      .map(async (file) => ({ file, time: (await lstat(join(folder, file))).mtimeMs })),
-  );
+  const files: { readonly file: string; readonly time: number }[] = [];
+  // One by one: its owner, or somebody with the disk in hand, may have left more names than there is memory for.
+  for await (const { name: file } of await opendir(folder)) {
+    if (!name.test(file)) continue;
+    if (files.length === mostFiles) await unlink(join(folder, file)).catch(() => undefined);
+    else files.push({ file, time: (await lstat(join(folder, file))).mtimeMs });
+  }
   const surplus = files.toSorted((a, b) => b.time - a.time).slice(kept);
   for (const { file } of surplus) await unlink(join(folder, file)).catch(() => undefined);
 }

@@ -209,3 +209,15 @@ test('incidents that cannot be kept keep no board away', async () => {
   );
   assert.match(disk.said.at(-1) ?? '', /these are not kept: ENOTDIR/);
 });
+
+test('a folder of incidents with too many names is brought to 32, and what happened now is among them', async () => {
+  using disk = await startedOnce();
+  const incidents = join(disk.root, 'config/incidents');
+  for (let i = 0; i < 3000; i++)
+    writeFileSync(join(incidents, `watchdog-${i.toString(16).padStart(8, '0')}`), '');
+  writeFileSync(join(disk.root, 'run/mbl/notes'), 'root-damaged root_a does not hold it\n');
+  assert.deepEqual(await kinds(disk), ['root-damaged']);
+  const left = readdirSync(incidents);
+  assert.equal(left.length, 32);
+  assert.ok(left.some((file) => file.startsWith('root-damaged')));
+});
