@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { parseCertificate } from '@mbl/trust';
+import { isIssuedBy, parseCertificate } from '@mbl/trust';
 import { ensureAuthority, ensureServiceIdentity } from './authorities.ts';
 
 let work = '';
@@ -37,4 +37,36 @@ test("the service's certificate stays for whoever pinned it, and its key when th
   await rm(join(work, 'service.key'));
   const anew = await ensureServiceIdentity(work, other, ['2001:db8::1']);
   assert.ok(parseCertificate(anew.cert).checkIssued(other.certificate), 'another CA signs another one');
+});
+
+test('an authority of which a part is lost or wrong: its key is never replaced', async () => {
+  const folder = join(work, 'parts');
+  const first = await ensureAuthority(folder, 'device-ca', 'CA');
+  const paths = ['key', 'pem'].map((end) => join(folder, `device-ca.${end}`));
+  const [keyPath = '', certificatePath = ''] = paths;
+  const [key = '', certificate = ''] = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
+  const { cert } = await ensureServiceIdentity(folder, first, []);
+  await rm(certificatePath);
+  const again = await ensureAuthority(folder, 'device-ca', 'CA');
+  assert.equal(await readFile(keyPath, 'utf8'), key);
+  assert.ok(isIssuedBy(parseCertificate(cert), again.certificate), 'what it signed before is good');
+
+  for (const wrong of ['', certificate.replace(/[A-Z]/, '!'), cert]) {
+    await writeFile(certificatePath, wrong);
+    await assert.rejects(ensureAuthority(folder, 'device-ca', 'CA'), { code: 'service/ca-unreadable' });
+  }
+  await rm(keyPath);
+  await assert.rejects(ensureAuthority(folder, 'device-ca', 'CA'), { code: 'service/ca-incomplete' });
+});
+
+test('a certificate of the service that cannot be read is made anew, for the same key', async () => {
+  const folder = join(work, 'unreadable');
+  const ca = await ensureAuthority(folder, 'service-ca', 'CA');
+  const { key } = await ensureServiceIdentity(folder, ca, []);
+  for (const text of ['', 'none', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n']) {
+    await writeFile(join(folder, 'service.pem'), text);
+    const anew = await ensureServiceIdentity(folder, ca, []);
+    assert.equal(anew.key, key);
+    assert.ok(isIssuedBy(parseCertificate(anew.cert), ca.certificate));
+  }
 });

@@ -25,7 +25,8 @@ import { readIfThere, writeAtomic } from '../../infra/files.ts';
 
 /**
  * Reads a certificate authority of the service, or makes it at the first start: `<name>.pem` and `<name>.key` (mode 0600).
- * Throws `service/ca-incomplete` when only one of them is there: a new key would lock out every enrolled device.
+ * Throws `service/ca-incomplete` when only the certificate is there: a new key would lock out every enrolled device; and
+ * `service/ca-unreadable`, also when they do not belong together.
  */
 export async function ensureAuthority(
   directory: string,
@@ -42,11 +43,18 @@ export async function ensureAuthority(
     });
   }
   if (storedPem !== undefined && keyPem !== undefined) {
-    return { certificate: parseCertificate(storedPem), signer: memorySigner(readKey(keyPem, keyPath)) };
+    const [certificate, key] = [readCertificate(storedPem), readKey(keyPem, keyPath)];
+    if (certificate?.checkPrivateKey(key) === true) return { certificate, signer: memorySigner(key) };
+    throw new MblError('service/ca-unreadable', `${certificatePath} holds no certificate for ${keyPath}`, {
+      remedy: 'Put both back from the same backup',
+    });
   }
-  // A key without its certificate has signed nothing yet: the start that made it was interrupted.
-  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
-  await writeAtomic(keyPath, key.export({ type: 'pkcs8', format: 'pem' }), 0o600);
+  // A key without its certificate was left by an interrupted start, or somebody lost the certificate: all that the key signed stays good.
+  const key =
+    keyPem === undefined
+      ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+      : readKey(keyPem, keyPath);
+  if (keyPem === undefined) await writeAtomic(keyPath, key.export({ type: 'pkcs8', format: 'pem' }), 0o600);
   const signer = memorySigner(key);
   const certificate = await selfSign(signer, {
     subject: { commonName },
@@ -55,6 +63,14 @@ export async function ensureAuthority(
   });
   await writeAtomic(certificatePath, certificatePem(certificate), 0o644);
   return { certificate, signer };
+}
+
+function readCertificate(pem: string): X509Certificate | undefined {
+  try {
+    return parseCertificate(pem);
+  } catch {
+    return undefined;
+  }
 }
 
 function readKey(pem: string, path: string): KeyObject {
@@ -98,15 +114,9 @@ export async function ensureServiceIdentity(
     cert: certificatePem(certificate) + certificatePem(ca.certificate),
   });
   const stored = await readIfThere(certificatePath);
-  if (stored !== undefined) {
-    const certificate = parseCertificate(stored);
-    if (
-      certificate.checkPrivateKey(key) &&
-      isIssuedBy(certificate, ca.certificate) &&
-      isFor(certificate, all)
-    )
-      return identity(certificate);
-  }
+  const known = stored === undefined ? undefined : readCertificate(stored);
+  if (known?.checkPrivateKey(key) === true && isIssuedBy(known, ca.certificate) && isFor(known, all))
+    return identity(known);
   const certificate = await issueCertificate(ca, {
     subject: { commonName: serviceName },
     publicKey: createPublicKey(key),
