@@ -54,6 +54,11 @@ function streamOf(client: pg.PoolClient): Duplex | undefined {
   return (client as { connection?: { stream?: Duplex } }).connection?.stream;
 }
 
+/** A text from anywhere as PostgreSQL can hold it, that long at most: without NUL, and no half of a character, where the cut fell or as it came. */
+export function storable(text: string, length: number): string {
+  return text.slice(0, length).toWellFormed().replaceAll('\0', '\u{fffd}');
+}
+
 /** True when a text holds what PostgreSQL cannot: NUL (SQLSTATE 22021 in text, 22P05 in jsonb). */
 export function isUnstorableText(error: unknown): boolean {
   return error instanceof pg.DatabaseError && (error.code === '22021' || error.code === '22P05');

@@ -243,6 +243,17 @@ describe('the LwM2M edge', () => {
     assert.equal(await state(held), 'registered');
   });
 
+  test('what the directory cannot hold, NUL or half a character after a cut, keeps no device out', async () => {
+    const identity = await enrol(service, 'odd-text');
+    await using device = await TestDevice.connect(service, identity);
+    const links = `</>;rt="oma.lwm2m";ct=112,</3/0>;rt="${'x'.repeat(127)}\u{1f600}"`;
+    for (const type of [`${'x'.repeat(63)}\u{1f600}`, 'a\0b']) {
+      const query = ['ep=odd-text', 'lt=300', 'lwm2m=1.1', 'b=T', `et=${type}`];
+      assert.equal((await device.post(['rd'], query, links)).code, Code.CREATED);
+    }
+    assert.equal((await show(identity.deviceId)).state, 'registered');
+  });
+
   test('a lifetime may be as long as LwM2M has it', async () => {
     const identity = await enrol(service, 'board-for-ever');
     await using device = await TestDevice.register(service, identity, { lifetime: 4_294_967_295 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
+import { storable } from '../../infra/database.ts';
 import type { EventRecorder, NewDeviceEvent } from '../device-events/recorder.ts';
 import type { RegisteredResource } from '../devices/table.ts';
 import type { EndpointData, Publish } from '../notifications/message.ts';
@@ -98,7 +99,7 @@ export class Presence {
       registered_at: this.#time(),
       // Another image may say nothing.
       image_keys: facts.imageKeys ?? null,
-      ...(facts.endpointType === undefined ? {} : { endpoint_type: facts.endpointType.slice(0, 64) }),
+      ...(facts.endpointType === undefined ? {} : { endpoint_type: storable(facts.endpointType, 64) }),
     };
     const event = {
       type: 'device.registered' as const,
@@ -170,8 +171,8 @@ export class Presence {
       registration_expires_at: facts.lifetime === 0 ? null : new Date(now + facts.lifetime * 1000),
       lifetime: Math.min(facts.lifetime, longestStoredLifetime),
       // LwM2M 1.0 wrote the queue mode into the binding; 1.1 says it apart.
-      binding: `${facts.binding.replace('Q', '').slice(0, 15)}${facts.queueMode ? 'Q' : ''}`,
-      lwm2m_version: facts.version.slice(0, 16),
+      binding: `${storable(facts.binding.replace('Q', ''), 15)}${facts.queueMode ? 'Q' : ''}`,
+      lwm2m_version: storable(facts.version, 16),
       resources: facts.resources,
     };
   }

@@ -4,6 +4,7 @@ import { Lwm2mError, Lwm2mServer, type Link, type Registration, type ServerOptio
 import type { Context } from '../../context.ts';
 import type { Denials } from '../denials/denials.ts';
 import type { RegisteredResource } from '../devices/table.ts';
+import { storable } from '../../infra/database.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { DeviceIdentity } from './connections.ts';
 import type { Presence, RegistrationFacts } from './presence.ts';
@@ -74,7 +75,7 @@ function toResource({ target, attributes }: Link): RegisteredResource[] {
   if (!/^(\/\d{1,5}){1,4}$/.test(target)) return [];
   const text = (name: string) => {
     const value = attributes.get(name);
-    return typeof value === 'string' ? { [name]: value.slice(0, 128) } : {};
+    return typeof value === 'string' ? { [name]: storable(value, 128) } : {};
   };
   return [{ path: target, ...text('rt'), ...text('if'), ...text('ct'), obs: true }];
 }
