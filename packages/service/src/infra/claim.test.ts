@@ -131,3 +131,15 @@ test('a silence takes the answers of every connection; none is waited for after 
   one?.release(true);
   assert.equal((await database.pool.query('select 1')).rowCount, 1);
 });
+
+test('nobody waits for a silent database to give a claim up and to close', { timeout: 60_000 }, async () => {
+  await using proxy = await DatabaseProxy.start(await newDatabase());
+  const database = openDatabase(proxy.url);
+  const claim = await claimDatabase(database.pool, { log: silentLog });
+  await Promise.all([1, 2].map(async () => await database.pool.query('select 1')));
+  proxy.silent();
+  const started = performance.now();
+  await claim[Symbol.asyncDispose]();
+  await database[Symbol.asyncDispose]();
+  assert.ok(performance.now() - started < 6000);
+});

@@ -10,6 +10,7 @@ const serviceLock = 0x6d626c31;
 /** PostgreSQL may take a moment to notice that a killed service has gone. */
 const claimPatienceMs = 2000;
 const longestPauseMs = 2000;
+const unlockPatienceMs = 2000;
 
 export interface ClaimOptions {
   readonly log: Log;
@@ -128,7 +129,9 @@ class ClaimKeeper implements DatabaseClaim {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort();
     await this.#kept;
-    await this.#client?.query('select pg_advisory_unlock($1)', [serviceLock]).catch(() => {});
+    const unlocked = this.#client?.query('select pg_advisory_unlock($1)', [serviceLock]).catch(() => {});
+    // The lock ends with the connection, too: nobody waits for a database that is silent.
+    await Promise.race([unlocked, delay(unlockPatienceMs, undefined, { ref: false })]);
     this.#client?.release(true);
   }
 }

@@ -13,6 +13,9 @@ export interface Database<Schema> extends AsyncDisposable {
   dropConnections(): void;
 }
 
+/** How long a connection may take to end: a database that is silent would never. */
+const farewellMs = 2000;
+
 /** Opens a pool. Connections are made when needed; nothing is sent yet. */
 export function openDatabase<Schema>(target: DatabaseTarget): Database<Schema> {
   const config = typeof target === 'string' ? { connectionString: target } : target;
@@ -36,15 +39,18 @@ export function openDatabase<Schema>(target: DatabaseTarget): Database<Schema> {
   });
   pool.on('remove', (client) => clients.delete(client));
   pool.on('error', () => {});
+  const dropConnections = (): void => {
+    for (const client of clients) streamOf(client)?.destroy();
+  };
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {
     db,
     pool,
-    dropConnections() {
-      for (const client of clients) streamOf(client)?.destroy();
-    },
+    dropConnections,
     async [Symbol.asyncDispose]() {
+      const late = setTimeout(dropConnections, farewellMs);
       await db.destroy();
+      clearTimeout(late);
     },
   };
 }
