@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -55,6 +55,19 @@ test('a private cluster keeps what was committed over a clean stop, a kill and a
   await writeFile(pidFile, `1\n${join(directory, 'data')}\n1\n5432\n${target.host}\n\n  1 1\nready\n`);
   await using fourth = new PrivateCluster({ directory });
   assert.deepEqual(await query(await fourth.start(), 'select count(*)::int as n from t'), [{ n: 2 }]);
+});
+
+test('a cluster whose data is away is not taken for a new one, and comes back with it', async () => {
+  const directory = join(scratch, 'away');
+  await using cluster = new PrivateCluster({ directory });
+  const target = await cluster.start();
+  await query(target, 'create table t (n int)');
+  const data = join(directory, 'data');
+  process.kill(Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[0]), 'SIGKILL');
+  await rename(data, `${data}.away`);
+  await assert.rejects(cluster.start(), { code: 'service/postgres-not-started', message: /is gone/ });
+  await rename(`${data}.away`, data);
+  assert.deepEqual(await query(await cluster.start(), 'select n from t'), []);
 });
 
 test('clusters that start on one directory at once share one postmaster', async () => {

@@ -52,6 +52,8 @@ export class PrivateCluster implements AsyncDisposable {
   readonly #options: ClusterOptions;
   #process: ChildProcess | undefined;
   #postmaster: Postmaster | undefined;
+  /** It has run: what is not there now is away, and an empty one in its place would be taken for it. */
+  #known = false;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -65,13 +67,20 @@ export class PrivateCluster implements AsyncDisposable {
     const location = await locateCluster(this.#options.directory);
     const data = join(await realpath(location.directory), 'data');
     const binaries = await findPostgres(await clusterMajor(data));
-    if ((await clusterMajor(data)) === undefined) await initialise(binaries, data, location);
+    if ((await clusterMajor(data)) === undefined) {
+      if (this.#known)
+        throw new MblError('service/postgres-not-started', `The data of PostgreSQL is gone from ${data}`, {
+          remedy: 'Mount it, or put it back, and start again',
+        });
+      await initialise(binaries, data, location);
+    }
     const deadline = AbortSignal.timeout(startTimeoutMs);
     const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
     this.#postmaster = await adopt(data, stop);
     if (this.#postmaster === undefined) await this.#launch(binaries, data, location, stop);
     const target = { host: this.#postmaster?.socketDirectory ?? '', user: superuser };
     await createDatabase({ ...target, database: 'postgres' });
+    this.#known = true;
     return { ...target, database };
   }
 
