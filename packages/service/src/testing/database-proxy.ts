@@ -15,6 +15,7 @@ export class DatabaseProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #mode: 'open' | 'away' | 'silent' = 'open';
+  #losing = false;
 
   private constructor(directory: string, url: string, server: Server) {
     this.#directory = directory;
@@ -50,6 +51,12 @@ export class DatabaseProxy implements AsyncDisposable {
         if (this.#mode === 'open') to.write(bytes);
       });
     }
+    client.on('data', (bytes) => {
+      if (!this.#losing || !/commit/i.test(bytes.toString('latin1'))) return;
+      this.#losing = false;
+      // It arrives; the answer does not.
+      database.removeAllListeners('data').once('data', () => database.destroy());
+    });
     if (this.#mode === 'away') client.destroy();
   }
 
@@ -57,6 +64,11 @@ export class DatabaseProxy implements AsyncDisposable {
   away(): void {
     this.#mode = 'away';
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** The next COMMIT is carried out, and its connection breaks before the answer. */
+  loseAnswerToCommit(): void {
+    this.#losing = true;
   }
 
   /** Nothing comes through any more, and nobody says so. */

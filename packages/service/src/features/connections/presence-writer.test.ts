@@ -10,8 +10,10 @@ import { type Database, openDatabase } from '../../infra/database.ts';
 import { idSource } from '../../infra/ids.ts';
 import { silentLog } from '../../infra/log.ts';
 import type { Schema } from '../../schema.ts';
+import { DatabaseProxy } from '../../testing/database-proxy.ts';
 import { TestService } from '../../testing/service.ts';
 import { EventRecorder } from '../device-events/recorder.ts';
+import type { Publish } from '../notifications/message.ts';
 import { Presence } from './presence.ts';
 import { PresenceWriter, type Transition } from './presence-writer.ts';
 
@@ -116,6 +118,26 @@ describe('presence', { timeout: 240_000 }, () => {
       'Presence is written again',
     ]);
     assert.ok(words.length <= 2 * 15);
+  });
+
+  test('the answer to a commit is lost: each event is written and told once, and so is the end of a registration', async () => {
+    await using proxy = await DatabaseProxy.start(String(service.options.databaseUrl));
+    await using through = openDatabase<Schema>(proxy.url);
+    const [deviceId = ''] = await devices(1, 'lost');
+    await database.pool.query("update devices set state = 'registered' where id = $1", [deviceId]);
+    const told: string[] = [];
+    const publish: Publish = (message) => {
+      told.push(...(message['device-events']?.map((event) => event.event_type) ?? Object.keys(message)));
+    };
+    const own = { ...context, db: through.db };
+    const presence = new Presence(own, new EventRecorder(own, publish), publish);
+    const who = { deviceId, endpointName: 'lost', remoteAddress: '::1', fingerprint: '' };
+    proxy.loseAnswerToCommit();
+    await presence.deregistered(who, 'deregistered');
+    proxy.loseAnswerToCommit();
+    await presence.online(who);
+    assert.deepEqual(told, ['device.deregistered', 'de-registrations', 'device.online']);
+    assert.equal(await eventsOf([deviceId]), 2);
   });
 
   test('what the database refuses is told to the one whose it is, and to nobody else', async () => {

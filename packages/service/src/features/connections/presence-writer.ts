@@ -60,7 +60,10 @@ export class PresenceWriter {
   }
 
   /** Resolves when it is written: whether anything happened. Rejects when the database refuses it, or after `giveUp`. */
-  write(transition: Transition): Promise<boolean> {
+  write({ event, ...rest }: Transition): Promise<boolean> {
+    const { newId, now } = this.#context;
+    const transition =
+      event === undefined ? rest : { ...rest, event: { ...event, once: { id: newId(), time: now() } } };
     const settle = Promise.withResolvers<boolean>();
     this.#waiting.push({ transition, settle });
     if (!this.#draining) {
@@ -94,19 +97,24 @@ export class PresenceWriter {
     return [...batch.values()];
   }
 
-  async #writeUntilDone(batch: readonly Pending[]): Promise<void> {
+  async #writeUntilDone(batch: readonly Pending[], triedBefore = false): Promise<void> {
+    let tried = triedBefore;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
       try {
-        const happened = await this.#write(batch.map(({ transition }) => transition));
+        const happened = await this.#write(
+          batch.map(({ transition }) => transition),
+          tried,
+        );
         if (this.#failing) this.#context.log.info('Presence is written again');
         this.#failing = false;
         for (const { transition, settle } of batch) settle.resolve(happened.has(transition.deviceId));
         return;
       } catch (error) {
+        tried = true;
         const [only] = batch;
         if (!isPassing(error) && batch.length > 1) {
           // One of them is refused, and must not take the others along.
-          for (const one of batch) await this.#writeUntilDone([one]);
+          for (const one of batch) await this.#writeUntilDone([one], tried);
           return;
         }
         if (!isPassing(error) || this.#over.signal.aborted) {
@@ -127,17 +135,33 @@ export class PresenceWriter {
     }
   }
 
-  async #write(transitions: readonly Transition[]): Promise<ReadonlySet<string>> {
+  /** `tried`: it may have been committed before, and the answer lost on its way; what has an event shows whether. */
+  async #write(transitions: readonly Transition[], tried: boolean): Promise<ReadonlySet<string>> {
     return await this.#events.transaction(async (db, _, recordAll) => {
-      const changed = await update(db, transitions);
+      const committed = tried ? await committedBefore(db, transitions) : new Set<string>();
+      const changed = await update(
+        db,
+        transitions.filter(({ deviceId }) => !committed.has(deviceId)),
+      );
+      const happened = committed.union(changed);
       await recordAll(
         transitions.flatMap(({ deviceId, event }) =>
-          event !== undefined && changed.has(deviceId) ? [event] : [],
+          event !== undefined && happened.has(deviceId) ? [event] : [],
         ),
       );
-      return changed;
+      return happened;
     });
   }
+}
+
+/** The ids of the devices whose events are there. */
+async function committedBefore(db: Db, transitions: readonly Transition[]): Promise<Set<string>> {
+  const ids = new Map(
+    transitions.flatMap(({ deviceId, event }) => (event?.once ? [[event.once.id, deviceId]] : [])),
+  );
+  const { rows } = await sql<{ id: string }>`
+    select id from device_events where id = any(${[...ids.keys()]}::text[])`.execute(db);
+  return new Set(rows.flatMap(({ id }) => ids.get(id) ?? []));
 }
 
 /** Changes the devices in one statement; gives the ids of those that changed. */

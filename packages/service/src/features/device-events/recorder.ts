@@ -14,6 +14,8 @@ export interface NewDeviceEvent {
   /** Fields of the device that changed, with their new values. */
   changes?: Record<string, unknown>;
   data?: Record<string, string>;
+  /** Given where the answer to a commit may be lost, and the event written again: it is kept once, and told. */
+  once?: { readonly id: string; readonly time: number };
 }
 
 /** Writes an event down within a transaction. */
@@ -72,17 +74,18 @@ export class EventRecorder {
     await sql`
       insert into device_events (${columns})
       select ${columns}
-      from jsonb_populate_recordset(null::device_events, ${JSON.stringify(rows)}::jsonb)`.execute(db);
+      from jsonb_populate_recordset(null::device_events, ${JSON.stringify(rows)}::jsonb)
+      on conflict (id) do nothing`.execute(db);
     return rows.map(toDeviceEvent);
   }
 
   #row(event: NewDeviceEvent): DeviceEventRow {
     return {
-      id: this.#context.newId(),
+      id: event.once?.id ?? this.#context.newId(),
       account_id: this.#context.accountId,
       device_id: event.deviceId,
       endpoint_name: event.endpointName,
-      date_time: new Date(this.#context.now()),
+      date_time: new Date(event.once?.time ?? this.#context.now()),
       event_type: event.type,
       event_type_category: event.type
         .replace(/^device\./, '')
