@@ -22,4 +22,11 @@ export function idSource(now: () => number): () => string {
   };
 }
 
+/** `id`, or where that does not sort after `newest`, because the clock went back between two lives of a service, one that does. */
+export function idAfter(newest: string | undefined, id: string): string {
+  if (newest === undefined || id > newest) return id;
+  const next = BigInt(`0x${newest.slice(0, 16)}`) + 1n;
+  return next.toString(16).padStart(16, '0') + id.slice(16);
+}
+
 export const idPattern = /^[0-9a-f]{32}$/;

@@ -11,6 +11,7 @@ import {
   subjectOf,
 } from '@mbl/trust';
 import type { Context } from '../../context.ts';
+import { idAfter } from '../../infra/ids.ts';
 import type { Db } from '../../schema.ts';
 import type { DenialReason } from '../denials/denials.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
@@ -61,8 +62,14 @@ export class CertificateRegister {
       usage: 'client',
       notAfter,
     });
+    // Which certificate is the later one is told by the ids.
+    const newest = await db
+      .selectFrom('device_certificates')
+      .select((query) => query.fn.max('id').as('id'))
+      .where('device_id', '=', device.id)
+      .executeTakeFirst();
     const row: CertificateRow = {
-      id: newId(),
+      id: idAfter(newest?.id ?? undefined, newId()),
       device_id: device.id,
       fingerprint: fingerprint(certificate.raw),
       key_fingerprint: keyFingerprint(publicKey),

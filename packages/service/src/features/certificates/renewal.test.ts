@@ -82,3 +82,21 @@ describe('the renewal of a certificate', { timeout: 60_000 }, () => {
     assert.ok(again);
   });
 });
+
+test('one renewed certificate whose use ends the old one, also when the clock went back while the service was off', async () => {
+  let stepMs = 0;
+  await using service = await TestService.start({ now: () => Date.now() + stepMs });
+  const identity = await enrol(service, 'back');
+  stepMs = -86_400_000;
+  await service.restart();
+  await age(service, identity.deviceId);
+  const answers = [await askRenewal(service, identity), await askRenewal(service, identity)];
+  const [cert = '', ...others] = new Set(answers.map(certificateIn));
+  assert.deepEqual(others, []);
+  {
+    await using device = await TestDevice.register(service, { ...identity, cert });
+    assert.ok(device);
+  }
+  const old = await askRenewal(service, identity);
+  assert.match(old.body, /replaced/);
+});
