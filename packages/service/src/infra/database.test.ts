@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { eventually } from '../testing/device.ts';
 import { newDatabase, TestService } from '../testing/service.ts';
-import { openDatabase } from './database.ts';
+import { isPassing, openDatabase } from './database.ts';
 
 /** Ends every connection that runs a statement like this one, as an administrator or a failover does. */
 async function terminate(url: string, statement: string): Promise<void> {
@@ -56,4 +56,17 @@ test('a service whose connection is ended under a request answers that with an e
   await blocker.query('rollback');
   await blocker.end();
   assert.equal((await service.get('/v3/devices')).status, 200);
+});
+
+test('a database that is read-only for a while is a passing state; what it refuses is none', async () => {
+  await using database = openDatabase(await newDatabase());
+  const refused = async (statement: string): Promise<boolean> =>
+    await database.pool.query(statement).then(
+      () => assert.fail('it was carried out'),
+      (error: unknown) => isPassing(error),
+    );
+  await database.pool.query('create table t (n int not null)');
+  assert.equal(await refused('begin read only; insert into t values (1)'), true);
+  assert.equal(await refused('rollback; insert into t values (null)'), false);
+  assert.equal(await refused('select none from t'), false);
 });

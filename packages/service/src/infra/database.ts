@@ -77,10 +77,15 @@ export function isUniqueViolation(error: unknown): boolean {
 
 /** Classes of SQLSTATE that pass by themselves: connection, transaction rollback, resources, not in this state, operator, system. */
 const passingClasses: readonly string[] = ['08', '40', '53', '55', '57', '58'];
+/** Of class 25: read-only, as a database is whose disk is nearly full or that is about to take over; and transactions that took too long. */
+const passingCodes: readonly string[] = ['25006', '25P03', '25P04'];
 
 /** Whether the same statement may succeed a little later: the database was away, or had no place. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof pg.DatabaseError) return passingClasses.includes(error.code?.slice(0, 2) ?? '');
+  if (error instanceof pg.DatabaseError) {
+    const { code = '' } = error;
+    return passingClasses.includes(code.slice(0, 2)) || passingCodes.includes(code);
+  }
   // What the driver throws by itself is about the connection; our own mistakes are not.
   const mistakes = [TypeError, RangeError, ReferenceError, SyntaxError];
   return error instanceof Error && !mistakes.some((kind) => error instanceof kind);
