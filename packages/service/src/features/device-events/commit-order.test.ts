@@ -100,4 +100,23 @@ describe('a reader that pages through events', { timeout: 60_000 }, () => {
     );
     await client.end();
   });
+
+  test('sees what was restored from another cluster, before what is written after', async () => {
+    const client = await writer();
+    await client.query(
+      'update device_events set written_by = (written_by::text::bigint + 1000000000)::text::xid8',
+    );
+    const { rows } = await client.query<{ id: string }>('select id from device_events order by id');
+    assert.ok(rows.length > 0);
+    await service.restart();
+    await insert(client, idAt(Date.now() + 3_600_000), 'written after the restore');
+    await client.end();
+    const seen = await page(undefined);
+    assert.deepEqual(
+      seen.slice(0, rows.length).map(({ id }) => id),
+      rows.slice(0, 1000).map(({ id }) => id),
+    );
+    const last = await page(undefined, '&order=DESC');
+    assert.equal(last[0]?.description, 'written after the restore');
+  });
 });

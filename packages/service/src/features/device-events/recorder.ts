@@ -99,6 +99,17 @@ export class EventRecorder {
     };
   }
 
+  /**
+   * Brings events of another cluster, restored from a dump, into the order of this one: its transactions may be counted further than ours,
+   * and no such event would be shown before ours are.
+   */
+  async adoptRestored(): Promise<void> {
+    const { db, accountId } = this.#context;
+    await sql`
+      update device_events set written_by = pg_current_xact_id()
+      where account_id = ${accountId} and written_by >= pg_snapshot_xmax(pg_current_snapshot())`.execute(db);
+  }
+
   /** Removes events that are older than is promised. */
   async prune(): Promise<void> {
     const { db, accountId, now } = this.#context;
