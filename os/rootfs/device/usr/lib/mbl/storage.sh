@@ -30,7 +30,7 @@ usual_contents() {
 	for entry in /data/var/lib/*/*; do
 		[ ! -L "$entry" ] || [ "$entry" = /data/var/lib/dbus/machine-id ] || [ ! -e "$entry" ] || return 1
 	done
-	for entry in /config/identity/*; do
+	for entry in /config/identity/* /config/identity/.[!.]*; do
 		[ -e "$entry" ] || [ -L "$entry" ] || continue
 		# A file of root's is one that its service cannot read.
 		[ -f "$entry" ] && [ ! -L "$entry" ] && [ ! -O "$entry" ] || return 1
