@@ -142,7 +142,9 @@ async function openOwnDatabase(
   const target = databaseUrl ?? (await cluster.start());
   const database = starting.use(openDatabase<Schema>(target));
   const revive =
-    typeof target === 'string' ? undefined : async () => await restartCluster(cluster, target.host);
+    typeof target === 'string'
+      ? undefined
+      : async (signal: AbortSignal) => await restartCluster(cluster, target.host, signal);
   const onAway = () => database.dropConnections();
   try {
     return { database, claim: starting.use(await claimDatabase(database.pool, { log, revive, onAway })) };
@@ -154,8 +156,8 @@ async function openOwnDatabase(
 }
 
 /** Starts our own cluster again where it died. Its place is the one that the pool knows, or the service must start anew. */
-async function restartCluster(cluster: PrivateCluster, host: string): Promise<void> {
-  const { host: now } = await cluster.start();
+async function restartCluster(cluster: PrivateCluster, host: string, signal: AbortSignal): Promise<void> {
+  const { host: now } = await cluster.start(signal);
   if (now !== host) throw new Error(`the cluster has moved from ${host} to ${now}`);
 }
 

@@ -143,3 +143,21 @@ test('nobody waits for a silent database to give a claim up and to close', { tim
   await database[Symbol.asyncDispose]();
   assert.ok(performance.now() - started < 6000);
 });
+
+test('a claim that is given up while its database is brought back ends that', {
+  timeout: 60_000,
+}, async () => {
+  await using proxy = await DatabaseProxy.start(await newDatabase());
+  await using database = openDatabase(proxy.url);
+  const reviving = Promise.withResolvers<void>();
+  const revive = async (signal: AbortSignal): Promise<void> => {
+    reviving.resolve();
+    await new Promise((_, fail) => signal.addEventListener('abort', () => fail(signal.reason)));
+  };
+  const claim = await claimDatabase(database.pool, { log: silentLog, revive });
+  proxy.away();
+  await reviving.promise;
+  const started = performance.now();
+  await claim[Symbol.asyncDispose]();
+  assert.ok(performance.now() - started < 2000);
+});

@@ -11,11 +11,13 @@ const serviceLock = 0x6d626c31;
 const claimPatienceMs = 2000;
 const longestPauseMs = 2000;
 const unlockPatienceMs = 2000;
+/** A connection may fall silent between its beginning and the answer about the lock. */
+const lockAnswerMs = 10_000;
 
 export interface ClaimOptions {
   readonly log: Log;
-  /** Brings the database back where that is ours to do; it may fail. */
-  readonly revive?: (() => Promise<void>) | undefined;
+  /** Brings the database back where that is ours to do; it may fail, and gives up when the claim is disposed. */
+  readonly revive?: ((signal: AbortSignal) => Promise<void>) | undefined;
   /** Told when the claim's connection broke or fell silent, before it is taken again: the other connections are as dead. */
   readonly onAway?: (() => void) | undefined;
   /** How long a database may be away before the claim counts as lost; default two minutes. */
@@ -116,11 +118,12 @@ class ClaimKeeper implements DatabaseClaim {
     const { patienceMs = 120_000, revive } = this.#options;
     for (let pauseMs = 50; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
       try {
-        await revive?.();
+        await revive?.(this.#over.signal);
+        this.#over.signal.throwIfAborted();
         return await claim(this.#pool);
       } catch (error) {
         const another = error instanceof MblError && error.code === 'service/already-running';
-        if (another || Date.now() - since > patienceMs) throw error;
+        if (another || this.#over.signal.aborted || Date.now() - since > patienceMs) throw error;
       }
       await delay(pauseMs, undefined, { signal: this.#over.signal });
     }
@@ -140,12 +143,21 @@ async function claim(pool: pg.Pool): Promise<pg.PoolClient> {
   const client = await pool.connect().catch((cause: unknown) => {
     throw unreachable(cause);
   });
+  const settled = new AbortController();
+  const silent = delay(lockAnswerMs, undefined, { signal: settled.signal, ref: false }).then(
+    () => {
+      throw unreachable(new Error('it does not answer'));
+    },
+    () => undefined,
+  );
   try {
-    await takeLock(client);
+    await Promise.race([takeLock(client), silent]);
     return client;
   } catch (error) {
     client.release(true);
     throw error instanceof MblError ? error : unreachable(error);
+  } finally {
+    settled.abort();
   }
 }
 
