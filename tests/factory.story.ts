@@ -96,6 +96,11 @@ describe("a product's line", { timeout: 600_000 }, () => {
     assertError(await write(file), 'factory/no-table', /no partition table/);
     assert.ok((await readFile(file)).equals(before));
     assertError(await write(join(folder, 'none')), 'factory/no-disk', /none/);
+    const twice = [
+      ...['factory', 'write', disk(boards[0] as Board), '--file', file],
+      ...['--with', join(folder, 'other', 'factory.json')],
+    ];
+    assertError(await mbl(twice, { environment }), 'cli/file-twice', /factory\.json/);
     const unnamed = ['factory', 'write', disk(boards[0] as Board), '--file', join(folder, 'none')];
     assertError(await mbl(unnamed, { environment }), 'cli/no-file', /factory configure/);
   });

@@ -203,8 +203,8 @@ describe('a board', { timeout: 1_800_000 }, () => {
     await writeRange('data', image, 0, sizeOf('data'));
     await giveToRoot('identity/key.pem');
     const stranger = await strangersDisk();
-    // Before the board's own, for whoever counts from the front, and behind it.
-    const disks = [25, 20].map((bus) => ({
+    // The board's own is at the first place that its device tree knows; these are at the next ones.
+    const disks = [25, 26].map((bus) => ({
       file: `${stranger}.${bus}`,
       device: `virtio-blk-device,bus=virtio-mmio-bus.${bus}`,
     }));

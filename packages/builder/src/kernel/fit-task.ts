@@ -23,6 +23,9 @@ export interface FitRecipe {
   readonly profile: KeyProfile;
 }
 
+/** LARGEST_FIT of os/firmware/u-boot/mbl_boot.c. */
+const largestFit = 64 * 1024 * 1024;
+
 export type FitParts = Readonly<Record<'kernel' | 'initramfs' | 'fdt', Extent>>;
 
 /** `fit.itb`, the signed FIT that boots one root file system; `fit.json`: where its parts are (`FitParts`). */
@@ -60,6 +63,14 @@ export function fitTask(recipe: FitRecipe): Task {
       const fit = join(out, 'fit.itb');
       await buildFit(work, { kernel, initramfs, fdt }, keys.keys.fit, fit);
       const bytes = await readFile(fit);
+      if (bytes.length > largestFit)
+        throw new MblError(
+          'builder/fit-too-large',
+          `the FIT has ${bytes.length} bytes, U-Boot reads ${largestFit}`,
+          {
+            remedy: 'Take modules out of kernel.initramfs-modules in the machine file.',
+          },
+        );
       const find = async (file: string): Promise<Extent> => {
         const part = await readFile(file);
         const offset = bytes.indexOf(part);

@@ -66,11 +66,14 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** What was done to file systems. The first start makes both, and nothing was lost. */
+/** What was done to file systems. The first start, and one that goes on with it, makes both, and nothing was lost: neither was there. */
 function mended(examined: readonly Examined[]): Incident[] {
   const unready = examined.filter(({ ready }) => !ready);
   const fresh = examined.some(({ before }) => before === 'unfinished');
-  const blank = unready.length === examined.length && unready.some(({ before }) => before === 'blank');
+  const blank =
+    unready.length === examined.length &&
+    unready.some(({ before }) => before === 'blank') &&
+    unready.every(({ before }) => before !== 'made');
   return examined.flatMap(({ volume, ready, repaired, reason }) => {
     if (repaired) return [{ kind: `${volume.name}-repaired`, detail: reason }];
     return ready || fresh || blank ? [] : [{ kind: `${volume.name}-made`, detail: reason }];

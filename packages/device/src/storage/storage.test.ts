@@ -112,6 +112,16 @@ test('a file system that is larger than its partition is made anew', async () =>
   assert.deepEqual(await kinds(disk), []);
 });
 
+test('both lost at once, one without a trace, is no first start', async () => {
+  using disk = await startedOnce();
+  writeFileSync(disk.device('config'), partition(disk.device('config')).fill(0));
+  const data = partition(disk.device('data'));
+  // Its label is there, and nothing behind it that e2fsck could mend.
+  writeFileSync(disk.device('data'), data.fill(0xa5, 4096));
+  disk.broken.set('e2fsck', 8);
+  assert.deepEqual(await kinds(disk), ['config-made', 'data-made']);
+});
+
 test('a power cut between making and labelling leaves nothing that counts', async () => {
   using disk = new FakeDisk();
   disk.broken.set('e2label', 1);

@@ -24,13 +24,20 @@ export const writeFactory = verb({
         remedy: 'Make it with: ./mbl factory configure NAME',
       });
     const { endpointName } = parseFactory(text, file);
-    const files: Record<string, Uint8Array | string> = { 'factory.json': text };
-    for (const path of more) files[basename(path)] = await readFile(path);
+    const files = new Map<string, Uint8Array | string>([['factory.json', text]]);
+    for (const path of more) {
+      const name = basename(path);
+      if (files.has(name))
+        throw new MblError('cli/file-twice', `Two files of the factory partition would be called ${name}.`, {
+          remedy: 'Give one of them another name.',
+        });
+      files.set(name, await readFile(path));
+    }
     await useTools(cli);
     await output.progress.phase(`write ${disk}`, async () => {
-      await provisionDisk({ disk: resolve(disk), files, signal });
+      await provisionDisk({ disk: resolve(disk), files: Object.fromEntries(files), signal });
     });
-    output.value({ disk: resolve(disk), endpoint_name: endpointName, files: Object.keys(files) });
+    output.value({ disk: resolve(disk), endpoint_name: endpointName, files: [...files.keys()] });
     output.remark(`${disk} is the disk of ${endpointName} now.`);
   },
 });
