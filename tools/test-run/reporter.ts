@@ -9,6 +9,8 @@ export interface TestCounts {
   passed: number;
   failed: number;
   skipped: number;
+  /** What was printed of each that failed. */
+  failures: string[];
 }
 
 type Failed = Extract<TestEvent, { type: 'test:fail' }>['data'];
@@ -20,7 +22,7 @@ type Failed = Extract<TestEvent, { type: 'test:fail' }>['data'];
 async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const names = process.env['MBL_TEST_NAMES'] === '1';
   const summary = process.env['MBL_TEST_SUMMARY'];
-  const counts: TestCounts = { passed: 0, failed: 0, skipped: 0 };
+  const counts: TestCounts = { passed: 0, failed: 0, skipped: 0, failures: [] };
   /** Names of the tests that are open, by nesting: the path of the one that ends. */
   const path: string[] = [];
   for await (const { type, data } of events) {
@@ -40,8 +42,11 @@ async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string>
       const inherited = isInherited(data);
       if (!inherited && data.details.type !== 'suite') counts.failed += 1;
       if (!inherited && data.details.type === 'suite') counts.failed += 1;
-      if (!inherited) yield formatFailure([...path.slice(0, data.nesting), data.name], data);
-      else if (names) yield `${'  '.repeat(data.nesting + 1)}✘ ${data.name}\n`;
+      if (!inherited) {
+        const failure = formatFailure([...path.slice(0, data.nesting), data.name], data);
+        counts.failures.push(failure);
+        yield failure;
+      } else if (names) yield `${'  '.repeat(data.nesting + 1)}✘ ${data.name}\n`;
     } else if (type === 'test:stdout' || type === 'test:stderr') {
       yield data.message;
     }

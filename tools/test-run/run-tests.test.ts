@@ -36,7 +36,10 @@ test('counts each test once, whatever holds it', async () => {
     describe('group', () => { test('c', () => {}); test('d', () => { throw new Error('broken d'); }); });
     test('outer', async (t) => { await t.test('inner', () => {}); });
   `);
-  assert.deepEqual(result, { passed: 4, failed: 1, skipped: 1 });
+  const { failures, ...counts } = result;
+  assert.deepEqual(counts, { passed: 4, failed: 1, skipped: 1 });
+  assert.equal(failures.length, 1);
+  assert.match(failures[0] ?? '', /✘ group › d/);
   assert.match(text, /✘ group › d {2}\(sample\.test\.mjs:5\)\n\s+Error: broken d/);
   assert.doesNotMatch(text, /✘ group {2}/);
 });

@@ -82,7 +82,13 @@ export async function runTests(options: RunTests): Promise<TestResult> {
       () => undefined,
     );
     if (counts === undefined)
-      return { passed: 0, failed: 1, skipped: 0, broken: killed ?? `the process ended early (${ended})` };
+      return {
+        passed: 0,
+        failed: 1,
+        skipped: 0,
+        failures: [],
+        broken: killed ?? `the process ended early (${ended})`,
+      };
     if (ended !== 'exit code 0' && counts.failed === 0) {
       return { ...counts, failed: 1, broken: killed ?? `no test failed, but the process did (${ended})` };
     }

@@ -3,11 +3,23 @@ import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { type Cli, formatDuration, toolPath } from '@mbl/cli';
 import { repositoryChecks } from '../checks/run-checks.ts';
+import { storyLanes } from './lanes.ts';
 import { prepareStories } from './prepare.ts';
 import { runTests, type TestResult } from './run-tests.ts';
 import type { Selection, Suite } from './select.ts';
 
 const minute = 60_000;
+
+interface SuiteOptions {
+  /** Print each test, not only those that fail. */
+  readonly names: boolean;
+  /** Milliseconds that a test, and all of them, may take. */
+  readonly testTimeout: number;
+  readonly timeout: number;
+  /** Print what it says as it comes, not when it ends. */
+  readonly live: boolean;
+  readonly environment?: Readonly<Record<string, string>>;
+}
 
 /** A run of `mbl test`: it checks the sources, runs the tests, and counts. The last line of stdout is `N passed, N failed`. */
 export class TestRun {
@@ -19,6 +31,8 @@ export class TestRun {
   #skipped = 0;
   /** What to give to `mbl test` to run only the parts that failed. */
   readonly #again = new Set<string>();
+  /** What was printed of each test that failed: said again at the end, where it is found. */
+  readonly #failures: string[] = [];
 
   constructor(cli: Cli, verbose: boolean) {
     this.#cli = cli;
@@ -33,6 +47,7 @@ export class TestRun {
     await this.#units(units);
     if (stories.length > 0) await this.#stories(stories);
     output.line();
+    for (const failure of this.#failures) output.raw(failure);
     if (this.#again.size > 0) output.line(`Only what failed: ./mbl test ${[...this.#again].join(' ')}`);
     if (this.#skipped > 0) output.line(`${this.#skipped} skipped`);
     output.line(`${this.#passed} passed, ${this.#failed} failed`);
@@ -74,57 +89,59 @@ export class TestRun {
   async #units(suites: readonly Suite[]): Promise<void> {
     if (suites.length === 0) return;
     const queue = [...suites];
+    const worker = () => queue.shift();
+    const workers = Array<typeof worker>(Math.min(4, availableParallelism())).fill(worker);
+    await this.#atOnce('unit tests', suites.length, workers, {
+      names: this.#verbose,
+      testTimeout: 2 * minute,
+      timeout: 5 * minute,
+      live: false,
+    });
+  }
+
+  /** The stories, two at once: a board that boots uses little more than a core, and a story waits much of its time. */
+  async #stories(suites: readonly Suite[]): Promise<void> {
+    const environment = await prepareStories(this.#cli);
+    const options = { names: true, testTimeout: 20 * minute, timeout: 60 * minute, environment };
+    const [only] = suites;
+    if (suites.length === 1 && only !== undefined) {
+      this.#cli.output.line(only.name);
+      await this.#suite(only, { ...options, live: true });
+      return;
+    }
+    const { building, booting } = storyLanes(suites);
+    const workers = [() => building.shift() ?? booting.shift(), () => booting.shift()];
+    await this.#atOnce('stories', suites.length, workers, { ...options, live: false });
+  }
+
+  /** Runs suites until no worker gets another one; each worker runs one at a time. */
+  async #atOnce(
+    title: string,
+    count: number,
+    workers: readonly (() => Suite | undefined)[],
+    options: SuiteOptions,
+  ): Promise<void> {
     const running = new Set<string>();
     let ended = 0;
     await this.#cli.output.progress.phase(
-      'unit tests',
+      title,
       async (report) => {
-        const worker = async () => {
-          for (let suite = queue.shift(); suite !== undefined; suite = queue.shift()) {
+        const work = async (next: () => Suite | undefined) => {
+          for (let suite = next(); suite !== undefined; suite = next()) {
             running.add(suite.name);
-            report(ended / suites.length, [...running].join(' '));
-            await this.#suite(suite, {
-              names: this.#verbose,
-              testTimeout: 2 * minute,
-              timeout: 5 * minute,
-              live: false,
-            });
+            report(ended / count, [...running].join(' '));
+            await this.#suite(suite, options);
             running.delete(suite.name);
             ended += 1;
-            report(ended / suites.length, [...running].join(' '));
           }
         };
-        await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker));
+        await Promise.all(workers.map(work));
       },
       () => ({ quiet: true }),
     );
   }
 
-  async #stories(suites: readonly Suite[]): Promise<void> {
-    const environment = await prepareStories(this.#cli);
-    for (const suite of suites) {
-      this.#cli.output.line(suite.name);
-      await this.#suite(suite, {
-        names: true,
-        testTimeout: 20 * minute,
-        timeout: 60 * minute,
-        live: true,
-        environment,
-      });
-    }
-  }
-
-  async #suite(
-    suite: Suite,
-    options: {
-      names: boolean;
-      testTimeout: number;
-      timeout: number;
-      /** Print what it says as it comes, not when it ends. */
-      live: boolean;
-      environment?: Readonly<Record<string, string>>;
-    },
-  ): Promise<void> {
+  async #suite(suite: Suite, options: SuiteOptions): Promise<void> {
     const { output, workspace, signal } = this.#cli;
     const start = performance.now();
     let held = '';
@@ -144,12 +161,14 @@ export class TestRun {
     this.#passed += result.passed;
     this.#failed += result.failed;
     this.#skipped += result.skipped;
+    for (const failure of result.failures) this.#failures.push(`${suite.name}\n${failure}`);
+    if (result.broken !== undefined) this.#failures.push(`${suite.name}\n  ${result.broken}\n`);
     if (result.failed > 0) this.#again.add(suite.name);
     const counts = `${result.passed} passed${result.failed > 0 ? `, ${result.failed} failed` : ''}`;
     output.progress.interrupt(() => {
       this.#report(suite.name, result.failed === 0, performance.now() - start, counts);
       if (result.broken !== undefined) output.line(`  ${result.broken}`);
-      if (held !== '' && (result.failed > 0 || this.#verbose)) output.raw(held);
+      if (held !== '' && (result.failed > 0 || options.names)) output.raw(held);
     });
   }
 
