@@ -24,7 +24,7 @@ async function next<T>(watch: Watch, check: (message: NotificationMessage) => T 
   throw new Error('the watch ended');
 }
 
-describe('a program that uses the service', { timeout: 60_000 }, () => {
+describe('a program that uses the service', { timeout: 240_000 }, () => {
   let service: TestService;
   let client: ServiceClient;
   let identity: TestIdentity;

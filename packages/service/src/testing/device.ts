@@ -157,7 +157,7 @@ export class TestDevice implements AsyncDisposable {
   post(path: string[], query: string[], body = ''): Promise<CoapResponse> {
     const format = body === '' ? [] : [contentFormatOption(40)];
     const options = [...uriPathOptions(path), ...format, ...uriQueryOptions(query)];
-    return this.peer.request({ code: Code.POST, options, payload: Buffer.from(body) }, { timeoutMs: 15_000 });
+    return this.peer.request({ code: Code.POST, options, payload: Buffer.from(body) }, { timeoutMs: 60_000 });
   }
 
   /** Ends like a machine whose power is cut: nothing is sent. */
@@ -169,7 +169,7 @@ export class TestDevice implements AsyncDisposable {
   /** The reason for which the service, or the network, ended the connection. */
   async ended(): Promise<string> {
     if (!this.peer.closed.aborted)
-      await once(this.peer.closed, 'abort', { signal: AbortSignal.timeout(15_000) });
+      await once(this.peer.closed, 'abort', { signal: AbortSignal.timeout(60_000) });
     return (this.peer.closed.reason as Error).message;
   }
 
@@ -185,7 +185,7 @@ export const objects = '</>;rt="oma.lwm2m";ct=112,</1/0>,</3/0>,</4/0>,</14/0>,<
 export async function eventually<T>(
   check: () => Promise<T | undefined | false>,
   what: string,
-  timeoutMs = 15_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -6,7 +6,7 @@ import { directoryView } from '../../testing/directory-view.ts';
 import { age, askRenewal, renewIdentity } from '../../testing/renewal.ts';
 import { TestService } from '../../testing/service.ts';
 
-describe('the renewal of a certificate', { timeout: 60_000 }, () => {
+describe('the renewal of a certificate', { timeout: 240_000 }, () => {
   let service: TestService;
   before(async () => {
     service = await TestService.start();

@@ -7,7 +7,7 @@ import { blockOption, Code, OptionNumber, uintValue, uriPathOptions } from '@mbl
 import { enrol, TestDevice } from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
 
-describe('what a peer may hold at the LwM2M edge', { timeout: 120_000 }, () => {
+describe('what a peer may hold at the LwM2M edge', { timeout: 240_000 }, () => {
   let service: TestService;
   before(async () => {
     service = await TestService.start();
@@ -34,7 +34,7 @@ describe('what a peer may hold at the LwM2M edge', { timeout: 120_000 }, () => {
         await once(socket, 'connect');
         socket.write(Buffer.from(first, 'hex'));
         socket.resume();
-        await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
+        await once(socket, 'close', { signal: AbortSignal.timeout(60_000) });
       } finally {
         socket.destroy();
       }

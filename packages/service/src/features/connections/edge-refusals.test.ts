@@ -153,7 +153,7 @@ describe('who is refused at the LwM2M edge', () => {
         // Whoever is refused is hung up on; whoever is let in has a greeting to wait for.
         if (stop === 'after-data') child.kill();
       });
-      await once(child, 'close', { signal: AbortSignal.timeout(15_000) });
+      await once(child, 'close', { signal: AbortSignal.timeout(60_000) });
       return Buffer.concat(chunks).toString('latin1');
     };
     const files = async (one: TestIdentity, name: string) => {

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { TestService } from '../../testing/service.ts';
 
-describe('a reader that pages through events', { timeout: 60_000 }, () => {
+describe('a reader that pages through events', { timeout: 240_000 }, () => {
   let service: TestService;
   before(async () => {
     service = await TestService.start();

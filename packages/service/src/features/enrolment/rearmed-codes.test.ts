@@ -20,7 +20,7 @@ import { type Answer, TestService } from '../../testing/service.ts';
 
 const hourMs = 3_600_000;
 
-describe('an enrolment code that is used once more', { timeout: 60_000 }, () => {
+describe('an enrolment code that is used once more', { timeout: 240_000 }, () => {
   let service: TestService;
   let client: ServiceClient;
   /** The service's clock, that of the machine and this. */

@@ -148,7 +148,7 @@ test('a client that answers nothing does not hold up the stop', async () => {
   assert.match(answer, /^HTTP\/1\.1 101/);
   const from = Date.now();
   await service[Symbol.asyncDispose]();
-  assert.ok(Date.now() - from < 10_000, `${Date.now() - from} ms`);
+  assert.ok(Date.now() - from < 60_000, `${Date.now() - from} ms`);
   socket.destroy();
 });
 

@@ -46,7 +46,7 @@ class Answers {
   }
 }
 
-describe('device requests', { timeout: 120_000 }, () => {
+describe('device requests', { timeout: 240_000 }, () => {
   let service: TestService;
   let client: ServiceClient;
   let identity: TestIdentity;
@@ -206,7 +206,7 @@ describe('device requests', { timeout: 120_000 }, () => {
     await eventually(async () => !(await client.getDevice(identity.deviceId)).online, 'away');
     assert.equal((await send('d1', get, '&retry=1')).status, 202);
     const read = service.get(`/v3/devices/${identity.deviceId}/resources/3/0/0`);
-    const late = AbortSignal.timeout(5000);
+    const late = AbortSignal.timeout(60_000);
     const answer = await Promise.race([read, once(late, 'abort')]);
     assert.ok('status' in answer, 'it was answered');
     assert.equal(answer.status, 503);
@@ -229,7 +229,7 @@ describe('device requests', { timeout: 120_000 }, () => {
     await eventually(async () => seen.length === 1, 'the device was asked');
     hangUp.abort();
     await assert.rejects(read, { name: 'AbortError' });
-    const next = await fetch(`${url}/1`, { headers, signal: AbortSignal.timeout(5000) });
+    const next = await fetch(`${url}/1`, { headers, signal: AbortSignal.timeout(60_000) });
     assert.equal(next.status, 200);
   });
 
@@ -308,7 +308,7 @@ test('the queue: expiry, retries, cancellation', async () => {
   assert.equal(requests.waiting('d'), 0);
 });
 
-test('the queue: what waits behind another ends in its own time', { timeout: 10_000 }, async () => {
+test('the queue: what waits behind another ends in its own time', { timeout: 240_000 }, async () => {
   let device: Reachable | undefined = {} as Reachable;
   const requests = new DeviceRequests({ reach: () => device, now: Date.now });
   const answer = Promise.withResolvers<string>();

@@ -22,7 +22,7 @@ const value = (text: string, maxAge?: number): CoapResponse => ({
   payload: Buffer.from(text),
 });
 
-describe('subscriptions', { timeout: 60_000 }, () => {
+describe('subscriptions', { timeout: 240_000 }, () => {
   let service: TestService;
   let identity: TestIdentity;
   let names = 0;
