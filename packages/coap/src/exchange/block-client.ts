@@ -15,6 +15,9 @@ import type { Requester } from './requester.ts';
 /** How often a body is fetched anew when it changed between two blocks. */
 const ATTEMPTS = 3;
 
+/** How much of a body over the limit is fetched to its end and dropped, as a multiple of the limit. */
+const DRAIN_FACTOR = 16;
+
 /** Requests and responses of any size, as the requester sees it (RFC 7959 §2.7). */
 export class BlockClient {
   readonly #requester: Requester;
@@ -49,7 +52,10 @@ export class BlockClient {
     }
   }
 
-  /** Fetches what the first response did not hold (RFC 7959 §2.4). */
+  /**
+   * Fetches what the first response did not hold (RFC 7959 §2.4). CoAP has no word to call a transfer off, and there are peers that answer
+   * nothing else until theirs is over: of a body that is too large the rest is fetched too, up to a bound, and dropped.
+   */
   async download(
     request: CoapRequest,
     first: CoapResponse,
@@ -58,31 +64,39 @@ export class BlockClient {
   ): Promise<CoapResponse> {
     let block = blockValue(first.options, OptionNumber.BLOCK2);
     if (block === undefined) return whole(first, first.payload);
-    const parts = [first.payload];
+    let parts = [first.payload];
     let received = first.payload.length;
     checkBlock(block, first, 0);
+    const { maxBodySize } = this.#limits;
     const again = continuation(request, fitsWhole(this.#layer.capacity(), request.options, request.payload));
-    while (block.more) {
-      if (renewing) deadline.renew();
-      if (received > this.#limits.maxBodySize) throw this.#tooLarge();
-      // Smaller than offered, when this end wants that (RFC 7959 §2.4).
-      const sizeExponent = Math.min(block.sizeExponent, this.#layer.capacity().largestBlock);
-      if (received % blockSize(sizeExponent) !== 0) throw misplaced(block, first, received);
-      const next: Block = { number: received / blockSize(sizeExponent), more: false, sizeExponent };
-      const response = await this.#requester.exchange(
-        { ...again, options: withOption(again.options, blockOption(OptionNumber.BLOCK2, next)) },
-        deadline,
-      );
-      if (!isSuccessCode(response.code)) return whole(response, response.payload);
-      block = blockValue(response.options, OptionNumber.BLOCK2);
-      if (block === undefined || !sameTag(first, response)) {
-        throw new CoapError('coap/body-changed', 'the body changed while its blocks were fetched');
+    try {
+      while (block.more) {
+        // What is dropped has the time of one block.
+        if (received > maxBodySize) parts = [];
+        else if (renewing) deadline.renew();
+        if (received > maxBodySize * DRAIN_FACTOR) break;
+        // Smaller than offered, when this end wants that (RFC 7959 §2.4).
+        const sizeExponent = Math.min(block.sizeExponent, this.#layer.capacity().largestBlock);
+        if (received % blockSize(sizeExponent) !== 0) throw misplaced(block, first, received);
+        const next: Block = { number: received / blockSize(sizeExponent), more: false, sizeExponent };
+        const response = await this.#requester.exchange(
+          { ...again, options: withOption(again.options, blockOption(OptionNumber.BLOCK2, next)) },
+          deadline,
+        );
+        if (!isSuccessCode(response.code)) return whole(response, response.payload);
+        block = blockValue(response.options, OptionNumber.BLOCK2);
+        if (block === undefined || !sameTag(first, response)) {
+          throw new CoapError('coap/body-changed', 'the body changed while its blocks were fetched');
+        }
+        checkBlock(block, response, received);
+        parts.push(response.payload);
+        received += response.payload.length;
       }
-      checkBlock(block, response, received);
-      parts.push(response.payload);
-      received += response.payload.length;
+    } catch (error) {
+      // Whatever ended the rest: the body was too large before.
+      if (!(error instanceof CoapError) || received <= maxBodySize) throw error;
     }
-    if (received > this.#limits.maxBodySize) throw this.#tooLarge();
+    if (received > maxBodySize) throw this.#tooLarge();
     return whole(first, parts.length === 1 ? first.payload : concatBytes(parts, received));
   }
 

@@ -82,7 +82,10 @@ class Registration {
     }
   }
 
-  /** Deregisters; resolves too when the peer does not answer, because notifications are then rejected. */
+  /**
+   * Deregisters; resolves too when the peer does not answer, because notifications are then rejected. The answer is a representation
+   * as that of any GET (RFC 7641 §3.6): its later blocks are fetched, for a client that serves nobody else amid a transfer.
+   */
   async cancel(): Promise<void> {
     if (this.#state !== 'observing') return;
     this.#state = 'cancelling';
@@ -90,7 +93,9 @@ class Registration {
     const { clock, timeoutMs } = this.#wiring;
     using deadline = new Deadline(clock, timeoutMs, 'the end of an observation');
     try {
-      await this.#ask(DEREGISTER, deadline);
+      const answer = await this.#ask(DEREGISTER, deadline);
+      this.#end();
+      await this.#wiring.blocks.download(this.#request, answer, deadline);
     } catch (error) {
       if (!(error instanceof CoapError)) throw error;
     } finally {

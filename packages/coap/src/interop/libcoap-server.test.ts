@@ -148,6 +148,25 @@ describe('the client with', { concurrency: true }, () => {
   }
 });
 
+test('the end of an observation whose answer is larger than a message fetches all of it', async () => {
+  const socket = net.connect(portOf('notls'), '127.0.0.1');
+  const peer = connectStream(socket, { maxMessageSize: 5000 });
+  try {
+    await within(peer.request(put('/example_data', body)), 9000);
+    const observation = await within(
+      peer.observe(get('/example_data'), () => {}),
+      9000,
+    );
+    assert.deepEqual(Buffer.from(observation.first.payload), Buffer.from(body));
+    const before = socket.bytesRead;
+    await within(observation.cancel(), 9000);
+    assert.ok(socket.bytesRead - before > body.length, `${socket.bytesRead - before} bytes`);
+    assert.equal((await within(peer.request(get('/')), 9000)).code, Code.CONTENT);
+  } finally {
+    peer.close();
+  }
+});
+
 test('TLS: a server whose certificate is of another CA is not spoken to', async () => {
   await using other = await makeCertificates();
   const ca = await readFile(other.path('ca.pem'));

@@ -68,9 +68,11 @@ for (const version of ['-tls1_2', '-tls1_3']) {
     const identity = ['-cert', path('client.pem'), '-key', path('client.key'), '-CAfile', path('ca.pem')];
     const args = ['s_client', '-quiet', '-verify_return_error', version, '-alpn', 'coap', ...identity];
     await using client = start('openssl', [...args, '-connect', `127.0.0.1:${port}`]);
+    // GET /x with token 7a, which waits for the CSM, then a ping with token 7b.
+    client.process.stdin.write(hex('21 01 7a b1 78'));
+    await eventually(() => messages(client).length >= 1);
     client.process.stdin.write(encodeTcpFrame(csmMessage(1152)));
-    // GET /x with token 7a, then a ping with token 7b.
-    client.process.stdin.write(hex('21 01 7a b1 78   01 e2 7b'));
+    client.process.stdin.write(hex('01 e2 7b'));
     const answers = await eventually(() => messages(client).length >= 3 && messages(client));
     assert.equal(answers[0]?.code, Code.CSM);
     const response = answers.find(({ code }) => code === Code.CONTENT);

@@ -7,7 +7,7 @@ import { type PeerOptions, type PeerSettings, peerSettings } from '../exchange/p
 import { tokenKey } from '../exchange/token-table.ts';
 import { BERT } from '../message/block.ts';
 import type { CoapMessage } from '../message/message.ts';
-import { encodeTcpFrame, TcpFrameSplitter } from '../message/tcp-frame.ts';
+import { encodeTcpFrame, TcpFrameSplitter, tcpFrameSize } from '../message/tcp-frame.ts';
 import type { CoapPeer } from '../peer.ts';
 import type { Timer } from '../runtime/clock.ts';
 import type { Deadline } from '../runtime/deadline.ts';
@@ -28,6 +28,10 @@ import {
 const DEFAULT_TIMEOUT_MS = 60_000;
 /** How long the requests under way have after a Release. */
 const RELEASE_GRACE_MS = 10_000;
+/** How long, and how much of it, a request that came before its sender's CSM waits for that. */
+const CSM_GRACE_MS = 5000;
+const MAX_EARLY_REQUESTS = 4;
+const MAX_EARLY_BYTES = 64 * 1024;
 /** Room beside a body of the largest size for header, token and options. */
 const MESSAGE_OVERHEAD = 4096;
 
@@ -62,6 +66,8 @@ export class TcpSession implements MessageLayer {
   readonly #readyWaiters = new Set<{ ready(): void; failed(error: CoapError): void }>();
   #peerCapabilities: Capabilities | undefined;
   #releaseTimer: Timer | undefined;
+  #early: CoapMessage[] = [];
+  #earlyTimer: Timer | undefined;
 
   constructor(transport: StreamTransport, options: TcpSessionOptions = {}) {
     this.#transport = transport;
@@ -176,12 +182,24 @@ export class TcpSession implements MessageLayer {
 
   #dispatch(message: CoapMessage): void {
     if (isSignalCode(message.code)) return this.#signal(message);
-    if (this.#peerCapabilities === undefined) {
-      throw new CoapError('coap/protocol', `the peer sent ${formatCode(message.code)} before its CSM`);
-    }
+    if (this.#peerCapabilities === undefined) return this.#hold(message);
     if (isRequestCode(message.code)) this.#exchanges.receiveRequest(message, this.#arrival());
     // A response that nobody waits for any more is ignored; so are Empty (RFC 8323 §3.4) and reserved codes.
     else if (isResponseCode(message.code)) this.#exchanges.receiveResponse(message);
+  }
+
+  /**
+   * A request that overtook the CSM, which has to be first (RFC 8323 §5.3): java-coap sends it so. It is served when the CSM comes soon; until
+   * then nobody knows how large an answer may be.
+   */
+  #hold(message: CoapMessage): void {
+    const early = new CoapError('coap/protocol', `the peer sent ${formatCode(message.code)} before its CSM`);
+    const held = [...this.#early, message];
+    const bytes = held.reduce((sum, one) => sum + tcpFrameSize(one), 0);
+    if (!isRequestCode(message.code) || held.length > MAX_EARLY_REQUESTS || bytes > MAX_EARLY_BYTES)
+      throw early;
+    this.#early = held;
+    this.#earlyTimer ??= this.#settings.clock.schedule(CSM_GRACE_MS, () => this.#abort(early));
   }
 
   #signal(message: CoapMessage): void {
@@ -222,6 +240,8 @@ export class TcpSession implements MessageLayer {
     );
     for (const waiter of this.#readyWaiters) waiter.ready();
     this.#readyWaiters.clear();
+    this.#earlyTimer?.cancel();
+    for (const early of this.#early.splice(0)) this.#dispatch(early);
   }
 
   #released(message: CoapMessage): void {
@@ -275,6 +295,8 @@ export class TcpSession implements MessageLayer {
     if (this.#gone) return;
     this.#keepAlive?.stop();
     this.#releaseTimer?.cancel();
+    this.#earlyTimer?.cancel();
+    this.#early = [];
     this.#exchanges.terminate(error);
     for (const waiter of this.#readyWaiters) waiter.failed(error);
     this.#readyWaiters.clear();
