@@ -9,6 +9,7 @@ import type { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { TlsIdentity } from '../certificates/authorities.ts';
 import type { CertificateRegister, RejectedPeer } from '../certificates/register.ts';
 import type { Denials } from '../denials/denials.ts';
+import { deviceTls } from './cipher-suites.ts';
 import type { Connection, Connections, DeviceIdentity, Entry } from './connections.ts';
 import type { Presence } from './presence.ts';
 
@@ -55,7 +56,7 @@ export class Edge implements AsyncDisposable {
       ca: [parts.register.authority.toString()],
       requestCert: true,
       rejectUnauthorized: false,
-      minVersion: 'TLSv1.2',
+      ...deviceTls,
       ALPNProtocols: ['coap'],
       handshakeTimeout: 10_000,
       // A resumed session would carry the verdict of an earlier handshake.
