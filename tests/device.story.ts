@@ -47,10 +47,10 @@ describe('a device', { timeout: 1_800_000 }, () => {
   test('boots the signed chain, enrols itself and is online', async () => {
     await board.start();
     await board.serial.waitFor(/Verifying Hash Integrity \.\.\. sha256,rsa\d+:fit\+ OK/, {
-      timeoutMs: 60_000,
+      timeoutMs: bootTimeoutMs,
     });
     await board.serial.waitFor(/mbl-init: root file system root_a opened by dm-verity/, {
-      timeoutMs: 120_000,
+      timeoutMs: bootTimeoutMs,
     });
     const device = await online(world.client, 'first');
     ({ id } = device);
@@ -112,17 +112,17 @@ describe('a device', { timeout: 1_800_000 }, () => {
       events.map(({ data }) => [data['kind'], data['detail']]),
       [['watchdog', 'said by hand']],
     );
-    await online(world.client, 'first', 90_000);
+    await online(world.client, 'first');
   });
 
   test('that lost its key waits until its owner lets it use its code again, and is itself with a new one', async () => {
     await board.ssh('systemctl stop mbl-cloud-client && rm /config/identity/*');
     await board.ssh('systemctl start --no-block mbl-cloud-client');
     await board.serial.waitFor(/enrolment refused reason=.*used before.*mbl device enrol first --again/, {
-      timeoutMs: 90_000,
+      timeoutMs: bootTimeoutMs,
     });
     await world.client.rearmEnrolment('first');
-    const device = await online(world.client, 'first', 120_000);
+    const device = await online(world.client, 'first');
     assert.equal(device.id, id);
     assert.notEqual(device.device_key, certificate);
     certificate = device.device_key ?? '';
@@ -144,12 +144,12 @@ describe('a device', { timeout: 1_800_000 }, () => {
         'open a connection': connect,
       },
     });
-    await online(world.client, 'first', 90_000);
+    await online(world.client, 'first');
   });
 
   test('is back after the service was restarted', async () => {
     await world.restartService(2000);
-    const device = await online(world.client, 'first', 90_000);
+    const device = await online(world.client, 'first');
     assert.equal(device.id, id);
   });
 
@@ -157,7 +157,7 @@ describe('a device', { timeout: 1_800_000 }, () => {
     await board.network.down();
     await offline(world.client, 'first', 20_000);
     await board.network.up();
-    assert.equal((await online(world.client, 'first', 120_000)).id, id);
+    assert.equal((await online(world.client, 'first')).id, id);
   });
 
   test('keeps identity, key and certificate over a power cut, with the clock in 1970 and the network late', async () => {
@@ -190,7 +190,7 @@ describe('a device', { timeout: 1_800_000 }, () => {
   });
 
   test('is copied, and the copy is refused and shown while the original stays online', async () => {
-    await board.quit({ timeoutMs: 60_000 });
+    await board.quit({ timeoutMs: bootTimeoutMs });
     const copy = await cloneBoard(board, 'copy');
     await board.start();
     await online(world.client, 'first');
@@ -205,7 +205,7 @@ describe('a device', { timeout: 1_800_000 }, () => {
     );
     assert.equal(event.device_id, id);
     await copy.serial.waitFor(/mbl-cloud-client.*connection failed.*already-connected/, {
-      timeoutMs: 60_000,
+      timeoutMs: bootTimeoutMs,
     });
     assert.ok((await online(world.client, 'first', 1000)).online, 'the original is still served');
     await copy.powerOff();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostDevice } from './support/host-device.ts';
-import { openWorld, until } from './support/world.ts';
+import { bootTimeoutMs, openWorld, until } from './support/world.ts';
 
 /** The device's own client and the service, without a board: what only takes time on one. */
 describe('enrolment', { timeout: 300_000 }, () => {
@@ -15,7 +15,7 @@ describe('enrolment', { timeout: 300_000 }, () => {
     const folder = join(world.directory, 'sleeper');
     await using device = await hostDevice(folder, world.file, 'sleeper', code);
     const says = async (line: RegExp) =>
-      await until(String(line), () => Promise.resolve(device.says(line)), 60_000);
+      await until(String(line), () => Promise.resolve(device.says(line)), bootTimeoutMs);
     await device.run(async () => {
       await says(/^registered /);
     });

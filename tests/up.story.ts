@@ -118,7 +118,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   test('a suspended device is gone and refused until it is resumed; it restarts when it is asked to', async () => {
     const online = async () => (await mblJson<Shown>(['device', 'show', 'first'], { environment })).online;
     await said('device', 'suspend', 'first', '--category', 'maintenance');
-    await until('the connection ends', async () => !(await online()), 30_000);
+    await until('the connection ends', async () => !(await online()), bootTimeoutMs);
     await until(
       'the device is refused',
       async () => (await said('device', 'events', 'first')).includes('device.connection-refused'),

@@ -76,7 +76,7 @@ describe('a watchdog restarts a board', { concurrency: true, timeout: 900_000 },
     const board = boards.linux;
     await board.start();
     const says = async (command: string): Promise<string> => {
-      const { code, stdout, stderr } = await board.ssh(command, { timeoutMs: 120_000 });
+      const { code, stdout, stderr } = await board.ssh(command, { timeoutMs: bootTimeoutMs });
       assert.equal(code, 0, `${command}: ${stderr}`);
       return stdout.trim();
     };
