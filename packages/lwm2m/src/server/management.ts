@@ -60,12 +60,22 @@ export class Management {
   readonly #peer: () => CoapPeer;
   readonly #model: ObjectModel;
   readonly #root: () => string;
+  readonly #composite: () => number;
 
-  /** `root` is the client's alternate path, `/` for most (LwM2M Core 1.1 §6.2.1). */
-  constructor(peer: () => CoapPeer, model: ObjectModel, root: () => string = () => '/') {
+  /**
+   * `root` is the client's alternate path, `/` for most (LwM2M Core 1.1 §6.2.1); `composite` the content format for more than one value
+   * that it understands.
+   */
+  constructor(
+    peer: () => CoapPeer,
+    model: ObjectModel,
+    root: () => string = () => '/',
+    composite: () => number = () => ContentFormat.SENML_JSON,
+  ) {
     this.#peer = peer;
     this.#model = model;
     this.#root = root;
+    this.#composite = composite;
   }
 
   async read(path: PathLike, { accept, ...options }: ReadOptions = {}): Promise<Node[]> {
@@ -103,7 +113,7 @@ export class Management {
   async create(
     objectId: number,
     nodes: readonly Node[],
-    { contentFormat = ContentFormat.SENML_JSON, ...options }: WriteOptions = {},
+    { contentFormat = this.#composite(), ...options }: WriteOptions = {},
   ): Promise<Path> {
     const payload = encodeNodes(contentFormat, nodes, [objectId], this.#model);
     const request = this.#message({ method: Code.POST, path: [objectId], payload, contentFormat });
@@ -171,7 +181,7 @@ export class Management {
 
   #writeFormat(nodes: readonly Node[], target: Path): number {
     const [node] = nodes;
-    if (nodes.length !== 1 || node?.path.length !== target.length) return ContentFormat.SENML_JSON;
+    if (nodes.length !== 1 || node?.path.length !== target.length) return this.#composite();
     return node.value instanceof Uint8Array ? ContentFormat.OCTET_STREAM : ContentFormat.TEXT;
   }
 }

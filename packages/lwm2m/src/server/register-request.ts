@@ -20,7 +20,8 @@ export function parseRegister(request: CoapRequest, named: string | undefined): 
   const endpoint = query.has('ep') ? query.get('ep') : named;
   if (endpoint === undefined || endpoint === '') throw invalid('the registration names no endpoint (ep)');
   const version = query.get('lwm2m') ?? '';
-  if (!/^1\.\d{1,2}$/.test(version)) {
+  // A client of a later version may know an earlier one too, and asks again (LwM2M Core 1.1 §6.2.1).
+  if (!/^1\.[01]$/.test(version)) {
     throw new Lwm2mError('lwm2m/version-unsupported', 'this server speaks LwM2M 1.0 and 1.1', {
       status: Code.PRECONDITION_FAILED,
     });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CoapPeer } from '@mbl/coap';
+import { type CoapPeer, ContentFormat } from '@mbl/coap';
+import { compositeFormats } from '../codecs/codecs.ts';
 import type { Link } from '../codecs/link-format.ts';
 import { linkPath } from '../codecs/link-format.ts';
 import type { ObjectModel } from '../model/model.ts';
@@ -30,6 +31,7 @@ export class Registration<Identity> extends Management {
       () => this.peer,
       model,
       () => this.root,
+      () => this.compositeFormat,
     );
     this.info = request;
     this.identity = identity;
@@ -67,10 +69,23 @@ export class Registration<Identity> extends Management {
     return this.info.objects;
   }
 
+  /**
+   * The content format for more than one value: the first of ours that the client names (`ct` of its root link), else what its version has to
+   * know: TLV is all that 1.0 has (LwM2M Core 1.0 §6.4, 1.1 §7.4).
+   */
+  get compositeFormat(): number {
+    const named = this.#rootLink?.attributes.get('ct')?.split(/\s+/).map(Number) ?? [];
+    const byVersion = this.version === '1.0' ? ContentFormat.LWM2M_TLV : ContentFormat.SENML_JSON;
+    return compositeFormats.find((format) => named.includes(format)) ?? byVersion;
+  }
+
+  get #rootLink(): Link | undefined {
+    return this.objects.find(({ attributes }) => attributes.get('rt') === 'oma.lwm2m');
+  }
+
   /** The client's alternate path: the target of the link with `rt="oma.lwm2m"` (LwM2M Core 1.1 §6.2.1). */
   get root(): string {
-    const link = this.objects.find(({ attributes }) => attributes.get('rt') === 'oma.lwm2m');
-    return link?.target ?? '/';
+    return this.#rootLink?.target ?? '/';
   }
 
   /** The LwM2M paths among the links: objects, instances, and the resources that some clients list. */

@@ -186,6 +186,8 @@ test('registrations that make no sense are refused', async () => {
     [['ep=', 'lwm2m=1.1'], '</3/0>', Code.BAD_REQUEST],
     [['ep=board-1'], '</3/0>', Code.PRECONDITION_FAILED],
     [['ep=board-1', 'lwm2m=2.0'], '</3/0>', Code.PRECONDITION_FAILED],
+    [['ep=board-1', 'lwm2m=1.2'], '</3/0>', Code.PRECONDITION_FAILED],
+    [['ep=board-1', 'lwm2m=1.99'], '</3/0>', Code.PRECONDITION_FAILED],
     [['ep=board-1', 'lwm2m=1.1', 'lt=-1'], '</3/0>', Code.BAD_REQUEST],
     [['ep=board-1', 'lwm2m=1.1', 'lt='], '</3/0>', Code.BAD_REQUEST],
     [['ep=board-1', 'lwm2m=1.1', 'lt=4294967296'], '</3/0>', Code.BAD_REQUEST],

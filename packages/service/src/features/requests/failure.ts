@@ -71,10 +71,19 @@ const types: Readonly<Record<number, HttpErrorType>> = {
   504: 'timeout',
 };
 
+/** The device's own 5.03 and 5.04 are its answer: it is connected, and it did answer in time. */
+function typeOf({ status, cause }: RequestFailure): HttpErrorType {
+  const answered = cause instanceof Lwm2mError;
+  return (
+    (answered && status > 502 ? undefined : types[status]) ??
+    (status < 500 ? 'validation_error' : 'bad_gateway')
+  );
+}
+
 /** A failure as the answer to a caller who waits for it. */
 export function toHttpError(error: unknown): unknown {
   const failure = toFailure(error);
   if (!(failure instanceof RequestFailure)) return failure;
-  const type = types[failure.status] ?? (failure.status < 500 ? 'validation_error' : 'bad_gateway');
+  const type = typeOf(failure);
   return new HttpError(type, failure.message, [], failure);
 }

@@ -216,6 +216,15 @@ describe('device requests', { timeout: 240_000 }, () => {
     assert.equal((await answers.of('d1')).status, 200);
   });
 
+  test('a read that the device answers with its own 5.03 says so, and not that the device is away', async () => {
+    await using device = await TestDevice.register(service, identity, { handler });
+    assert.ok(device);
+    behave = () => ({ code: Code.SERVICE_UNAVAILABLE, options: [], payload: Buffer.from('later') });
+    const read = await service.get(`/v3/devices/${identity.deviceId}/resources/3/0/0`);
+    assert.deepEqual([read.status, read.body.type], [502, 'bad_gateway']);
+    assert.match(read.body.message, /5\.03: later/);
+  });
+
   test('a client that hangs up makes nobody wait for the answer to it', async () => {
     await using device = await TestDevice.register(service, identity, { handler });
     assert.ok(device);
