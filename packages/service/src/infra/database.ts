@@ -65,9 +65,11 @@ export function storable(text: string, length: number): string {
   return text.slice(0, length).toWellFormed().replaceAll('\0', '\u{fffd}');
 }
 
-/** True when a text holds what PostgreSQL cannot: NUL (SQLSTATE 22021 in text, 22P05 in jsonb). */
+/** True when a text holds what PostgreSQL cannot: NUL (SQLSTATE 22021 in text, 22P05 in jsonb), or in jsonb half of a surrogate pair (22P02). */
 export function isUnstorableText(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && (error.code === '22021' || error.code === '22P05');
+  if (!(error instanceof pg.DatabaseError)) return false;
+  const { code, detail } = error;
+  return code === '22021' || code === '22P05' || (code === '22P02' && /surrogate/i.test(detail ?? ''));
 }
 
 /** True for PostgreSQL's unique_violation (SQLSTATE 23505). */

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import pg from 'pg';
 import { type ConnectionTarget, PrivateCluster } from '../infra/postgres/cluster.ts';
+import { undeclaredAnswer } from '../infra/http/server.ts';
+import { type Log, silentLog } from '../infra/log.ts';
 import { type Service, type ServiceOptions, startService } from '../service.ts';
 
 /** One cluster for all tests of a process; every service gets a database of its own in it. */
@@ -49,8 +52,16 @@ export class TestService implements AsyncDisposable {
   readonly directory: string;
   readonly options: ServiceOptions;
   service: Service;
+  /** Answers that the API's description does not have: each fails the test that got it. */
+  readonly undeclared: readonly unknown[];
 
-  private constructor(directory: string, options: ServiceOptions, service: Service) {
+  private constructor(
+    directory: string,
+    options: ServiceOptions,
+    service: Service,
+    undeclared: readonly unknown[],
+  ) {
+    this.undeclared = undeclared;
     this.directory = directory;
     this.options = options;
     this.service = service;
@@ -58,8 +69,10 @@ export class TestService implements AsyncDisposable {
 
   static async start(options: Partial<ServiceOptions> = {}): Promise<TestService> {
     const directory = await mkdtemp(join(tmpdir(), 'mbl-service-'));
-    const all = { directory, databaseUrl: await newDatabase(), ...options };
-    return new TestService(directory, all, await startService(all));
+    const undeclared: unknown[] = [];
+    const log = watchedLog(options.log ?? silentLog, undeclared);
+    const all = { directory, databaseUrl: await newDatabase(), ...options, log };
+    return new TestService(directory, all, await startService(all), undeclared);
   }
 
   /** Stops it and starts it on the same directory, database and ports. */
@@ -106,5 +119,17 @@ export class TestService implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.service[Symbol.asyncDispose]();
     await rm(this.directory, { recursive: true, force: true });
+    assert.deepEqual(this.undeclared, [], undeclaredAnswer);
   }
+}
+
+function watchedLog(log: Log, undeclared: unknown[]): Log {
+  return {
+    info: (message, fields) => log.info(message, fields),
+    warn: (message, fields) => log.warn(message, fields),
+    error(message, fields) {
+      if (message === undeclaredAnswer) undeclared.push(fields);
+      log.error(message, fields);
+    },
+  };
 }

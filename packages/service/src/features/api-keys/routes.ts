@@ -4,6 +4,7 @@ import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
 import { type FilterFields, parseFilters, text } from '../../infra/http/filters.ts';
 import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
+import { nothing } from '../../infra/http/declared-answers.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { ApiKeys } from './keys.ts';
 import type { ApiKeyRow } from './table.ts';
@@ -28,6 +29,7 @@ const apiKey = z
 const status = z.enum(['ACTIVE', 'INACTIVE']);
 const tags = ['api keys'];
 const params = z.object({ id: z.string() });
+const config = { refusals: { not_found: 'There is no such API key' } };
 
 /** `closeChannels` ends what an API key opened while it was good. */
 export function apiKeyRoutes(
@@ -78,19 +80,20 @@ export function apiKeyRoutes(
 
   app.get(
     '/v3/api-keys/me',
-    { schema: { tags, summary: 'The API key of this request', response: { 200: apiKey } } },
+    { config, schema: { tags, summary: 'The API key of this request', response: { 200: apiKey } } },
     async (request) => toApiKey(await find(request.apiKeyId)),
   );
 
   app.get(
     '/v3/api-keys/:id',
-    { schema: { tags, summary: 'One API key', params, response: { 200: apiKey } } },
+    { config, schema: { tags, summary: 'One API key', params, response: { 200: apiKey } } },
     async (request) => toApiKey(await find(request.params.id)),
   );
 
   app.put(
     '/v3/api-keys/:id',
     {
+      config,
       schema: {
         tags,
         summary: 'Rename, disable or enable an API key',
@@ -118,7 +121,7 @@ export function apiKeyRoutes(
 
   app.delete(
     '/v3/api-keys/:id',
-    { schema: { tags, summary: 'Delete an API key', params, response: { 204: z.null() } } },
+    { config, schema: { tags, summary: 'Delete an API key', params, response: { 204: nothing } } },
     async (request, reply) => {
       const { id } = await find(request.params.id);
       await db.deleteFrom('api_keys').where('id', '=', id).execute();

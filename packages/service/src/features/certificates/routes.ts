@@ -26,6 +26,7 @@ const certificate = z
   .meta({ id: 'DeviceCertificate' });
 
 const params = z.object({ id: z.string() });
+const config = { refusals: { not_found: 'There is no such device' } };
 const tags = ['device certificates'];
 
 export function certificateRoutes(
@@ -38,6 +39,7 @@ export function certificateRoutes(
   app.get(
     '/v3/devices/:id/certificates',
     {
+      config,
       schema: {
         tags,
         summary: 'List the certificates that a device was given',
@@ -57,6 +59,7 @@ export function certificateRoutes(
   app.post(
     '/v3/devices/:id/certificates/revoke',
     {
+      config,
       schema: {
         tags,
         summary: 'Revoke the certificates of a device and end its connection',

@@ -63,6 +63,7 @@ export function denialRoutes(app: App, { db, accountId }: Context): void {
   app.get(
     '/v3/device-enrollment-denials/:id',
     {
+      config: { refusals: { not_found: 'There is no such denial' } },
       schema: {
         tags,
         summary: 'One refusal',

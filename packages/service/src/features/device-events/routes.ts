@@ -55,6 +55,7 @@ export function deviceEventRoutes(app: App, { db, accountId }: Context): void {
   app.get(
     '/v3/device-events/:id',
     {
+      config: { refusals: { not_found: 'There is no such device event' } },
       schema: {
         tags,
         summary: 'One device event',

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
+import { nothing } from '../../infra/http/declared-answers.ts';
 import { parseFilters } from '../../infra/http/filters.ts';
 import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
 import type { App } from '../../infra/http/server.ts';
@@ -15,6 +16,7 @@ const reason = z.strictObject({
 });
 
 const tags = ['devices'];
+const config = { refusals: { not_found: 'There is no such device' } };
 const params = z.object({ id: z.string() });
 
 export interface DeviceRouteParts {
@@ -46,13 +48,16 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
 
   app.post(
     '/v3/devices',
-    { schema: { tags, summary: 'Add a device', body: newDevice, response: { 201: device } } },
+    {
+      config: { refusals: { conflict: 'There is a device of this endpoint name already' } },
+      schema: { tags, summary: 'Add a device', body: newDevice, response: { 201: device } },
+    },
     async ({ body }, reply) => reply.code(201).send(toDevice(await directory.create(body))),
   );
 
   app.get(
     '/v3/devices/:id',
-    { schema: { tags, summary: 'One device', params, response: { 200: device } } },
+    { config, schema: { tags, summary: 'One device', params, response: { 200: device } } },
     async (request) => {
       const row = await directory.get(request.params.id);
       return toDevice(row, lastSeen(row.id));
@@ -61,7 +66,10 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
 
   app.put(
     '/v3/devices/:id',
-    { schema: { tags, summary: 'Change a device', params, body: deviceChanges, response: { 200: device } } },
+    {
+      config,
+      schema: { tags, summary: 'Change a device', params, body: deviceChanges, response: { 200: device } },
+    },
     async (request) => {
       const row = await directory.change(request.params.id, request.body);
       return toDevice(row, lastSeen(row.id));
@@ -71,11 +79,12 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
   app.delete(
     '/v3/devices/:id',
     {
+      config,
       schema: {
         tags,
         summary: 'Remove a device; its certificate is no longer accepted',
         params,
-        response: { 204: z.null() },
+        response: { 204: nothing },
       },
     },
     async (request, reply) => {
@@ -89,13 +98,14 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
     app.post(
       `/v3/devices/:id/${verb}`,
       {
+        config,
         schema: {
           tags,
           summary:
             verb === 'suspend' ? 'Refuse the device until it is resumed' : 'Accept a suspended device again',
           params,
           body: reason,
-          response: { 204: z.null() },
+          response: { 204: nothing },
         },
       },
       async (request, reply) => {

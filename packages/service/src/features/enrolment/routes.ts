@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
+import { nothing } from '../../infra/http/declared-answers.ts';
 import { date, type FilterFields, parseFilters, text } from '../../infra/http/filters.ts';
 import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
 import type { App } from '../../infra/http/server.ts';
@@ -31,6 +32,7 @@ const enrolmentCode = z
   .meta({ id: 'DeviceEnrolmentCode' });
 
 const params = z.object({ id: z.string() });
+const noSuchCode = { not_found: 'There is no such enrolment code' };
 const tags = ['enrolment'];
 const path = '/v3/device-enrolment-codes';
 
@@ -81,13 +83,23 @@ export function enrolmentRoutes(app: App, { db, accountId }: Context, codes: Enr
 
   app.get(
     `${path}/:id`,
-    { schema: { tags, summary: 'One enrolment code', params, response: { 200: enrolmentCode } } },
+    {
+      config: { refusals: noSuchCode },
+      schema: { tags, summary: 'One enrolment code', params, response: { 200: enrolmentCode } },
+    },
     async (request) => toEnrolmentCode(await find(request.params.id)),
   );
 
   app.post(
     `${path}/:id/rearm`,
     {
+      config: {
+        refusals: {
+          ...noSuchCode,
+          conflict:
+            'The code was not used yet, its device is suspended, or the certificate that it gave was revoked',
+        },
+      },
       schema: {
         tags,
         summary: 'Accept a used enrolment code once more, for a device that lost its key',
@@ -108,11 +120,12 @@ export function enrolmentRoutes(app: App, { db, accountId }: Context, codes: Enr
   app.delete(
     `${path}/:id`,
     {
+      config: { refusals: noSuchCode },
       schema: {
         tags,
         summary: 'Withdraw an enrolment code; a certificate that it gave stays',
         params,
-        response: { 204: z.null() },
+        response: { 204: nothing },
       },
     },
     async (request, reply) => {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
+import { nothing } from '../../infra/http/declared-answers.ts';
 import { HttpError } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { Channel } from './channel.ts';
@@ -16,10 +17,29 @@ const serialization = z.strictObject({
   type: z.literal('v2').optional(),
   max_chunk_size: z.number().int().min(100).max(20_000).optional(),
 });
+/** Not looked into a second time: what it holds is made by the service. */
+const notificationMessage = z
+  .looseObject(
+    Object.fromEntries(
+      [
+        'notifications',
+        'registrations',
+        'reg-updates',
+        'de-registrations',
+        'registrations-expired',
+        'async-responses',
+        'device-events',
+      ].map((name) => [name, z.array(z.unknown()).optional()]),
+    ),
+  )
+  .meta({ id: 'NotificationMessage' });
 const websocketChannel = z.object({
   status: z.enum(['connected', 'disconnected']),
   queue_size: z.number().int(),
 });
+const notFound = { not_found: 'CHANNEL_NOT_FOUND' };
+/** A channel that would be made. */
+const opening = { conflict: 'CHANNEL_OF_ANOTHER_KIND_EXISTS', too_many_requests: 'TOO_MANY_CHANNELS' };
 const tags = ['notifications'];
 
 export interface NotificationParts {
@@ -40,7 +60,21 @@ export function notificationRoutes(
 
   app.get(
     '/v2/notification/pull',
-    { schema: { tags, summary: 'Wait for events and take them (long poll)', querystring: channelQuery } },
+    {
+      config: {
+        refusals: {
+          conflict: `${opening.conflict}, LONG_POLL_IN_PROGRESS`,
+          too_many_requests: opening.too_many_requests,
+          gone: 'CHANNEL_DELETED',
+        },
+      },
+      schema: {
+        tags,
+        summary: 'Wait for events and take them (long poll)',
+        querystring: channelQuery,
+        response: { 200: notificationMessage, 204: nothing.describe('Nothing happened') },
+      },
+    },
     async (request, reply) => {
       const channel = channels.open(request.apiKeyId, 'long-poll', request.query.channel);
       if (polling.has(channel)) throw new HttpError('conflict', 'LONG_POLL_IN_PROGRESS');
@@ -57,22 +91,30 @@ export function notificationRoutes(
       if (channel.ended) throw new HttpError('gone', 'CHANNEL_DELETED');
       // A client that hung up keeps its events for the next poll.
       const message = gone.signal.aborted ? undefined : channel.take();
-      return message === undefined ? reply.code(204).send() : reply.code(200).send(message);
+      return message === undefined ? reply.code(204).send(undefined) : reply.code(200).send({ ...message });
     },
   );
 
   app.delete(
     '/v2/notification/pull',
-    { schema: { tags, summary: 'End the long poll channel', querystring: channelQuery } },
-    (request, reply) => {
+    {
+      schema: {
+        tags,
+        summary: 'End the long poll channel',
+        querystring: channelQuery,
+        response: { 200: nothing },
+      },
+    },
+    async (request, reply) => {
       channels.close(request.apiKeyId, request.query.channel);
-      return reply.code(200).send();
+      return reply.code(200).send(undefined);
     },
   );
 
   app.put(
     '/v2/notification/websocket',
     {
+      config: { refusals: opening },
       schema: {
         tags,
         summary: 'Make the WebSocket channel of this API key',
@@ -91,6 +133,7 @@ export function notificationRoutes(
   app.get(
     '/v2/notification/websocket',
     {
+      config: { refusals: notFound },
       schema: { tags, summary: 'The WebSocket channel of this API key', response: { 200: websocketChannel } },
     },
     (request) => {
@@ -102,18 +145,22 @@ export function notificationRoutes(
 
   app.delete(
     '/v2/notification/websocket',
-    { schema: { tags, summary: 'End the WebSocket channel of this API key' } },
-    (request, reply) => {
+    {
+      config: { refusals: notFound },
+      schema: { tags, summary: 'End the WebSocket channel of this API key', response: { 204: nothing } },
+    },
+    async (request, reply) => {
       if (channels.get(request.apiKeyId)?.kind !== 'websocket')
         throw new HttpError('not_found', 'CHANNEL_NOT_FOUND');
       channels.close(request.apiKeyId);
-      return reply.code(204).send();
+      return reply.code(204).send(undefined);
     },
   );
 
   app.get(
     '/v2/notification/channel',
     {
+      config: { refusals: notFound },
       schema: {
         tags,
         summary: 'Which channel this API key has',

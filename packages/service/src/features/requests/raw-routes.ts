@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
+import { nothing } from '../../infra/http/declared-answers.ts';
 import { HttpError } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
@@ -25,6 +26,13 @@ const queueModeExpiryMs = 3 * 86_400_000;
 const params = z.object({ id: z.string() });
 const resourceParams = z.object({ id: z.string(), '*': z.string() });
 const tags = ['device requests'];
+const noSuchDevice = 'DEVICE_NOT_FOUND';
+/** What a request that goes to a device may be refused for. */
+const refusals = {
+  not_found: noSuchDevice,
+  validation_error:
+    'DEVICE_BLOCKED, DEVICE_NOT_CONNECTED, QUEUE_IS_FULL, METHOD_NOT_ALLOWED, MALFORMED_URI, MALFORMED_PAYLOAD, UNKNOWN_MEDIA_TYPE with the type, or what is not valid',
+};
 const asyncId = z.object({ 'async-response-id': z.string() });
 
 /** Requests whose answer comes on the notification channel, and the resources of registered devices (Pelion's /v2). */
@@ -70,6 +78,7 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
   app.post(
     '/v2/device-requests/:id',
     {
+      config: { refusals },
       schema: {
         tags,
         summary: 'Send a request to a device; its answer comes on the notification channel',
@@ -86,6 +95,7 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
           accept: z.string().optional(),
           'payload-b64': z.string().optional(),
         }),
+        response: { 202: nothing },
       },
     },
     async (request, reply) => {
@@ -97,7 +107,7 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
         ...(expiry === undefined ? {} : { expiresInMs: expiry * 1000 }),
       };
       send(device, request.query['async-id'], parsed, policy);
-      return reply.code(202).send();
+      return reply.code(202).send(undefined);
     },
   );
 
@@ -141,6 +151,7 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
   app.get(
     '/v2/endpoints/:id',
     {
+      config: { refusals: { not_found: noSuchDevice } },
       schema: {
         tags,
         summary: 'The resources that a device registered',
@@ -180,7 +191,7 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
     const device = await registered(request.params.id);
     const id = `${context.newId()}@${device.id}`;
     send(device, id, parsed, {}, request.query.noResp === true);
-    if (request.query.noResp === true) return reply.code(204).send();
+    if (request.query.noResp === true) return reply.code(204).send(undefined);
     return reply.code(202).send({ 'async-response-id': id });
   };
 
@@ -195,13 +206,14 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
     scope.route({
       method: ['GET', 'PUT', 'POST', 'DELETE'],
       url: '/v2/endpoints/:id/*',
+      config: { refusals },
       schema: {
         tags,
         summary:
           'Send a request to a resource; its answer comes on the notification channel (deprecated by Pelion)',
         params: resourceParams,
         querystring: z.strictObject({ noResp: z.stringbool().optional() }),
-        response: { 202: asyncId },
+        response: { 202: asyncId, 204: nothing },
       },
       handler: byResource,
     });

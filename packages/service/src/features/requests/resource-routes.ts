@@ -2,6 +2,7 @@
 import { formatPath, type Path, parsePath } from '@mbl/lwm2m';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { nothing } from '../../infra/http/declared-answers.ts';
 import { HttpError, invalid } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
@@ -40,6 +41,22 @@ const postBody = z
 const tags = ['device resources'];
 const url = '/v3/devices/:id/resources/*';
 
+/** The service's own, and what a device may answer in CoAP's words (RFC 7252 §5.9). */
+const config = {
+  refusals: {
+    not_found: 'There is no such device, or the device has no such resource',
+    conflict: 'The device is suspended',
+    access_denied: 'The device refuses it',
+    method_not_allowed: 'The resource does not have this operation',
+    payload_too_large: 'The value is longer than the service or the device takes',
+    unsupported_media_type: 'The body is not JSON, or the device does not take the format',
+    too_many_requests: 'Too many requests wait for the device, or it was sent away meanwhile',
+    bad_gateway: 'The device failed, or its answer could not be read',
+    not_connected: 'The device is not connected, or says that it is busy',
+    timeout: 'The device did not answer in time',
+  },
+};
+
 export interface ResourceRouteParts {
   readonly directory: DeviceDirectory;
   readonly requests: DeviceRequests;
@@ -70,6 +87,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
   app.get(
     url,
     {
+      config,
       schema: {
         tags,
         summary: 'Read a resource, an instance or an object',
@@ -92,12 +110,13 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
   app.put(
     url,
     {
+      config,
       schema: {
         tags,
         summary: 'Write a resource, or several of an instance',
         params,
         body: writeBody,
-        response: { 204: z.null() },
+        response: { 204: nothing },
       },
     },
     async (request, reply) => {
@@ -119,6 +138,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
   app.post(
     url,
     {
+      config,
       schema: {
         tags,
         summary: 'Execute a resource, or create an instance of an object',
@@ -130,7 +150,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
             device_id: z.string(),
             path: z.string(),
           }),
-          204: z.null(),
+          204: nothing,
         },
       },
     },
@@ -157,7 +177,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
 
   app.delete(
     url,
-    { schema: { tags, summary: 'Delete an instance', params, response: { 204: z.null() } } },
+    { config, schema: { tags, summary: 'Delete an instance', params, response: { 204: nothing } } },
     async (request, reply) => {
       const path = pathOf(request.params['*'], 2, 4);
       await ask(request, reply, (device, signal) => device.delete(path, { signal }));

@@ -27,6 +27,10 @@ const kinds = {
 
 export type HttpErrorType = keyof typeof kinds;
 
+export function statusOfType(type: HttpErrorType): number {
+  return kinds[type];
+}
+
 /** A refusal that the caller is to see: answered as Pelion's error object (v3) or as its message (v2). */
 export class HttpError extends MblError {
   readonly status: number;

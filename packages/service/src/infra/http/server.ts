@@ -17,9 +17,11 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { isUnstorableText } from '../database.ts';
 import type { Log } from '../log.ts';
 import { AllowedMethods } from './allowed-methods.ts';
+import { answersInText, declareRefusals, undeclared } from './declared-answers.ts';
 import { HttpError, invalid, typeOfStatus } from './errors.ts';
 
 export type App = FastifyInstance<
@@ -34,6 +36,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Id of the API key that the caller showed. */
     apiKeyId: string;
+    /** What it was refused for. */
+    refusal: HttpError | null;
   }
 }
 
@@ -48,6 +52,8 @@ export interface HttpServerOptions {
 
 /** Longest request body: a resource value is at most 1 MiB, which base64 and JSON make a third longer. */
 const bodyLimit = 1_500_000;
+/** The log's line of an answer that the API's description does not have: a defect of ours. */
+export const undeclaredAnswer = 'An answer that the API does not declare';
 const openPaths = ['/v3/openapi.json', '/v3/health'];
 
 /** The REST server, ready to listen. Every route but the description and the health wants an API key. */
@@ -58,11 +64,25 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<App> 
     genReqId: () => options.newId(),
     forceCloseConnections: true,
     requestTimeout: 60_000,
+    // What is refused before there is a route: a path that cannot be decoded.
+    frameworkErrors: (error, request, reply) => answerError(asHttpError(error), request, reply, options.log),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('apiKeyId', '');
+  app.decorateRequest('refusal', null);
+  app.addHook('onRoute', declareRefusals);
+  app.addHook('onSend', async (request, reply, payload) => {
+    const wrong = undeclared(request, reply, request.refusal);
+    if (wrong !== undefined)
+      options.log.error(undeclaredAnswer, {
+        method: request.method,
+        route: request.routeOptions.url,
+        ...wrong,
+      });
+    return payload;
+  });
   app.addHook('onRequest', async (request) => {
     if (openPaths.includes(request.routeOptions.url ?? '')) return;
     const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
@@ -94,8 +114,12 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<App> 
     if (body === '') return done(null, undefined);
     return parseJson(request, String(body), done);
   });
-  // Values of resources come as they are, whatever their type.
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.removeContentTypeParser('text/plain');
+  // Some clients name a type of their own where there is no body.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
+    if (body.length === 0) return done(null, undefined);
+    return done(new HttpError('unsupported_media_type', 'The body must be application/json'));
+  });
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -113,7 +137,11 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<App> 
   await app.register(async (scope) => {
     const typed = scope.withTypeProvider<ZodTypeProvider>() as App;
     options.routes(typed);
-    typed.get('/v3/openapi.json', { schema: { hide: true } }, () => app.swagger());
+    typed.get(
+      '/v3/openapi.json',
+      { schema: { hide: true, security: [], response: { 200: z.unknown() } } },
+      () => app.swagger(),
+    );
   });
   return app;
 }
@@ -147,10 +175,11 @@ function answerError(error: HttpError, request: FastifyRequest, reply: FastifyRe
       error: error.cause,
     });
   }
+  request.refusal = error;
   void reply.code(error.status);
   if (error.type === 'invalid_auth') void reply.header('www-authenticate', 'Bearer');
   // Under /v2 an error is its name in plain text, under /v3 an object.
-  if (request.url.startsWith('/v2/')) {
+  if (answersInText(request.url)) {
     void reply
       .type('text/plain; charset=utf-8')
       .serializer(String)
