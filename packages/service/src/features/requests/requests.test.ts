@@ -197,6 +197,9 @@ describe('device requests', { timeout: 240_000 }, () => {
       payload: new Uint8Array(),
     });
     assert.deepEqual(await answers.of('c3'), { id: 'c3', status: 429, error: 'DEVICE_REMOVED_REGISTRATION' });
+    // The answer to what waited comes before that is written down.
+    const registered = async () => (await client.getDevice(identity.deviceId)).state === 'registered';
+    await eventually(async () => !(await registered()), 'deregistered');
     const gone = await send('c4', get);
     assert.deepEqual([gone.status, gone.body], [400, 'DEVICE_NOT_CONNECTED']);
   });
