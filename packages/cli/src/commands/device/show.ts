@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { MblError } from '@mbl/trust';
 import { verb } from '../../verb.ts';
 import { device as deviceArgument } from '../../parameters.ts';
 
@@ -11,7 +12,13 @@ export const showDevice = verb({
     const { findDevice } = await import('../../workbench/service.ts');
     const { output, signal } = cli;
     const { client, device } = await findDevice(cli, given.device);
-    const resources = device.online ? await client.listResources(device.id, { signal }) : [];
+    // One that is on line may not have registered yet, or no more: it has nothing to list.
+    const resources = device.online
+      ? await client.listResources(device.id, { signal }).catch((error: unknown) => {
+          if (error instanceof MblError && error.details?.['status'] === 404) return [];
+          throw error;
+        })
+      : [];
     output.value({ ...device, resources });
     output.table(
       [],
