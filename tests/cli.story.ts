@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { findWorkspace, startDaemon, stopDaemon } from '@mbl/cli';
 import { readServiceFile } from '@mbl/formats';
-import { hostDevice } from './support/host-device.ts';
+import { connectOnly, hostDevice } from './support/host-device.ts';
 import { assertError, finish, mbl, mblJson, root, startMbl, temporaryFolder } from './support/mbl.ts';
 import { processesOf } from './support/processes.ts';
 
@@ -300,6 +300,29 @@ describe('with a service', () => {
     assert.match(stdout, /device\.enrolled {2}The device was given a new certificate by its re-armed code/);
   });
 
+  test('a device that is connected and has not registered is shown, without objects', async () => {
+    const service = await readServiceFile(join(folder.path, 'state/service'));
+    assert.ok(service);
+    const { code } = await mblJson<{ code: string }>(['device', 'enrol', 'board-f'], { environment });
+    await using device = await hostDevice(join(folder.path, 'board-f'), service, 'board-f', code);
+    await device.run(async () => {
+      await until(() => device.says(/^registered /), 'the device registers');
+      // It loses its registration with its right, and comes back with no more than a connection.
+      await mbl(['device', 'suspend', 'board-f', '--category', 'other'], { environment });
+    });
+    await mbl(['device', 'resume', 'board-f', '--category', 'other'], { environment });
+    const peer = await connectOnly(join(folder.path, 'board-f/identity'), service);
+    try {
+      type Shown = { online: boolean; state: string; resources: unknown[] };
+      const shown = async () => await mblJson<Shown>(['device', 'show', 'board-f'], { environment });
+      await until(async () => (await shown()).online, 'it is on line');
+      const { state, resources } = await shown();
+      assert.deepEqual([state, resources], ['deregistered', []]);
+    } finally {
+      peer.close();
+    }
+  });
+
   test('events are followed until Ctrl-C, which is exit code 130', async () => {
     const child = startMbl(['device', 'events', '--follow', '--json'], { environment });
     let seen = '';
@@ -349,7 +372,7 @@ describe('with a service', () => {
 });
 
 async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   while (!(await condition())) {
     assert.ok(Date.now() < deadline, `${what} did not come in time`);
     await sleep(50);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { type CoapPeer, connectStream } from '@mbl/coap';
 import { runCloudClient } from '@mbl/device';
 import { factoryFor, type ServiceFile } from '@mbl/formats';
 
@@ -64,4 +67,19 @@ export async function hostDevice(
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
+}
+
+/** Connects with the identity in a folder, and says no more than that it speaks CoAP (RFC 8323): no registration. */
+export async function connectOnly(identity: string, service: ServiceFile): Promise<CoapPeer> {
+  const socket = connect({
+    host: '127.0.0.1',
+    port: service.ports.lwm2m,
+    servername: 'service.mbl.internal',
+    ca: await readFile(service.trust, 'utf8'),
+    key: await readFile(join(identity, 'key.pem')),
+    cert: await readFile(join(identity, 'certificate.pem')),
+    ALPNProtocols: ['coap'],
+  });
+  await once(socket, 'secureConnect');
+  return connectStream(socket);
 }

@@ -9,8 +9,10 @@ import { mblJson, temporaryFolder } from './mbl.ts';
 
 export type ImageName = 'development' | 'production';
 
-/** The folder of a built image; builds what is not built yet, with the keys of the working copy. */
+/** The folder of a built image with the keys of the working copy: the one that all stories of a run share, or built now. */
 export async function imageOf(image: ImageName): Promise<string> {
+  const shared = process.env[`MBL_TEST_${image.toUpperCase()}`];
+  if (shared !== undefined) return shared;
   const { directory } = await mblJson<{ directory: string }>(['build', '--image', image], {
     timeout: 1_800_000,
   });
