@@ -2,7 +2,8 @@
 /*
  * The watchdog of the board, as the normal world knows it: "arm,smc-wdt" (Linux, Documentation/devicetree/bindings/watchdog/
  * arm,smc-wdt.yaml; the calls are those of drivers/watchdog/arm_smc_wdt.c). It runs before U-Boot does, and nobody can stop it. Each
- * core has a timer of EL3's own for it, whose interrupt no other world can mask or reprogram; one deadline holds for all.
+ * core has a timer of EL3's own for it, whose interrupt no other world can mask or reprogram; one deadline holds for all. A core cannot
+ * set another's timer, so each looks at the deadline once a second: another core may have petted, or asked for less time and gone off.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ enum watchdog_call {
 
 void board_reset(void);
 
-/* Written whole, by one store each: a core that reads an old deadline sees the new one at its next interrupt. */
+/* Written whole, by one store each: a core that reads an old deadline sees the new one a second later. */
 static volatile uint64_t deadline;
 static volatile uint32_t timeout = FIRST_TIMEOUT;
 
@@ -44,7 +45,10 @@ static spinlock_t restarting;
 
 static void set_timer(void)
 {
-	write_cntps_cval_el1(deadline);
+	uint64_t next = read_cntpct_el0() + read_cntfrq_el0();
+	uint64_t end = deadline;
+
+	write_cntps_cval_el1((next < end) ? next : end);
 	write_cntps_ctl_el1(CNTP_CTL_ENABLE_MASK << CNTP_CTL_ENABLE_SHIFT);
 	isb();
 }
@@ -70,7 +74,6 @@ static uint64_t timer_interrupt(uint32_t id, uint32_t flags, void *handle,
 		board_reset();
 		panic();
 	}
-	/* Another core has petted since. */
 	set_timer();
 	plat_ic_end_of_interrupt(interrupt);
 	return 0;
