@@ -75,8 +75,7 @@ export class Edge implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    await this.#parts.presence.everybodyOffline();
-    await this.#parts.presence.expireRegistrations(new Set());
+    await this.#parts.presence.endLeftovers();
     this.#housekeeper = setInterval(() => {
       this.#housekeep().catch((error: unknown) => {
         // That the database is away has been said.

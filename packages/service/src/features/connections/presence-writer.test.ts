@@ -73,7 +73,7 @@ describe('presence', { timeout: 240_000 }, () => {
     assert.equal(await online(ids), ids.length);
     assert.equal(await eventsOf(ids), ids.length);
 
-    await new Presence(context, events, () => {}).everybodyOffline();
+    await new Presence(context, events, () => {}).endLeftovers();
     assert.equal(await online(ids), 0);
     assert.equal(await eventsOf(ids), 2 * ids.length);
   });

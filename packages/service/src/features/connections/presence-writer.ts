@@ -48,7 +48,8 @@ const longestPauseMs = 5000;
 export class PresenceWriter {
   readonly #context: Context;
   readonly #events: EventRecorder;
-  #waiting: Pending[] = [];
+  /** What waits, oldest first, by device: taking a batch costs what is in it, however many wait. */
+  readonly #waiting = new Map<string, Pending[]>();
   #draining = false;
   /** Aborted when nobody waits for a database that is away any longer. */
   readonly #over = new AbortController();
@@ -65,7 +66,9 @@ export class PresenceWriter {
     const transition =
       event === undefined ? rest : { ...rest, event: { ...event, once: { id: newId(), time: now() } } };
     const settle = Promise.withResolvers<boolean>();
-    this.#waiting.push({ transition, settle });
+    const ofDevice = this.#waiting.get(transition.deviceId);
+    if (ofDevice === undefined) this.#waiting.set(transition.deviceId, [{ transition, settle }]);
+    else ofDevice.push({ transition, settle });
     if (!this.#draining) {
       this.#draining = true;
       // Whatever happens in this turn of the loop goes into one batch.
@@ -80,21 +83,23 @@ export class PresenceWriter {
   }
 
   async #drain(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#writeUntilDone(this.#takeBatch());
+    while (this.#waiting.size > 0) await this.#writeUntilDone(this.#takeBatch());
     this.#draining = false;
   }
 
-  /** The oldest that wait, no device twice: its later ones must see the earlier one. */
+  /** The devices that waited longest, no device twice: its later ones must see the earlier one. */
   #takeBatch(): Pending[] {
-    const batch = new Map<string, Pending>();
-    const rest: Pending[] = [];
-    for (const pending of this.#waiting) {
-      const { deviceId } = pending.transition;
-      if (batch.size < mostInBatch && !batch.has(deviceId)) batch.set(deviceId, pending);
-      else rest.push(pending);
+    const batch: Pending[] = [];
+    const rest: [string, Pending[]][] = [];
+    for (const [deviceId, [first, ...later]] of this.#waiting) {
+      if (batch.length === mostInBatch || first === undefined) break;
+      batch.push(first);
+      this.#waiting.delete(deviceId);
+      if (later.length > 0) rest.push([deviceId, later]);
     }
-    this.#waiting = rest;
-    return [...batch.values()];
+    // Behind those that have not had a turn.
+    for (const [deviceId, later] of rest) this.#waiting.set(deviceId, later);
+    return batch;
   }
 
   async #writeUntilDone(batch: readonly Pending[], triedBefore = false): Promise<void> {
@@ -122,7 +127,7 @@ export class PresenceWriter {
           return;
         }
         if (!this.#failing) {
-          const waiting = batch.length + this.#waiting.length;
+          const waiting = batch.length + this.#waiting.size;
           this.#context.log.warn('Presence cannot be written; it is kept, and tried again', {
             error,
             waiting,

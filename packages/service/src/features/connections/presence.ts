@@ -2,11 +2,12 @@
 import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import { storable } from '../../infra/database.ts';
-import type { EventRecorder, NewDeviceEvent } from '../device-events/recorder.ts';
+import type { EventOfMany, EventRecorder } from '../device-events/recorder.ts';
 import type { RegisteredResource } from '../devices/table.ts';
 import type { EndpointData, Publish } from '../notifications/message.ts';
 import type { DeviceIdentity } from './connections.ts';
-import { PresenceWriter, type Transition } from './presence-writer.ts';
+import { endLeftovers } from './presence-leftovers.ts';
+import { PresenceWriter } from './presence-writer.ts';
 
 /** What a device said when it registered or updated its registration. */
 export interface RegistrationFacts {
@@ -30,6 +31,9 @@ const endings: Readonly<Record<RegistrationEnd, string>> = {
   removed: 'The device lost its right to be registered',
 };
 
+/** Overdue registrations that are looked at in one go. */
+const mostInPage = 1000;
+
 /** What the column holds: 68 years. */
 const longestStoredLifetime = 2 ** 31 - 1;
 
@@ -38,11 +42,13 @@ type Who = Pick<DeviceIdentity, 'deviceId' | 'endpointName'>;
 /** Writes down who is connected and who is registered, and tells the channels. */
 export class Presence {
   readonly #context: Context;
+  readonly #events: EventRecorder;
   readonly #writer: PresenceWriter;
   readonly #publish: Publish;
 
   constructor(context: Context, events: EventRecorder, publish: Publish) {
     this.#context = context;
+    this.#events = events;
     this.#writer = new PresenceWriter(context, events);
     this.#publish = publish;
   }
@@ -62,29 +68,20 @@ export class Presence {
 
   async offline({ deviceId, endpointName }: Who, lastSeen: number, reason: string): Promise<void> {
     const columns = { online: false, last_seen: new Date(lastSeen) };
-    await this.#writer.write({ deviceId, columns, event: wentOffline(deviceId, endpointName, reason) });
+    await this.#writer.write({
+      deviceId,
+      columns,
+      event: { ...offlineEvent(reason), deviceId, endpointName },
+    });
   }
 
   /** Nobody is connected to a service that has just started, whatever the last one left behind. */
-  async everybodyOffline(): Promise<void> {
-    const left = await this.#context.db
-      .selectFrom('devices')
-      .select(['id', 'endpoint_name'])
-      .where('account_id', '=', this.#context.accountId)
-      .where('online', '=', true)
-      .execute();
-    const reason = 'the service ended without notice';
-    await this.#writeAll(
-      left.map(({ id, endpoint_name }) => ({
-        deviceId: id,
-        columns: { online: false },
-        event: wentOffline(id, endpoint_name, reason),
-      })),
-    );
-  }
-
-  async #writeAll(transitions: readonly Transition[]): Promise<boolean[]> {
-    return await Promise.all(transitions.map((transition) => this.#writer.write(transition)));
+  async endLeftovers(): Promise<void> {
+    const ended = await endLeftovers(this.#context, this.#events, {
+      offline: offlineEvent('the service ended without notice'),
+      expired: registrationEndEvent('expired'),
+    });
+    if (ended > 0) this.#context.log.info('Ended what the last service left behind', { devices: ended });
   }
 
   /** From now on nobody waits long for a database that is away: the service stops. */
@@ -119,13 +116,7 @@ export class Presence {
 
   /** The registration ended; nothing happens when it had ended before, or was not to end before `overdueAt`. */
   async deregistered({ deviceId, endpointName }: Who, how: RegistrationEnd, overdueAt?: Date): Promise<void> {
-    const event = {
-      type: how === 'expired' ? ('device.registration-expired' as const) : ('device.deregistered' as const),
-      deviceId,
-      endpointName,
-      description: endings[how],
-      changes: { state: 'deregistered' },
-    };
+    const event = { ...registrationEndEvent(how), deviceId, endpointName };
     const columns = { state: 'deregistered' as const, registration_expires_at: null };
     if (!(await this.#writer.write({ deviceId, columns, ifRegistered: { overdueAt }, event }))) return;
     this.#publish(
@@ -139,19 +130,26 @@ export class Presence {
    */
   async expireRegistrations(held: ReadonlySet<string>): Promise<void> {
     const now = this.#time();
-    const overdue = await this.#context.db
-      .selectFrom('devices')
-      .select(['id', 'endpoint_name'])
-      .where('account_id', '=', this.#context.accountId)
-      .where('state', '=', 'registered')
-      .where('registration_expires_at', '<', now)
-      .execute();
-    const ended = overdue.filter(({ id }) => !held.has(id));
-    await Promise.all(
-      ended.map(({ id, endpoint_name }) =>
-        this.deregistered({ deviceId: id, endpointName: endpoint_name ?? '' }, 'expired', now),
-      ),
-    );
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      const page = await this.#context.db
+        .selectFrom('devices')
+        .select(['id', 'endpoint_name'])
+        .where('account_id', '=', this.#context.accountId)
+        .where('state', '=', 'registered')
+        .where('registration_expires_at', '<', now)
+        .where('id', '>', after)
+        .orderBy('id')
+        .limit(mostInPage)
+        .execute();
+      await Promise.all(
+        page
+          .filter(({ id }) => !held.has(id))
+          .map(({ id, endpoint_name }) =>
+            this.deregistered({ deviceId: id, endpointName: endpoint_name ?? '' }, 'expired', now),
+          ),
+      );
+      after = page.length < mostInPage ? undefined : page.at(-1)?.id;
+    }
   }
 
   /** Writes down when connected devices were last heard, all in one statement. */
@@ -182,14 +180,20 @@ export class Presence {
   }
 }
 
-function wentOffline(deviceId: string, endpointName: string | null, reason: string): NewDeviceEvent {
+function offlineEvent(reason: string): EventOfMany {
   return {
     type: 'device.offline',
-    deviceId,
-    endpointName,
     description: `Disconnected: ${reason}`,
     changes: { online: false },
     data: { reason },
+  };
+}
+
+function registrationEndEvent(how: RegistrationEnd): EventOfMany {
+  return {
+    type: how === 'expired' ? 'device.registration-expired' : 'device.deregistered',
+    description: endings[how],
+    changes: { state: 'deregistered' },
   };
 }
 

@@ -18,6 +18,9 @@ export interface NewDeviceEvent {
   once?: { readonly id: string; readonly time: number };
 }
 
+/** What is the same in the events of many devices. */
+export type EventOfMany = Omit<NewDeviceEvent, 'deviceId' | 'endpointName' | 'once'>;
+
 /** Writes an event down within a transaction. */
 export type RecordEvent = (event: NewDeviceEvent) => Promise<void>;
 
@@ -77,6 +80,31 @@ export class EventRecorder {
       from jsonb_populate_recordset(null::device_events, ${JSON.stringify(rows)}::jsonb)
       on conflict (id) do nothing`.execute(db);
     return rows.map(toDeviceEvent);
+  }
+
+  /**
+   * Writes one event for each of many devices down, in their order, in one statement that is built by the database. The channels do not
+   * hear of it: for the start, before there are any.
+   */
+  async recordOfMany(
+    db: Db,
+    event: EventOfMany,
+    devices: readonly { readonly id: string; readonly endpoint_name: string | null }[],
+  ): Promise<void> {
+    if (devices.length === 0) return;
+    const same = JSON.stringify(this.#row({ ...event, deviceId: null, endpointName: null }));
+    await sql`
+      insert into device_events (${columns})
+      select ${columns}
+      from (
+        select account_id, date_time, event_type, event_type_category, event_type_description, description, state_change, changes, data
+        from jsonb_populate_record(null::device_events, ${same}::jsonb)
+      ) as same,
+      unnest(
+        ${devices.map(() => this.#context.newId())}::text[],
+        ${devices.map(({ id }) => id)}::text[],
+        ${devices.map((one) => one.endpoint_name)}::text[]
+      ) as one (id, device_id, endpoint_name)`.execute(db);
   }
 
   #row(event: NewDeviceEvent): DeviceEventRow {
