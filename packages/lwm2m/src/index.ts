@@ -33,6 +33,7 @@ export { connectivityMonitoringModel } from './model/object-4-connectivity-monit
 export type { Node } from './node.ts';
 export type { Path, PathLike } from './path.ts';
 export { formatPath, isWithin, parsePath } from './path.ts';
+export { ObjectRegistry, omaRegistry } from './registry/registry.ts';
 export type {
   NotificationAttributes,
   Observation,

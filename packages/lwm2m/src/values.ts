@@ -101,8 +101,15 @@ function isLinkId(id: number): boolean {
 /** The value in the form of its type. Throws `lwm2m/value-invalid` (4.00) when it is of another. */
 export function fitValue(value: Lwm2mValue, type: ResourceType): Lwm2mValue {
   const fitted = fit(value, type);
-  if (fitted === undefined) throw invalidValue(type, `a ${inferType(value)} value`);
+  if (fitted === undefined) throw invalidValue(type, show(value));
   return fitted;
+}
+
+/** A value in a message: `"soon"`, `1e+300`, `3 bytes`. */
+function show(value: Lwm2mValue): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  return isObjectLink(value) ? `the link ${value.objectId}:${value.instanceId}` : String(value);
 }
 
 export function invalidValue(type: ResourceType, found: string): Lwm2mError {

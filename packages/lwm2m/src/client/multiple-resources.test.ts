@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Code, ContentFormat } from '@mbl/coap';
 import { resourceTable } from '../model/definition.ts';
 import { ObjectModel, standardModel } from '../model/model.ts';
+import { ObjectRegistry } from '../registry/registry.ts';
 import type { Registration } from '../server/registration.ts';
 import { Conversation } from '../testing/pair.ts';
 import type { ResourceValue } from '../values.ts';
@@ -45,7 +46,7 @@ async function start(): Promise<{
     write: (value: ResourceValue) => void values.set(id, value),
   });
   const instance = numberedInstance(33000, 0, { 0: held(0), 1: held(1) });
-  const talk = new Conversation([instance], { model }, { model });
+  const talk = new Conversation([instance], { model }, { registry: new ObjectRegistry(model.objects) });
   const board = await talk.register();
   return { talk, board, names: () => values.get(0), secret: () => values.get(1) };
 }

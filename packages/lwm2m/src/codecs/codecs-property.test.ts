@@ -14,7 +14,7 @@ import { decodeNodes, decodePaths, encodeNodes } from './codecs.ts';
 import { decodeLinks, encodeLinks } from './link-format.ts';
 
 const composite = [ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR, ContentFormat.LWM2M_TLV];
-const everyFormat = [...composite, ContentFormat.TEXT, ContentFormat.OCTET_STREAM];
+const everyFormat = [...composite, ContentFormat.TEXT, ContentFormat.CBOR, ContentFormat.OCTET_STREAM];
 
 test('instances survive every format that can carry them', () => {
   fc.assert(

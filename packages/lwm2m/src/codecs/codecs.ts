@@ -6,6 +6,7 @@ import { standardModel } from '../model/model.ts';
 import type { Node } from '../node.ts';
 import type { Path } from '../path.ts';
 import type { Codec } from './codec.ts';
+import { cborCodec } from './cbor.ts';
 import { opaqueCodec } from './opaque.ts';
 import { pathRecords, pathsOfRecords } from './senml.ts';
 import { decodeRecordsFromCbor, encodeRecordsAsCbor, senmlCborCodec } from './senml-cbor.ts';
@@ -15,6 +16,7 @@ import { tlvCodec } from './tlv.ts';
 
 const codecs: ReadonlyMap<number, Codec> = new Map<number, Codec>([
   [ContentFormat.TEXT, textCodec],
+  [ContentFormat.CBOR, cborCodec],
   [ContentFormat.OCTET_STREAM, opaqueCodec],
   [ContentFormat.SENML_JSON, senmlJsonCodec],
   [ContentFormat.SENML_CBOR, senmlCborCodec],

@@ -12,6 +12,8 @@ export interface ResourceDefinition {
   multiple: boolean;
   mandatory: boolean;
   units?: string;
+  /** The values that the registry allows, in its own words: `0..255`, `0,1`, `1..64 bytes`. */
+  range?: string;
 }
 
 /** An object as the OMA registry defines it. */
@@ -37,17 +39,19 @@ export type ResourceRow = readonly [
   presence: Presence,
   type: ResourceType,
   units?: string,
+  range?: string,
 ];
 
 export function resourceTable(rows: readonly ResourceRow[]): readonly ResourceDefinition[] {
-  return rows.map(([id, name, operations, cardinality, presence, type, units]) => ({
+  return rows.map(([id, name, operations, cardinality, presence, type, units, range]) => ({
     id,
     name,
     operations,
     type,
     multiple: cardinality === 'multiple',
     mandatory: presence === 'mandatory',
-    ...(units !== undefined && { units }),
+    ...(units !== undefined && units !== '' && { units }),
+    ...(range !== undefined && { range }),
   }));
 }
 

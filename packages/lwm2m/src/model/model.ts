@@ -27,6 +27,15 @@ export class ObjectModel {
     return this.#objects.values();
   }
 
+  /** These definitions, except that some objects have another, or none (`undefined`). */
+  with(others: ReadonlyMap<number, ObjectDefinition | undefined>): ObjectModel {
+    const changed = new ObjectModel([...others.values()].filter((one) => one !== undefined));
+    // What stays the same is shared: a model may belong to one client of many.
+    for (const [id, definition] of this.#objects) if (!others.has(id)) changed.#objects.set(id, definition);
+    for (const [id, resources] of this.#resources) if (!others.has(id)) changed.#resources.set(id, resources);
+    return changed;
+  }
+
   object(objectId: number): ObjectDefinition | undefined {
     return this.#objects.get(objectId);
   }
@@ -39,7 +48,7 @@ export class ObjectModel {
   }
 }
 
-/** The objects that are known here: of the registry, and our own. */
+/** The objects that have a table here, with names for programs: what our device has. */
 export const standardModel = new ObjectModel([
   securityModel,
   serverModel,

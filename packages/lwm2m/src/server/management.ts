@@ -4,6 +4,7 @@ import { Code, ContentFormat, findOption, locationPath, OptionNumber } from '@mb
 import { encodeNodes, encodePaths } from '../codecs/codecs.ts';
 import type { Link } from '../codecs/link-format.ts';
 import { decodeLinks } from '../codecs/link-format.ts';
+import { typeOfNode } from '../codecs/single.ts';
 import { message } from '../messages.ts';
 import type { ObjectModel } from '../model/model.ts';
 import type { Node } from '../node.ts';
@@ -56,27 +57,14 @@ export interface Observation {
  * that is no success throws `lwm2m/refused` with its code as `status`; `request` and `observe` hand it over instead.
  * What the connection does wrong throws `CoapError`.
  */
-export class Management {
-  readonly #peer: () => CoapPeer;
-  readonly #model: ObjectModel;
-  readonly #root: () => string;
-  readonly #composite: () => number;
-
-  /**
-   * `root` is the client's alternate path, `/` for most (LwM2M Core 1.1 §6.2.1); `composite` the content format for more than one value
-   * that it understands.
-   */
-  constructor(
-    peer: () => CoapPeer,
-    model: ObjectModel,
-    root: () => string = () => '/',
-    composite: () => number = () => ContentFormat.SENML_JSON,
-  ) {
-    this.#peer = peer;
-    this.#model = model;
-    this.#root = root;
-    this.#composite = composite;
-  }
+export abstract class Management {
+  abstract readonly peer: CoapPeer;
+  /** The types of the client's resources. */
+  abstract readonly model: ObjectModel;
+  /** The client's alternate path, `/` for most (LwM2M Core 1.1 §6.2.1). */
+  abstract readonly root: string;
+  /** A content format for more than one value that the client understands. */
+  abstract readonly compositeFormat: number;
 
   async read(path: PathLike, { accept, ...options }: ReadOptions = {}): Promise<Node[]> {
     return (await this.request({ method: Code.GET, path, ...given({ accept }) }, options)).nodes();
@@ -98,7 +86,7 @@ export class Management {
     const target = toPath(path);
     const nodes = isNodes(value) ? value : [{ path: target, value }];
     const format = contentFormat ?? this.#writeFormat(nodes, target);
-    const payload = encodeNodes(format, nodes, target, this.#model);
+    const payload = encodeNodes(format, nodes, target, this.model);
     const method = mode === 'replace' ? Code.PUT : Code.POST;
     (await this.request({ method, path: target, payload, contentFormat: format }, options)).check();
   }
@@ -113,12 +101,12 @@ export class Management {
   async create(
     objectId: number,
     nodes: readonly Node[],
-    { contentFormat = this.#composite(), ...options }: WriteOptions = {},
+    { contentFormat = this.compositeFormat, ...options }: WriteOptions = {},
   ): Promise<Path> {
-    const payload = encodeNodes(contentFormat, nodes, [objectId], this.#model);
+    const payload = encodeNodes(contentFormat, nodes, [objectId], this.model);
     const request = this.#message({ method: Code.POST, path: [objectId], payload, contentFormat });
-    const response = await this.#peer().request(request, options);
-    new Lwm2mResponse(response, [objectId], this.#model).check();
+    const response = await this.peer.request(request, options);
+    new Lwm2mResponse(response, [objectId], this.model).check();
     const location = locationPath(response.options);
     const [instance = []] =
       location.length === 0 ? nodes.map(({ path }) => path.slice(0, 2)) : [toPath(location.join('/'))];
@@ -152,12 +140,12 @@ export class Management {
     { accept, ...options }: ReadOptions = {},
   ): Promise<Observation> {
     const target = toPath(path);
-    const observation = await this.#peer().observe(
+    const observation = await this.peer.observe(
       this.#message({ method: Code.GET, path: target, ...given({ accept }) }),
-      (response) => listener(new Lwm2mResponse(response, target, this.#model)),
+      (response) => listener(new Lwm2mResponse(response, target, this.model)),
       options,
     );
-    const first = new Lwm2mResponse(observation.first, target, this.#model);
+    const first = new Lwm2mResponse(observation.first, target, this.model);
     const observe = findOption(observation.first.options, OptionNumber.OBSERVE);
     return {
       first,
@@ -168,21 +156,19 @@ export class Management {
 
   /** Any request; the answer whatever its code. */
   async request(request: RawRequest, options?: RequestOptions): Promise<Lwm2mResponse> {
-    const response = await this.#peer().request(this.#message(request), options);
-    return new Lwm2mResponse(response, toPath(request.path), this.#model);
+    const response = await this.peer.request(this.#message(request), options);
+    return new Lwm2mResponse(response, toPath(request.path), this.model);
   }
 
   #message({ method, path, ...parts }: RawRequest): CoapRequest {
-    const root = this.#root()
-      .split('/')
-      .filter((segment) => segment !== '');
+    const root = this.root.split('/').filter((segment) => segment !== '');
     return message(method, { ...parts, path: [...root, ...toPath(path).map(String)] });
   }
 
   #writeFormat(nodes: readonly Node[], target: Path): number {
     const [node] = nodes;
-    if (nodes.length !== 1 || node?.path.length !== target.length) return this.#composite();
-    return node.value instanceof Uint8Array ? ContentFormat.OCTET_STREAM : ContentFormat.TEXT;
+    if (nodes.length !== 1 || node?.path.length !== target.length) return this.compositeFormat;
+    return typeOfNode(node, this.model) === 'opaque' ? ContentFormat.OCTET_STREAM : ContentFormat.TEXT;
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock, CoapPeer } from '@mbl/coap';
 import type { Link } from '../codecs/link-format.ts';
-import type { ObjectModel } from '../model/model.ts';
+import type { ObjectRegistry } from '../registry/registry.ts';
 import type { Registration } from './registration.ts';
 
 /** What a client says when it registers (LwM2M Core 1.1 §6.2.1). */
@@ -40,6 +40,7 @@ export interface ServerOptions<Identity> {
   onRegister?(registration: Registration<Identity>): void | Promise<void>;
   onUpdate?(registration: Registration<Identity>, changes: RegistrationChanges): void | Promise<void>;
   onDeregister?(registration: Registration<Identity>, reason: DeregistrationReason): void;
-  model?: ObjectModel;
+  /** What types the clients' resources have; OMA's registry where left out. */
+  registry?: ObjectRegistry;
   clock?: Clock;
 }

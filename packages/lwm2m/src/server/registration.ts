@@ -5,6 +5,7 @@ import type { Link } from '../codecs/link-format.ts';
 import { linkPath } from '../codecs/link-format.ts';
 import type { ObjectModel } from '../model/model.ts';
 import type { Path } from '../path.ts';
+import type { ObjectRegistry } from '../registry/registry.ts';
 import { Management } from './management.ts';
 import type { RegisterRequest, RegistrationChanges } from './options.ts';
 
@@ -13,7 +14,7 @@ export interface RegistrationInit<Identity> {
   identity: Identity;
   location: string;
   peer: CoapPeer;
-  model: ObjectModel;
+  registry: ObjectRegistry;
 }
 
 /** One registered client: what it said, and the operations on it. */
@@ -25,14 +26,12 @@ export class Registration<Identity> extends Management {
   readonly location: string;
   /** The connection of the latest Register or Update. */
   peer: CoapPeer;
+  readonly #registry: ObjectRegistry;
+  #model: ObjectModel | undefined;
 
-  constructor({ request, identity, location, peer, model }: RegistrationInit<Identity>) {
-    super(
-      () => this.peer,
-      model,
-      () => this.root,
-      () => this.compositeFormat,
-    );
+  constructor({ request, identity, location, peer, registry }: RegistrationInit<Identity>) {
+    super();
+    this.#registry = registry;
     this.info = request;
     this.identity = identity;
     this.location = location;
@@ -96,6 +95,23 @@ export class Registration<Identity> extends Management {
       .map((path) => path ?? []);
   }
 
+  /** The types of its resources, by the versions of its objects that it registered (`ver`, LwM2M Core 1.1 §7.2.2). */
+  get model(): ObjectModel {
+    this.#model ??= this.#registry.model(this.#versions);
+    return this.#model;
+  }
+
+  get #versions(): Map<number, string> {
+    const versions = new Map<number, string>();
+    for (const link of this.objects) {
+      const [objectId] = linkPath(link, this.root) ?? [];
+      const version = link.attributes.get('ver');
+      if (objectId !== undefined && typeof version === 'string' && !versions.has(objectId))
+        versions.set(objectId, version);
+    }
+    return versions;
+  }
+
   apply({ lifetime, binding, objects, peer }: RegistrationChanges): void {
     this.info = {
       ...this.info,
@@ -103,6 +119,7 @@ export class Registration<Identity> extends Management {
       ...(binding !== undefined && { binding }),
       ...(objects !== undefined && { objects }),
     };
+    if (objects !== undefined) this.#model = undefined;
     if (peer !== undefined) this.peer = peer;
   }
 }

@@ -42,9 +42,22 @@ export class Lwm2mResponse {
     );
   }
 
-  /** The values in the payload. Throws `Lwm2mError` when the code is no success or the bytes are not of the format. */
+  /**
+   * The values in the payload. Throws `lwm2m/refused` when the code is no success, `lwm2m/answer-invalid` when the bytes are not of the format, or a
+   * value is not of its resource's type.
+   */
   nodes(): Node[] {
     this.check();
-    return decodeNodes(this.contentFormat ?? ContentFormat.TEXT, this.payload, this.#path, this.#model);
+    try {
+      return decodeNodes(this.contentFormat ?? ContentFormat.TEXT, this.payload, this.#path, this.#model);
+    } catch (cause) {
+      if (!(cause instanceof Lwm2mError)) throw cause;
+      // Without a status: the client did not refuse, and nothing is wrong with what it was asked.
+      throw new Lwm2mError(
+        'lwm2m/answer-invalid',
+        `the client's answer for ${formatPath(this.#path)} cannot be read: ${cause.message}`,
+        { cause },
+      );
+    }
   }
 }

@@ -3,8 +3,8 @@ import type { Clock, CoapPeer, CoapRequest, CoapResponse, RequestHandler, Timer 
 import { Code, systemClock, uriPath } from '@mbl/coap';
 import { Lwm2mError } from '../errors.ts';
 import { errorResponse, message } from '../messages.ts';
-import type { ObjectModel } from '../model/model.ts';
-import { standardModel } from '../model/model.ts';
+import type { ObjectRegistry } from '../registry/registry.ts';
+import { omaRegistry } from '../registry/registry.ts';
 import type { DeregistrationReason, RegisterRequest, ServerOptions } from './options.ts';
 import { parseRegister, parseUpdate } from './register-request.ts';
 import { Registration } from './registration.ts';
@@ -18,14 +18,14 @@ interface Held<Identity> {
 export class Lwm2mServer<Identity> implements Disposable {
   readonly #options: ServerOptions<Identity>;
   readonly #clock: Clock;
-  readonly #model: ObjectModel;
+  readonly #registry: ObjectRegistry;
   readonly #byEndpoint = new Map<string, Held<Identity>>();
   readonly #byLocation = new Map<string, Held<Identity>>();
 
   constructor(options: ServerOptions<Identity>) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#model = options.model ?? standardModel;
+    this.#registry = options.registry ?? omaRegistry;
   }
 
   /** Answers `/rd` and what lies below it, for one connection whose peer proved `identity`. */
@@ -83,7 +83,7 @@ export class Lwm2mServer<Identity> implements Disposable {
     const location = this.#options.location(request, identity);
     const previous = this.registration(request.endpoint);
     if (previous !== undefined) this.#end(previous, 'replaced');
-    const registration = new Registration({ request, identity, location, peer, model: this.#model });
+    const registration = new Registration({ request, identity, location, peer, registry: this.#registry });
     const held = { registration, expiry: this.#expiry(registration) };
     this.#byEndpoint.set(request.endpoint, held);
     this.#byLocation.set(location, held);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatPath, type Path, parsePath } from '@mbl/lwm2m';
+import { formatPath, isWithin, type Node, type ObjectModel, type Path, parsePath } from '@mbl/lwm2m';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { nothing } from '../../infra/http/declared-answers.ts';
@@ -8,7 +8,7 @@ import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
 import type { DeviceRequests, Reachable } from './device-requests.ts';
 import { clientGone, toHttpError } from './failure.ts';
-import { fromJson, resourceValue, toResourceValue, writtenValue } from './values.ts';
+import { fromJson, resourceValue, toResourceValue, type WrittenValue, writtenValue } from './values.ts';
 
 const params = z.object({ id: z.string(), '*': z.string() });
 const values = z
@@ -97,12 +97,15 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
     },
     async (request, reply) => {
       const path = pathOf(request.params['*'], 1, 4);
-      const nodes = await ask(request, reply, (device, signal) => device.read(path, { signal }));
+      const resources = await ask(request, reply, async (device, signal) => {
+        const nodes = await device.read(path, { signal });
+        return nodes.map((node) => toResourceValue(node, device.model));
+      });
       return {
         object: 'device-resources' as const,
         device_id: request.params.id,
         path: formatPath(path),
-        resources: nodes.map(toResourceValue),
+        resources,
       };
     },
   );
@@ -123,13 +126,16 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
       const { body } = request;
       if ('value' in body) {
         const path = pathOf(request.params['*'], 3, 4);
-        const value = fromJson(path, body);
-        await ask(request, reply, (device, signal) => device.write(path, value, { signal }));
+        await ask(request, reply, (device, signal) =>
+          device.write(path, fromJson({ path, ...body }, device.model), { signal }),
+        );
       } else {
         const path = pathOf(request.params['*'], 2, 3);
-        const nodes = nodesOf(body.resources, path);
+        const written = below(path, body.resources);
         const { mode } = body;
-        await ask(request, reply, (device, signal) => device.write(path, nodes, { mode, signal }));
+        await ask(request, reply, (device, signal) =>
+          device.write(path, toNodes(written, device.model), { mode, signal }),
+        );
       }
       return reply.code(204).send(null);
     },
@@ -158,9 +164,9 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
       const body = request.body ?? {};
       if ('resources' in body) {
         const [objectId = 0] = pathOf(request.params['*'], 1, 1);
-        const nodes = nodesOf(body.resources, [objectId]);
+        const written = below([objectId], body.resources);
         const created = await ask(request, reply, (device, signal) =>
-          device.create(objectId, nodes, { signal }),
+          device.create(objectId, toNodes(written, device.model), { signal }),
         );
         const instance = {
           object: 'device-resource-instance' as const,
@@ -186,14 +192,18 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
   );
 }
 
-function nodesOf(written: z.infer<typeof manyValues>, base: Path) {
+function below(base: Path, written: z.infer<typeof manyValues>): WrittenValue[] {
   return written.map((one) => {
     const path = pathOf(one.path, 3, 4);
-    if (!base.every((id, index) => path[index] === id)) {
+    if (!isWithin(path, base)) {
       throw invalid([{ name: 'resources', message: `${formatPath(path)} is not below ${formatPath(base)}` }]);
     }
-    return { path, value: fromJson(path, one) };
+    return { ...one, path };
   });
+}
+
+function toNodes(written: readonly WrittenValue[], model: ObjectModel): Node[] {
+  return written.map((one) => ({ path: one.path, value: fromJson(one, model) }));
 }
 
 function pathOf(text: string, shortest: number, longest: number): Path {

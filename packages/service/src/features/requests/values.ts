@@ -3,9 +3,9 @@ import {
   formatPath,
   type Lwm2mValue,
   type Node,
+  type ObjectModel,
   type Path,
   type ResourceType,
-  standardModel,
   textToValue,
   valueToText,
 } from '@mbl/lwm2m';
@@ -42,8 +42,8 @@ export const writtenValue = z.object({
   type: z.enum(types).optional().describe('For a resource that is in no object that the service knows'),
 });
 
-export function toResourceValue({ path, value }: Node): ResourceValue {
-  const definition = standardModel.resource(path);
+export function toResourceValue({ path, value }: Node, model: ObjectModel): ResourceValue {
+  const definition = model.resource(path);
   return {
     path: formatPath(path),
     value: toJson(value),
@@ -68,9 +68,17 @@ function typeOf(value: Lwm2mValue): ResourceType {
   return value instanceof Uint8Array ? 'opaque' : 'objlnk';
 }
 
-/** What a caller wrote, as a value of the resource's type. Text is read as that type. Throws a validation error. */
-export function fromJson(path: Path, { value, type }: z.infer<typeof writtenValue>): Lwm2mValue {
-  const wanted = standardModel.resource(path)?.type ?? type;
+/** A value for a path, as a caller wrote it. */
+export type WrittenValue = z.infer<typeof writtenValue> & { readonly path: Path };
+
+/**
+ * What a caller wrote, as a value of the type that the device's resource has. Text is read as that type. Throws a validation error where it is no
+ * such value.
+ */
+export function fromJson({ path, value, type }: WrittenValue, model: ObjectModel): Lwm2mValue {
+  const wanted = model.resource(path)?.type ?? type;
+  if (isInteger(wanted) && Number.isInteger(value) && !Number.isSafeInteger(value))
+    throw invalid([{ name: 'value', message: 'An integer beyond 2^53 is exact only as text' }]);
   if (typeof value !== 'string') return value;
   if (wanted === undefined || wanted === 'string') return value;
   const text = wanted === 'boolean' ? ({ true: '1', false: '0' }[value] ?? value) : value;
@@ -79,4 +87,8 @@ export function fromJson(path: Path, { value, type }: z.infer<typeof writtenValu
   } catch (cause) {
     throw invalid([{ name: 'value', message: `Not of the type ${wanted}` }], cause);
   }
+}
+
+function isInteger(type: ResourceType | undefined): boolean {
+  return type === 'integer' || type === 'unsigned' || type === 'time';
 }

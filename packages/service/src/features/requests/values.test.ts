@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import {
+  type CoapRequest,
+  type CoapResponse,
+  Code,
+  contentFormat,
+  contentFormatOption,
+  uriPath,
+} from '@mbl/coap';
+import { enrol, TestDevice, type TestIdentity } from '../../testing/device.ts';
+import { TestService } from '../../testing/service.ts';
+
+const [text, tlv] = [0, 11_542];
+
+describe('values of the objects of the registry', { timeout: 240_000 }, () => {
+  let service: TestService;
+  let identity: TestIdentity;
+  let device: TestDevice;
+  const asked: CoapRequest[] = [];
+  let answer: { format: number; payload: Uint8Array } = { format: text, payload: Buffer.from('') };
+  const handler = (request: CoapRequest): CoapResponse => {
+    // The service's own reads come at any time.
+    if (uriPath(request.options)[0] === '1')
+      return { code: Code.NOT_FOUND, options: [], payload: Buffer.from('') };
+    asked.push(request);
+    if (request.code !== Code.GET) return { code: Code.CHANGED, options: [], payload: Buffer.from('') };
+    const { format, payload } = answer;
+    return { code: Code.CONTENT, options: [contentFormatOption(format)], payload };
+  };
+  const call = (method: string, path: string, body?: unknown) =>
+    service.call(method, `/v3/devices/${identity.deviceId}/resources${path}`, body);
+
+  before(async () => {
+    service = await TestService.start();
+    identity = await enrol(service, 'sensor');
+    device = await TestDevice.register(service, identity, { handler });
+  });
+  after(async () => {
+    await device[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
+  });
+
+  test('are read as what they are, with name and units', async () => {
+    answer = { format: tlv, payload: Buffer.from('e4164441ac0000e3164543656c', 'hex') };
+    const instance = await call('GET', '/3303/0');
+    assert.equal(instance.status, 200, JSON.stringify(instance.body));
+    assert.deepEqual(instance.body.resources, [
+      { path: '/3303/0/5700', value: 21.5, type: 'float', name: 'Sensor Value' },
+      { path: '/3303/0/5701', value: 'Cel', type: 'string', name: 'Sensor Units' },
+    ]);
+    answer = { format: tlv, payload: Buffer.from('e116db32', 'hex') };
+    assert.deepEqual((await call('GET', '/3311/0/5851')).body.resources, [
+      { path: '/3311/0/5851', value: 50, type: 'integer', name: 'Dimmer', units: '/100' },
+    ]);
+    // Nobody knows this object: bytes.
+    answer = { format: tlv, payload: Buffer.from('c10107', 'hex') };
+    assert.deepEqual((await call('GET', '/33001/0/1')).body.resources, [
+      { path: '/33001/0/1', value: 'Bw==', type: 'opaque' },
+    ]);
+  });
+
+  test('that the device sends in another type are a bad answer of the device', async () => {
+    answer = { format: text, payload: Buffer.from('warm') };
+    const read = await call('GET', '/3303/0/5700');
+    assert.deepEqual([read.status, read.body.type], [502, 'bad_gateway'], JSON.stringify(read.body));
+    assert.match(read.body.message, /\/3303\/0\/5700 cannot be read: expected a value of type float/);
+  });
+
+  test('are written by their type; what is none of it never reaches the device', async () => {
+    asked.length = 0;
+    assert.equal((await call('PUT', '/3311/0/5851', { value: '50' })).status, 204);
+    assert.equal((await call('PUT', '/3311/0/5850', { value: 'true' })).status, 204);
+    assert.equal((await call('PUT', '/33001/0/1', { value: '1.5', type: 'float' })).status, 204);
+    const sent = asked.map(({ options, payload }) => [
+      contentFormat(options),
+      Buffer.from(payload).toString(),
+    ]);
+    assert.deepEqual(sent, [
+      [text, '50'],
+      [text, '1'],
+      [text, '1.5'],
+    ]);
+    asked.length = 0;
+    for (const [path, value, said] of [
+      ['/3311/0/5851', 'half', /integer/],
+      ['/3311/0/5851', 1.5, /integer, found 1\.5/],
+      ['/3311/0/5851', 1e300, /text/],
+      ['/3311/0/5851', 2 ** 60, /text/],
+      ['/3311/0/5850', 1, /boolean, found 1/],
+      ['/3311/0/5805', 'much', /float/],
+      ['/19/0/0', 'no base64!', /opaque/],
+      ['/3303/0/5605', 'x', /none/],
+    ] as const) {
+      const refused = await call('PUT', path, { value });
+      assert.equal(refused.status, 400, path);
+      assert.match(JSON.stringify(refused.body), said);
+      const several = await call('PUT', '/3311/0', {
+        resources: [
+          { path: '/3311/0/5850', value: true },
+          { path, value },
+        ],
+      });
+      assert.equal(several.status, 400, path);
+    }
+    assert.deepEqual(asked, []);
+  });
+});
