@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
+import { MblError } from '@mbl/trust';
+import { maxCopyMapSize, parseCopyMap } from '../copy/copy-map.ts';
+import { DigestTable, matchBlocks } from '../copy/match.ts';
+import type { BlockDisk, BlockSource, JournalStore, Mirror } from '../devices.ts';
+import { GroupHasher } from '../groups.ts';
+import { FANOUT } from '../layout.ts';
+import { checkPayload, type PayloadFile, type PayloadIndex, parseIndex } from '../payload/format.ts';
+import type { VerityDescription } from '../verifier.ts';
+import { Assembler } from './assembler.ts';
+import { Blame, type Wrong } from './blame.ts';
+import { fetchDigests, fromHonest } from './digests.ts';
+import { Fetcher, type Timing } from './fetcher.ts';
+import { Meter } from './meter.ts';
+import { type Candidate, type Plan, planTransfer } from './plan.ts';
+import { findDone, onDisk, seal, slotBlocks } from './slot.ts';
+
+/** A copy map on the mirrors, for one of the sources. */
+export interface MapFile {
+  readonly source: BlockSource;
+  readonly file: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface Progress {
+  /** Groups of blocks that are on the disk, of how many. */
+  readonly done: number;
+  readonly groups: number;
+  /** Bytes on the wire, those of earlier runs included. */
+  readonly spent: number;
+}
+
+export interface TransferOptions {
+  /** The image as the signed metadata describes it, and its payload. */
+  readonly target: VerityDescription;
+  readonly payload: PayloadFile;
+  /** Where the image and behind it its hash tree are written. */
+  readonly disk: BlockDisk;
+  /** What blocks may be copied from; `disk` itself may be among them. */
+  readonly sources: readonly BlockSource[];
+  /** What is said of the sources. Without any the digests of all blocks are fetched and the sources are read. */
+  readonly maps: readonly MapFile[];
+  /** Asked in this order. */
+  readonly mirrors: readonly Mirror[];
+  readonly journal: JournalStore;
+  /** Bytes on the wire for this target, over all runs. */
+  readonly budget?: number;
+  readonly timing?: Partial<Timing>;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface TransferReport {
+  /** Bytes on the wire, those of earlier runs included. */
+  readonly spent: number;
+  /** Of this run. */
+  readonly requests: number;
+  /** Blocks that were copied, by source. */
+  readonly copied: Readonly<Record<string, number>>;
+  /** Groups of blocks that the disk had when this run began. */
+  readonly kept: number;
+  readonly wrong: readonly Wrong[];
+  /** Copy maps that were of no use: their errors. */
+  readonly badMaps: readonly MblError[];
+}
+
+const defaults: Timing = {
+  sleep: async (milliseconds, signal) => await delay(milliseconds, undefined, { signal, ref: false }),
+  stall: 60_000,
+  rounds: 6,
+};
+
+/**
+ * Brings an image onto a disk: what the disk has stays, what another source has is copied, the rest is fetched. Nothing that mirrors, maps and
+ * sources say is believed: each group of 128 blocks is checked before it is written, and at the end all is read back against the root
+ * hash. May be broken off at any moment; the next run goes on from what is on the disk. Memory: a few megabytes, and 13 bytes a block;
+ * without a copy map 40 more.
+ *
+ * Throws `blocks/bad-description`, `blocks/too-small`, `blocks/over-budget` (`details.needed`), `blocks/no-mirror`, `blocks/wrong-mirrors`,
+ * `blocks/disk-failed`, `blocks/disk-wrong`, and the signal's reason.
+ */
+export async function transfer(options: TransferOptions): Promise<TransferReport> {
+  const { target, payload, disk, sources, mirrors, signal } = options;
+  const hasher = new GroupHasher(target);
+  checkPayload(payload, target);
+  const needed = slotBlocks(target.dataBlocks);
+  if (disk.blocks < needed)
+    throw new MblError(
+      'blocks/too-small',
+      `${disk.name} has ${disk.blocks} blocks, and the image needs ${needed}.`,
+      {
+        remedy: 'Name a release that was made for this machine.',
+      },
+    );
+  const meter = await Meter.open(options.journal, target.rootHash, options.budget ?? Infinity);
+  const fetcher = new Fetcher(mirrors, meter, { ...defaults, ...options.timing }, signal);
+  const blame = new Blame();
+  const badMaps: MblError[] = [];
+  try {
+    const index = await fetchIndex(payload, hasher, fetcher, blame);
+    const done = await findDone(index, hasher, disk, signal);
+    const kept = done.filter((each) => each === 1).length;
+    const copies =
+      kept === hasher.groups ? [] : await findCopies(options, index, hasher, fetcher, blame, badMaps);
+    const plan: Plan = planTransfer(index, copies, done);
+    meter.expect(plan.cost);
+    const { file } = payload;
+    await using assembler = new Assembler({ file, index, hasher, plan, sources, disk, fetcher, blame });
+    const tell = (count: number): void =>
+      options.onProgress?.({ done: count, groups: hasher.groups, spent: meter.spent });
+    let count = kept;
+    tell(count);
+    for (let group = 0; group < hasher.groups; group += 1) {
+      if (done[group] === 1) continue;
+      const data = await assembler.assemble(group);
+      await onDisk(disk, disk.write(group * FANOUT, data, signal), signal);
+      count += 1;
+      tell(count);
+    }
+    await seal(index, hasher, disk, signal);
+    const copied = Object.fromEntries(
+      sources.map(({ name }, number) => [name, assembler.copied[number] ?? 0]),
+    );
+    return { spent: meter.spent, requests: meter.requests, copied, kept, wrong: blame.all, badMaps };
+  } finally {
+    await meter.settle();
+  }
+}
+
+async function fetchIndex(
+  payload: PayloadFile,
+  hasher: GroupHasher,
+  fetcher: Fetcher,
+  blame: Blame,
+): Promise<PayloadIndex> {
+  const range = { start: payload.size - payload.indexSize, end: payload.size };
+  return await fromHonest(fetcher, async (mirror, number) => {
+    const bytes = await fetcher.whole(payload.file, range, number);
+    try {
+      return parseIndex(bytes, payload, hasher);
+    } catch (error) {
+      if (!(error instanceof MblError)) throw error;
+      blame.add(mirror, 0);
+      return undefined;
+    }
+  });
+}
+
+/** What each source has, in the order of the sources: by the copy maps, or, where there is none of use, by reading the sources. */
+async function findCopies(
+  options: TransferOptions,
+  index: PayloadIndex,
+  hasher: GroupHasher,
+  fetcher: Fetcher,
+  blame: Blame,
+  badMaps: MblError[],
+): Promise<Candidate[]> {
+  const { target, payload, disk, sources, maps, signal } = options;
+  const candidates = sources.map((source) => ({
+    blocks: source.blocks,
+    overwritten: source === disk,
+    runs: [] as Candidate['runs'],
+  }));
+  let useful = 0;
+  for (const { source, file, size } of maps) {
+    const candidate = candidates[sources.indexOf(source)];
+    if (candidate === undefined || !Number.isSafeInteger(size) || size < 1 || size > maxCopyMapSize) continue;
+    try {
+      candidate.runs = parseCopyMap(
+        await fetcher.whole(file, { start: 0, end: size }),
+        target.rootHash,
+        target.dataBlocks,
+      ).runs;
+      useful += 1;
+    } catch (error) {
+      if (!(error instanceof MblError) || !['blocks/bad-copy-map', 'blocks/no-mirror'].includes(error.code))
+        throw error;
+      badMaps.push(error);
+    }
+  }
+  if (useful > 0 || sources.length === 0) return candidates;
+  const from = { file: payload.file, fetcher, blame };
+  const table = new DigestTable(await fetchDigests(from, index, hasher, [0, hasher.groups]));
+  for (const [number, source] of sources.entries()) {
+    const candidate = candidates[number];
+    if (candidate === undefined) continue;
+    try {
+      candidate.runs = await matchBlocks(table, source, hasher, signal);
+    } catch {
+      // A source that cannot be read is none.
+      signal.throwIfAborted();
+    }
+  }
+  return candidates;
+}
