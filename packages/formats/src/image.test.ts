@@ -29,7 +29,7 @@ const good: ImageDescription = {
     partitions: [{ name: 'boot_a', offset: 1024, size: 3072 }],
   },
   fit: { parts: { kernel: { offset: 10, size: 20 } } },
-  root: { dataSize: 4096, hashOffset: 4096, rootHash: hash },
+  root: { dataSize: 4096, hashOffset: 4096, rootHash: hash, salt: 'ff00' },
   emulator: {
     binary: 'qemu-system-aarch64',
     args: ['-m', '512'],

@@ -55,7 +55,13 @@ export interface ImageDescription extends ImageIdentity {
     readonly partitions: readonly PlacedPartition[];
   };
   readonly fit: { readonly parts: Readonly<Record<string, Extent>> };
-  readonly root: { readonly dataSize: number; readonly hashOffset: number; readonly rootHash: string };
+  readonly root: {
+    readonly dataSize: number;
+    readonly hashOffset: number;
+    readonly rootHash: string;
+    /** Hex; not in what older builds wrote. */
+    readonly salt?: string;
+  };
   /** Absent where no emulator knows the machine. The two consoles have the numbers 0 and 1. */
   readonly emulator?: {
     readonly binary: string;
@@ -115,6 +121,7 @@ export function parseImage(text: string, path: string): ImageDescription {
       dataSize: root.integer('dataSize'),
       hashOffset: root.integer('hashOffset'),
       rootHash: root.string('rootHash', hash),
+      ...(root.is('salt', undefined) ? {} : { salt: root.string('salt', /^(?:[0-9a-f]{2})*$/, 512) }),
     },
     ...(json.is('emulator', undefined) ? {} : { emulator: emulator(json.object('emulator')) }),
   };

@@ -34,6 +34,23 @@ export { endpointNamePattern, endpointNameRule, isEndpointName, serviceName } fr
 export { readText } from './read-text.ts';
 export { JsonRecord, readRecord } from './record.ts';
 export {
+  formatRelease,
+  isReleaseName,
+  isTeam,
+  maxNotesLength,
+  maxReleaseBytes,
+  maxRollbackIndex,
+  osTeam,
+  parseRelease,
+  type Release,
+  type ReleaseComponent,
+  type ReleaseFile,
+  type ReleaseImage,
+  type ReleaseVerity,
+  releaseNameRule,
+  teamRule,
+} from './release.ts';
+export {
   formatServiceFile,
   parseServiceFile,
   readServiceFile,

@@ -112,6 +112,7 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
       dataSize: reference.dataSize,
       hashOffset: reference.hashOffset,
       rootHash: reference.rootHash,
+      salt: reference.salt,
     },
     ...(machine.emulator === undefined ? {} : { emulator: machine.emulator }),
   };

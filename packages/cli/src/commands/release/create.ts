@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import { formatSize } from '../../table.ts';
+import { imageOptions, wholeNumber } from '../../parameters.ts';
+import { rest, value, values, verb } from '../../verb.ts';
+import { releaseArgument, repositoryOption } from './options.ts';
+
+const names = ['boot-firmware', 'kernel', 'root'] as const;
+
+export const createRelease = verb({
+  name: 'create',
+  description: 'make a release of built images, for the team of the operating system to sign',
+  arguments: {
+    release: releaseArgument,
+    images: rest('folders of images, one a machine (default: what ./mbl build makes)'),
+  },
+  options: {
+    ...repositoryOption,
+    machine: imageOptions.machine,
+    image: imageOptions.image,
+    component: values('name', 'only this component: boot-firmware, or kernel and root'),
+    rollbackIndex: value('number', 'devices that accepted a higher index refuse it', {
+      parse: wholeNumber(0),
+      fallback: 0,
+    }),
+    notes: value('text', 'what people should know of it', { fallback: '' }),
+  },
+  async run(cli, { release: name, images, repository, machine, image, component, rollbackIndex, notes }) {
+    const { join, resolve } = await import('node:path');
+    const { addTargets, composeRelease, readRepository, writeStaged } = await import('@mbl/releases');
+    const { osTeam } = await import('@mbl/formats');
+    const { MblError } = await import('@mbl/trust');
+    const { repositoryFolder } = await import('../../workbench/releases.ts');
+    const { output, workspace, signal } = cli;
+    const folder = repositoryFolder(cli, repository);
+    const unknown = component.find((one) => !(names as readonly string[]).includes(one));
+    if (unknown !== undefined)
+      throw new MblError('cli/no-component', `There is no component ${unknown}.`, {
+        remedy: `Take one of ${names.join(', ')}.`,
+      });
+    const state = await readRepository(folder);
+    const composed = await output.progress.phase(
+      `take release ${name} out of its images`,
+      async () =>
+        await composeRelease({
+          name,
+          images:
+            images.length > 0
+              ? images.map((one) => resolve(one))
+              : [join(workspace.build, `${machine}-${image}`)],
+          components: names.filter((one) => component.length === 0 || component.includes(one)),
+          rollbackIndex,
+          notes,
+          repository: folder,
+          signal,
+        }),
+    );
+    addTargets(state, osTeam, composed.targets, new Date());
+    await writeStaged(folder, state);
+    const { release } = composed;
+    output.value({ repository: folder, release });
+    output.table(
+      ['MACHINE', 'COMPONENT', 'VERSION', 'SIZE', 'SHA-256'],
+      release.images.flatMap((one) =>
+        one.components.map((part) => [
+          one.machine,
+          part.name,
+          part.version,
+          formatSize(part.size),
+          part.sha256.slice(0, 16),
+        ]),
+      ),
+    );
+    output.remark(
+      `Release ${name}, of ${release.keys} keys, waits in ${folder} for a signature: ./mbl release sign`,
+    );
+  },
+});

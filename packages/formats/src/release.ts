@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KeyProfile } from '@mbl/trust';
+import { componentNames } from './image.ts';
+import { type JsonRecord, readRecord } from './record.ts';
+
+/** A file of a release, by its content. */
+export interface ReleaseFile {
+  /** A plain name, such as `root.img`. */
+  readonly file: string;
+  /** Bytes. */
+  readonly size: number;
+  /** 64 hex digits. */
+  readonly sha256: string;
+}
+
+/** How a verity image is opened: data, hash tree behind it (`@mbl/blocks`), sizes in bytes. */
+export interface ReleaseVerity {
+  readonly dataSize: number;
+  readonly hashOffset: number;
+  /** 64 hex digits. */
+  readonly rootHash: string;
+  /** Hex, at most 256 bytes. */
+  readonly salt: string;
+}
+
+/** A part that a device installs as a whole. */
+export interface ReleaseComponent extends ReleaseFile {
+  /** `boot-firmware`, `kernel`, `root` of the team `os`; an app's name of any other team. */
+  readonly name: string;
+  readonly version: string;
+  /** Absent where the component is no verity image. */
+  readonly verity?: ReleaseVerity;
+  /** Components of the same image that must be installed with it, each by its content. */
+  readonly requires: readonly { readonly component: string; readonly sha256: string }[];
+}
+
+/** What one machine gets. */
+export interface ReleaseImage {
+  readonly machine: string;
+  readonly image: string;
+  /** 16 hex digits. */
+  readonly buildId: string;
+  readonly components: readonly ReleaseComponent[];
+  /** The bill of materials (CycloneDX), where the build has one. */
+  readonly packages?: ReleaseFile;
+}
+
+/** What a team gives out under one name: for each machine at most one image. */
+export interface Release {
+  readonly version: 1;
+  readonly team: string;
+  readonly name: string;
+  /** What the keys are for that signed its images. */
+  readonly keys: KeyProfile;
+  /** A device that has accepted a release of a higher index takes none of a lower one. */
+  readonly rollbackIndex: number;
+  /** For people; may be empty, may have several lines. */
+  readonly notes: string;
+  readonly images: readonly ReleaseImage[];
+}
+
+export const maxReleaseBytes = 256 * 1024;
+export const maxNotesLength = 16 * 1024;
+/** As many steps as a counter in the secure flash has. */
+export const maxRollbackIndex = 1024;
+
+const maxImages = 64;
+const maxComponents = 32;
+
+/** The team whose components are those of the operating system. */
+export const osTeam = 'os';
+
+const name = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/;
+const hash = /^[0-9a-f]{64}$/;
+const teamPattern = /^[a-z][a-z0-9-]{0,31}$/;
+const releasePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const notes = /^[\P{Cc}\n\t]*$/u;
+/** TUF's own roles: no team has the name of one. */
+const reserved = ['root', 'targets', 'snapshot', 'timestamp'];
+
+export const teamRule =
+  'a small letter, then at most 31 small letters, digits and dashes; not the name of a TUF role';
+export const releaseNameRule = '1 to 64 letters, digits, dots, dashes and underscores';
+
+export function isTeam(text: string): boolean {
+  return teamPattern.test(text) && !reserved.includes(text);
+}
+
+export function isReleaseName(text: string): boolean {
+  return releasePattern.test(text);
+}
+
+/** Reads a release. `path` is for messages. What it does not know it leaves out. Throws `formats/bad-release`. */
+export function parseRelease(text: string, path: string): Release {
+  const json = readRecord(text, { path, code: 'formats/bad-release', most: maxReleaseBytes });
+  if (!json.is('version', 1)) throw json.fail('"version" must be 1');
+  const team = json.string('team', teamPattern);
+  if (!isTeam(team)) throw json.fail(`"team" must be ${teamRule}`);
+  const images = json.objects('images', maxImages).map((one) => readImage(one, team));
+  if (images.length === 0) throw json.fail('"images" must hold one at least');
+  if (new Set(images.map(({ machine }) => machine)).size < images.length)
+    throw json.fail('a machine is there twice');
+  return {
+    version: 1,
+    team,
+    name: json.string('name', releasePattern),
+    keys: keysOf(json),
+    rollbackIndex: json.integer('rollbackIndex', maxRollbackIndex),
+    notes: json.string('notes', notes, maxNotesLength),
+    images,
+  };
+}
+
+/**
+ * The one text of a release: members sorted, no space between them (RFC 8785), and a line's end. So the same release always has the
+ * same digest.
+ */
+export function formatRelease(release: Release): string {
+  return `${JSON.stringify(sorted(release))}\n`;
+}
+
+function keysOf(json: JsonRecord): KeyProfile {
+  if (json.is('keys', 'production')) return 'production';
+  if (json.is('keys', 'development')) return 'development';
+  throw json.fail('"keys" must be "development" or "production"');
+}
+
+function readImage(json: JsonRecord, team: string): ReleaseImage {
+  const components = json.objects('components', maxComponents).map((one) => readComponent(one, team));
+  const found = new Map(components.map((component) => [component.name, component]));
+  if (components.length === 0) throw json.fail('"components" must hold one at least');
+  if (found.size < components.length) throw json.fail('a component is there twice');
+  for (const { name: from, requires } of components)
+    for (const { component, sha256 } of requires)
+      if (found.get(component)?.sha256 !== sha256)
+        throw json.fail(`${from} requires a ${component} that is not in the release`);
+  return {
+    machine: json.string('machine', name),
+    image: json.string('image', name),
+    buildId: json.string('buildId', /^[0-9a-f]{16}$/),
+    components,
+    ...(json.is('packages', undefined) ? {} : { packages: readFile(json.object('packages')) }),
+  };
+}
+
+function readComponent(json: JsonRecord, team: string): ReleaseComponent {
+  const component = json.string('name', /^[a-z][a-z0-9-]{0,31}$/);
+  const ofOs = (componentNames as readonly string[]).includes(component);
+  // Whoever may sign an app never gets at the operating system by calling a component so.
+  if (ofOs !== (team === osTeam)) throw json.fail(`the team ${team} has no component ${component}`);
+  return {
+    name: component,
+    version: json.string('version'),
+    ...readFile(json),
+    ...(json.is('verity', undefined) ? {} : { verity: readVerity(json) }),
+    requires: json.objects('requires', maxComponents).map((one) => ({
+      component: one.string('component', name),
+      sha256: one.string('sha256', hash),
+    })),
+  };
+}
+
+function readFile(json: JsonRecord): ReleaseFile {
+  return {
+    file: json.string('file', name),
+    size: json.integer('size'),
+    sha256: json.string('sha256', hash),
+  };
+}
+
+function readVerity(json: JsonRecord): ReleaseVerity {
+  const verity = json.object('verity');
+  const [dataSize, hashOffset] = [verity.integer('dataSize'), verity.integer('hashOffset')];
+  if (dataSize === 0 || dataSize % 4096 !== 0 || hashOffset !== dataSize || hashOffset > json.integer('size'))
+    throw json.fail('"verity" must be whole blocks of data with the hash tree behind them');
+  return {
+    dataSize,
+    hashOffset,
+    rootHash: verity.string('rootHash', hash),
+    salt: verity.string('salt', /^(?:[0-9a-f]{2})*$/, 512),
+  };
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(members.map(([key, one]) => [key, sorted(one)]));
+}

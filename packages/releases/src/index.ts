@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+export {
+  type Board,
+  acceptRelease,
+  type AcceptedComponent,
+  type AcceptedRelease,
+  checkComponent,
+  listReleases,
+  readRelease,
+  readText,
+} from './release/accept.ts';
+export { type ComposedRelease, composeRelease, type ComposeOptions } from './release/compose.ts';
+export { componentPath, releasePath } from './release/paths.ts';
+export { addTargets, changeRole, initialise, renew, type RoleChange } from './repository/edit.ts';
+export { readRepository, writePublished, writeStaged } from './repository/folder.ts';
+export { bornRoot, publish, type Published, type PublishOptions } from './repository/publish.ts';
+export { authorityOf, type RepositoryState, teamsOf, type TopRole, topRoles } from './repository/roles.ts';
+export { attachSignature, exportToSign, type Progress, progressOf, signStaged } from './repository/sign.ts';
+export { folderSource, folderStore, memoryStore } from './sources/folder.ts';
+export { httpSource } from './sources/http.ts';
+export { Client, type ClientOptions, type MetadataStore, type Source, type Target } from './tuf/client.ts';
+export { type MetadataSigner, metadataSigner, type TufKey, tufKey } from './tuf/keys.ts';

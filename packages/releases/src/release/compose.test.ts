@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { ComponentName } from '@mbl/formats';
+import fc from 'fast-check';
+import { syntheticImage } from '../testing/synthetic-image.ts';
+import { composeRelease } from './compose.ts';
+import { fipSize, fitSize } from './extents.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'mbl-compose-'));
+after(() => rm(folder, { recursive: true, force: true }));
+
+const compose = (
+  images: readonly string[],
+  components: readonly ComponentName[] = ['boot-firmware', 'kernel', 'root'],
+) =>
+  composeRelease({
+    name: '1.0',
+    images,
+    components,
+    rollbackIndex: 2,
+    notes: 'Notes.',
+    repository: join(folder, 'releases'),
+  });
+
+test('a release holds what the image is made of, and nothing of the space around it', async () => {
+  const image = join(folder, 'image');
+  const description = await syntheticImage(image);
+  const { release, targets } = await compose([image]);
+  const [one] = release.images;
+  const [firmware, kernel, root] = one?.components ?? [];
+  assert.equal(firmware?.size, 196);
+  assert.equal(kernel?.sha256, description.components.kernel.sha256);
+  assert.equal(root?.size, 4 * 4096);
+  assert.equal(root?.verity?.rootHash, description.components.root.rootHash);
+  assert.deepEqual(kernel?.requires, [{ component: 'root', sha256: root?.sha256 }]);
+  assert.deepEqual(root?.requires, [{ component: 'kernel', sha256: kernel?.sha256 }]);
+  assert.equal(one?.packages?.file, 'packages.cdx.json');
+  assert.equal(release.rollbackIndex, 2);
+  for (const { path, sha256, length } of targets) {
+    const at = path.lastIndexOf('/') + 1;
+    const file = join(folder, 'releases/targets', path.slice(0, at), `${sha256}.${path.slice(at)}`);
+    assert.equal((await readFile(file)).length, length);
+  }
+  assert.deepEqual((await compose([image])).targets, targets);
+});
+
+test('a part of a release is one that boots', async () => {
+  const image = join(folder, 'parts');
+  await syntheticImage(image);
+  const names = async (parts: readonly ComponentName[]) =>
+    (await compose([image], parts)).release.images[0]?.components.map(({ name }) => name);
+  assert.deepEqual(await names(['boot-firmware']), ['boot-firmware']);
+  assert.deepEqual(await names(['root', 'kernel']), ['kernel', 'root']);
+  await assert.rejects(compose([image], ['kernel']), { code: 'release/incomplete' });
+  await assert.rejects(compose([image], ['root', 'boot-firmware']), { code: 'release/incomplete' });
+});
+
+test('an image that is not what image.json says is not released', async () => {
+  const cases = [
+    ['flash.bin', 10, /flash\.bin has changed/],
+    ['flash.bin', 4096, /no firmware image package/],
+    ['disk.img', 4096, /holds no FIT/],
+    ['disk.img', 4300, /the FIT in boot_a has changed/],
+    ['disk.img', 8200, /its root has changed/],
+  ] as const;
+  for (const [file, at, message] of cases) {
+    const image = join(folder, `changed-${file}-${at}`);
+    await syntheticImage(image);
+    await using handle = await open(join(image, file), 'r+');
+    await handle.write(Buffer.from([0x55]), 0, 1, at);
+    await assert.rejects(compose([image]), { code: 'release/bad-image', message }, `${file} ${at}`);
+  }
+  await assert.rejects(compose([join(folder, 'nothing')]), { code: 'release/no-image' });
+});
+
+test('images of two machines make one release, images with other keys or of one machine do not', async () => {
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => join(folder, name)) as [string, string, string];
+  await syntheticImage(a, { machine: 'a' });
+  await syntheticImage(b, { machine: 'b', seed: 2 });
+  await syntheticImage(c, { machine: 'c', keys: 'production' });
+  assert.deepEqual(
+    (await compose([a, b])).release.images.map(({ machine }) => machine),
+    ['a', 'b'],
+  );
+  await assert.rejects(compose([a, c]), { code: 'release/mixed-keys' });
+  await assert.rejects(compose([a, a]), { code: 'formats/bad-release', message: /machine is there twice/ });
+});
+
+test('the size of a package or a FIT of any bytes is within them, or none', () => {
+  const start = Buffer.from('010064aa', 'hex');
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (bytes, named) => {
+      const all = named ? Buffer.concat([start, bytes]) : Buffer.from(bytes);
+      const size = fipSize(all);
+      assert.ok(size === undefined || (size > 0 && size <= all.length));
+      fitSize(all);
+    }),
+  );
+});

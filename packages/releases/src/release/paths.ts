@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import { osTeam } from '@mbl/formats';
+
+/** The folder below `targets/` that is a team's own. */
+function teamFolder(team: string): string {
+  return team === osTeam ? 'os' : `apps/${team}`;
+}
+
+/** The paths that a team may sign, as patterns of a delegation (TUF 1.0.34 §4.5). */
+export function teamPaths(team: string): string[] {
+  return [`${teamFolder(team)}/releases/*`, `${teamFolder(team)}/components/*/*`];
+}
+
+/** The path of a release's description. */
+export function releasePath(team: string, name: string): string {
+  return `${teamFolder(team)}/releases/${name}.json`;
+}
+
+/** Which release a path describes, if any. */
+export function releaseOf(path: string): { team: string; name: string } | undefined {
+  const match = /^(?:os|apps\/([^/]+))\/releases\/([^/]+)\.json$/.exec(path);
+  return match?.[2] === undefined ? undefined : { team: match[1] ?? osTeam, name: match[2] };
+}
+
+/** The path of a component's file: by its content, so that two releases share what they have in common. */
+export function componentPath(team: string, { sha256, file }: { sha256: string; file: string }): string {
+  return `${teamFolder(team)}/components/${sha256}/${file}`;
+}
