@@ -39,6 +39,7 @@ export {
   type LoadKeysOptions,
   loadCertificate,
   loadKeys,
+  openSigner,
   privateKeyFile,
 } from './keys/key-set.ts';
 export { confirmProfile, imagePublicKeys, type PublicKeys } from './keys/profile.ts';

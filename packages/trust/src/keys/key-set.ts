@@ -128,6 +128,21 @@ function parsePrivateKey(pem: string, file: string): KeyObject {
   }
 }
 
+/**
+ * What signs with one key, in a PKCS #8 PEM or in a token; for who has a key and no key set. A token's key must be EC P-256.
+ *
+ * Throws `keys/missing-key`, `keys/bad-key`, `keys/bad-uri`.
+ */
+export async function openSigner(place: KeyPlace, options: LoadKeysOptions = {}): Promise<Signer> {
+  if ('file' in place) return memorySigner(parsePrivateKey(await readKeyFile(place.file), place.file));
+  const access = {
+    environment: options.environment ?? process.env,
+    module: place.module,
+    inTurn: oneAtATime(),
+  };
+  return tokenSigner(access, parseTokenUri(place.pkcs11), 'ec-p256');
+}
+
 /** The private key's file, for a tool that cannot use a token. Throws `keys/needs-file`. */
 export function privateKeyFile(key: KeyRef): string {
   if ('file' in key.place) return key.place.file;
