@@ -28,6 +28,9 @@ import { compareImages } from './image/compare.ts';
 import { initialiseKeys } from './keys/init.ts';
 import { showKeys } from './keys/show.ts';
 import { logs } from './logs.ts';
+import { createRelease } from './release/create.ts';
+import { signRelease } from './release/sign.ts';
+import { verifyRelease } from './release/verify.ts';
 import { run } from './run.ts';
 import { shell } from './shell.ts';
 import { status } from './status.ts';
@@ -49,6 +52,11 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
     group('keys', 'make or show the keys that sign the image', [initialiseKeys, showKeys]),
     build,
     group('image', 'what builds made', [compareImages]),
+    group('release', 'what devices may install: make it, sign it, check it', [
+      createRelease,
+      signRelease,
+      verifyRelease,
+    ]),
   ],
   Board: [
     run,
