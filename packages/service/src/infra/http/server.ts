@@ -23,6 +23,7 @@ import type { Log } from '../log.ts';
 import { AllowedMethods } from './allowed-methods.ts';
 import { answersInText, declareRefusals, undeclared } from './declared-answers.ts';
 import { HttpError, invalid, typeOfStatus } from './errors.ts';
+import { closeConnectionsAtStop } from './stop.ts';
 
 export type App = FastifyInstance<
   RawServerDefault,
@@ -62,12 +63,12 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<App> 
     logger: false,
     bodyLimit,
     genReqId: () => options.newId(),
-    forceCloseConnections: true,
     requestTimeout: 60_000,
     // What is refused before there is a route: a path that cannot be decoded.
     frameworkErrors: (error, request, reply) => answerError(asHttpError(error), request, reply, options.log),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
   }).withTypeProvider<ZodTypeProvider>();
+  closeConnectionsAtStop(app);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('apiKeyId', '');
