@@ -72,7 +72,6 @@ export async function compose(
     }),
   );
   const events = new EventRecorder(context, channels.publish);
-  await events.adoptRestored();
   const pruner = setInterval(() => {
     events.prune().catch((error: unknown) => log.error('Old events could not be removed', { error }));
   }, pruneMs).unref();

@@ -27,6 +27,8 @@ export function openDatabase<Schema>(target: DatabaseTarget): Database<Schema> {
     connectionTimeoutMillis: 10_000,
     // A statement that hangs must not hold its connection for ever.
     statement_timeout: 30_000,
+    // Nor may a transaction whose client fell silent: others wait for its locks, all writers of events among them.
+    idle_in_transaction_session_timeout: 30_000,
     types,
     ...config,
   });

@@ -17,7 +17,7 @@ import {
   uriQueryOptions,
 } from '@mbl/coap';
 import { certificatePem, createRequest, decodeCertsOnly, decodeEstBody, encodeEstBody } from '@mbl/trust';
-import type { TestService } from './service.ts';
+import type { Served } from './service.ts';
 
 /** A key and its certificate, both PEM. */
 export interface TestIdentity {
@@ -38,7 +38,7 @@ export interface EstAnswer {
 
 /** One EST request, with the checks of the server that a device makes. */
 export async function est(
-  service: TestService,
+  service: Served,
   path: string,
   options: {
     method?: string;
@@ -84,7 +84,7 @@ export const certificateIn = (answer: EstAnswer): string => {
 };
 
 /** Makes a code and enrols a new key with it. */
-export async function enrol(service: TestService, name: string): Promise<TestIdentity> {
+export async function enrol(service: Served, name: string): Promise<TestIdentity> {
   const made = await service.call('POST', '/v3/device-enrolment-codes', { endpoint_name: name });
   assert.equal(made.status, 201, JSON.stringify(made.body));
   const key = newKey();
@@ -117,7 +117,7 @@ export class TestDevice implements AsyncDisposable {
   }
 
   static async connect(
-    service: TestService,
+    service: Served,
     identity: TestIdentity,
     { handler, port, maxVersion = 'TLSv1.3' }: TestConnectOptions = {},
   ): Promise<TestDevice> {
@@ -138,7 +138,7 @@ export class TestDevice implements AsyncDisposable {
 
   /** Connects and registers. */
   static async register(
-    service: TestService,
+    service: Served,
     identity: TestIdentity,
     options: TestConnectOptions & { lifetime?: number; parameters?: readonly string[] } = {},
   ): Promise<TestDevice> {

@@ -4,6 +4,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import type { ServiceFile } from '@mbl/formats';
 import pg from 'pg';
 import { type ConnectionTarget, PrivateCluster } from '../infra/postgres/cluster.ts';
 import { undeclaredAnswer } from '../infra/http/server.ts';
@@ -46,6 +47,38 @@ export interface Answer {
   // What a route answers is what the test is about.
   // biome-ignore lint/suspicious/noExplicitAny: see above
   body: any;
+}
+
+/** What tests ask of a service, in this process or in one of its own. */
+export interface Served {
+  readonly service: { readonly file: ServiceFile };
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+}
+
+/** One request to the REST API with the service's own key. */
+export async function callService(
+  { http, apiKey }: ServiceFile,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const response = await fetch(http + path, {
+    method,
+    headers: {
+      authorization: `Bearer ${apiKey}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = response.headers.get('content-type')?.startsWith('application/json') ?? false;
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: json && text !== '' ? JSON.parse(text) : text,
+  };
 }
 
 export class TestService implements AsyncDisposable {
@@ -94,22 +127,7 @@ export class TestService implements AsyncDisposable {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<Answer> {
-    const response = await fetch(this.service.file.http + path, {
-      method,
-      headers: {
-        authorization: `Bearer ${this.service.file.apiKey}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const json = response.headers.get('content-type')?.startsWith('application/json') ?? false;
-    return {
-      status: response.status,
-      headers: response.headers,
-      body: json && text !== '' ? JSON.parse(text) : text,
-    };
+    return await callService(this.service.file, method, path, body, headers);
   }
 
   get(path: string): Promise<Answer> {

@@ -74,7 +74,7 @@ test('what a killed service left behind is ended page by page, each device with 
   const written = async () =>
     (
       await database.pool.query<{ device_id: string; event_type: string; endpoint_name: string }>(
-        'select * from device_events order by written_by, id',
+        'select * from device_events order by position',
       )
     ).rows;
   const before = (await written()).length;

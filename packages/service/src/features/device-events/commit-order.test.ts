@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
-import { TestService } from '../../testing/service.ts';
+import { openDatabase } from '../../infra/database.ts';
+import { migrate, readMigrations } from '../../infra/migrations.ts';
+import { eventually } from '../../testing/device.ts';
+import { newDatabase, TestService } from '../../testing/service.ts';
 
 describe('a reader that pages through events', { timeout: 240_000 }, () => {
   let service: TestService;
@@ -33,25 +37,30 @@ describe('a reader that pages through events', { timeout: 240_000 }, () => {
     );
   const idAt = (time: number): string => `${time.toString(16).padStart(12, '0')}${'0'.repeat(20)}`;
 
-  test('sees an event that was committed late', async () => {
-    const [early, late] = [await writer(), await writer()];
+  test('sees first what was committed first, whatever the ids say', async () => {
+    const [first, second, third] = [await writer(), await writer(), await writer()];
     const now = Date.now();
-    await late.query('begin');
-    await insert(late, idAt(now + 1), 'given its id first');
-    await insert(early, idAt(now + 2), 'committed first');
+    await first.query('begin');
+    await insert(first, idAt(now + 3), 'rolled back');
+    const inserted = insert(second, idAt(now + 2), 'written first');
+    const waiting = async () =>
+      (await third.query("select from pg_locks where locktype = 'advisory' and not granted")).rowCount === 1;
+    await eventually(waiting, 'the second writer waits for the first');
+    assert.deepEqual(await page(undefined), []);
+    await first.query('rollback');
+    await inserted;
     const seen = await page(undefined);
-    await late.query('commit');
+    await insert(third, idAt(now + 1), 'written last');
     const rest = await page(seen.at(-1)?.id);
-    assert.deepEqual([...seen, ...rest].map(({ description }) => description).toSorted(), [
-      'committed first',
-      'given its id first',
-    ]);
+    assert.deepEqual(
+      [seen, rest].map((events) => events.map(({ description }) => description)),
+      [['written first'], ['written last']],
+    );
     assert.deepEqual(
       (await page(undefined, '&order=DESC')).map(({ description }) => description),
-      ['committed first', 'given its id first'],
-      'the later transaction is the newer one',
+      ['written last', 'written first'],
     );
-    await Promise.all([early.end(), late.end()]);
+    await Promise.all([first.end(), second.end(), third.end()]);
   });
 
   test('sees each of many, once, whatever the writers do', async () => {
@@ -100,23 +109,30 @@ describe('a reader that pages through events', { timeout: 240_000 }, () => {
     );
     await client.end();
   });
+});
 
-  test('sees what was restored from another cluster, before what is written after', async () => {
-    const client = await writer();
-    await client.query(
-      'update device_events set written_by = (written_by::text::bigint + 1000000000)::text::xid8',
+test('events of before keep their order when they get their positions', async () => {
+  await using database = openDatabase(await newDatabase());
+  const all = await readMigrations(join(import.meta.dirname, '..'));
+  const before = all.filter(({ name }) => name < '0016');
+  await migrate(database.pool, before);
+  const { pool } = database;
+  await pool.query("insert into accounts (id, created_at) values ('a', now())");
+  // Each a transaction of its own.
+  for (const id of ['c', 'a', 'b'])
+    await pool.query(
+      `insert into device_events (id, account_id, date_time, event_type, event_type_category, event_type_description, description)
+       values ($1, 'a', now(), 'device.updated', 'UPDATED', 'INFO', '')`,
+      [id],
     );
-    const { rows } = await client.query<{ id: string }>('select id from device_events order by id');
-    assert.ok(rows.length > 0);
-    await service.restart();
-    await insert(client, idAt(Date.now() + 3_600_000), 'written after the restore');
-    await client.end();
-    const seen = await page(undefined);
-    assert.deepEqual(
-      seen.slice(0, rows.length).map(({ id }) => id),
-      rows.slice(0, 1000).map(({ id }) => id),
-    );
-    const last = await page(undefined, '&order=DESC');
-    assert.equal(last[0]?.description, 'written after the restore');
-  });
+  await migrate(pool, all);
+  await pool.query(
+    `insert into device_events (id, account_id, date_time, event_type, event_type_category, event_type_description, description)
+     values ('0', 'a', now(), 'device.updated', 'UPDATED', 'INFO', '')`,
+  );
+  const { rows } = await pool.query<{ id: string }>('select id from device_events order by position');
+  assert.deepEqual(
+    rows.map(({ id }) => id),
+    ['c', 'a', 'b', '0'],
+  );
 });

@@ -21,7 +21,7 @@ export interface NewDeviceEvent {
 /** What is the same in the events of many devices. */
 export type EventOfMany = Omit<NewDeviceEvent, 'deviceId' | 'endpointName' | 'once'>;
 
-/** Writes an event down within a transaction. */
+/** Has an event written down when its transaction ends. */
 export type RecordEvent = (event: NewDeviceEvent) => Promise<void>;
 
 /** The same for many, which costs one statement. */
@@ -56,12 +56,12 @@ export class EventRecorder {
   async transaction<T>(
     change: (db: Db, record: RecordEvent, recordAll: RecordEvents) => Promise<T>,
   ): Promise<T> {
-    const written: DeviceEvent[] = [];
-    const result = await this.#context.db.transaction().execute((db) => {
-      const recordAll: RecordEvents = async (events) => {
-        written.push(...(await this.#write(events, db)));
-      };
-      return change(db, (event) => recordAll([event]), recordAll);
+    const { written, result } = await this.#context.db.transaction().execute(async (db) => {
+      const events: NewDeviceEvent[] = [];
+      const recordAll: RecordEvents = async (more) => void events.push(...more);
+      const result = await change(db, (event) => recordAll([event]), recordAll);
+      // Last, because from here to the commit all other writers of events wait.
+      return { written: await this.#write(events, db), result };
     });
     this.#announce(written);
     return result;
@@ -127,26 +127,15 @@ export class EventRecorder {
     };
   }
 
-  /**
-   * Brings events of another cluster, restored from a dump, into the order of this one: its transactions may be counted further than ours,
-   * and no such event would be shown before ours are.
-   */
-  async adoptRestored(): Promise<void> {
-    const { db, accountId } = this.#context;
-    await sql`
-      update device_events set written_by = pg_current_xact_id()
-      where account_id = ${accountId} and written_by >= pg_snapshot_xmax(pg_current_snapshot())`.execute(db);
-  }
-
   /** Removes events that are older than is promised. */
   async prune(): Promise<void> {
     const { db, accountId, now } = this.#context;
-    // Ids begin with the time, and there is an index on them.
+    // Ids begin with the time, and there is an index on them. What goes is the beginning of the list, so that a reader whose last event
+    // went finds its place: before all that is left.
     const oldest = (now() - keepMs).toString(16).padStart(12, '0');
-    await db
-      .deleteFrom('device_events')
-      .where('account_id', '=', accountId)
-      .where('id', '<', oldest)
-      .execute();
+    await sql`
+      delete from device_events where account_id = ${accountId} and position < coalesce(
+        (select min(position) from device_events where account_id = ${accountId} and id >= ${oldest}),
+        (select max(position) + 1 from device_events where account_id = ${accountId}))`.execute(db);
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type SqlBool, sql } from 'kysely';
+import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
@@ -20,17 +20,14 @@ const filters: FilterFields = {
 
 const tags = ['device events'];
 
-/**
- * Events in the order of their commits. Ids are given before that: by id alone, an event that was committed late would come up behind a
- * reader's cursor. An event is shown when every transaction that may still write an earlier one has ended.
- */
-const commitOrder: PageOrder = {
-  columns: ['written_by', 'id'],
-  settled: sql<SqlBool>`written_by < pg_snapshot_xmin(pg_current_snapshot())`,
-  // The row itself, or where it was pruned the next one, with the place before it.
-  after: (id) =>
-    sql`(select written_by, ${id}::text from device_events where id >= ${id} order by id limit 1)`,
-};
+/** Events in the order of their commits, which their ids are not in: these are given before that. */
+const commitOrder = (accountId: string): PageOrder => ({
+  column: 'position',
+  // Of an event that was pruned, the place between what is older and the first that is not.
+  after: (id, order) => sql`coalesce(
+    (select position from device_events where id = ${id} and account_id = ${accountId}),
+    (select min(position) from device_events where id > ${id} and account_id = ${accountId}) - ${order === 'ASC' ? 1 : 0}::bigint)`,
+});
 
 export function deviceEventRoutes(app: App, { db, accountId }: Context): void {
   const events = () => db.selectFrom('device_events').selectAll().where('account_id', '=', accountId);
@@ -48,7 +45,7 @@ export function deviceEventRoutes(app: App, { db, accountId }: Context): void {
     ({ query }) => {
       let selected = events();
       for (const condition of parseFilters(query, filters)) selected = selected.where(condition);
-      return fetchPage(selected, query, toDeviceEvent, commitOrder);
+      return fetchPage(selected, query, toDeviceEvent, commitOrder(accountId));
     },
   );
 

@@ -48,12 +48,10 @@ export interface Page<Item> {
 
 /** Another order of a list than that of its ids. */
 export interface PageOrder {
-  /** What sorts, the id last. */
-  readonly columns: readonly [...string[], 'id'];
-  /** The rows of which none can come up any more before one that is there. */
-  readonly settled: RawBuilder<SqlBool>;
-  /** The values of the columns in the row of that id, as a query in brackets. */
-  readonly after: (id: string) => RawBuilder<unknown>;
+  /** What sorts; its values are unique. */
+  readonly column: string;
+  /** Its value in the row of that id. */
+  readonly after: (id: string, order: 'ASC' | 'DESC') => RawBuilder<unknown>;
 }
 
 /** Fetches one page of a query that selects from a single table with a column `id`. Ids sort by time; `by` sorts in another way. */
@@ -63,15 +61,12 @@ export async function fetchPage<DB, TB extends keyof DB, Row, Item>(
   toItem: (row: Row) => Item,
   by?: PageOrder,
 ): Promise<Page<Item>> {
-  let page = by === undefined ? query : query.where(by.settled);
-  for (const column of by?.columns ?? ['id'])
-    page = page.orderBy(sql.ref(column), order === 'ASC' ? 'asc' : 'desc');
-  page = page.limit(limit + 1);
+  const column = sql.ref(by?.column ?? 'id');
+  let page = query.orderBy(column, order === 'ASC' ? 'asc' : 'desc').limit(limit + 1);
   if (after !== undefined) {
-    const place = sql.join((by?.columns ?? ['id']).map((column) => sql.ref(column)));
-    const row = by?.after(after) ?? sql`(${after}::text)`;
+    const place = by?.after(after, order) ?? sql`${after}::text`;
     page = page.where(
-      order === 'ASC' ? sql<SqlBool>`(${place}) > ${row}` : sql<SqlBool>`(${place}) < ${row}`,
+      order === 'ASC' ? sql<SqlBool>`${column} > ${place}` : sql<SqlBool>`${column} < ${place}`,
     );
   }
   const rows = await page.execute();
