@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { findWorkspace, processCli, startDaemon, stopDaemon, useTools } from '@mbl/cli';
 import type { ServiceFile } from '@mbl/formats';
 import { root, run, scratch } from './support.ts';
@@ -25,6 +26,10 @@ export class BenchService implements AsyncDisposable {
 
   static async start(): Promise<BenchService> {
     const service = new BenchService(await scratch());
+    // The service is measured from inside without a line of its own for that.
+    process.env['NODE_OPTIONS'] =
+      `--import=${pathToFileURL(join(import.meta.dirname, 'loop-probe.ts')).href}`;
+    process.env['MBL_BENCH_PROBE'] = join(service.#state.path, 'probe.json');
     await useTools(service.#cli);
     await service.start();
     return service;
@@ -61,20 +66,25 @@ export class BenchService implements AsyncDisposable {
 
   /** Runs SQL; gives the lines of its answer, columns with | between. */
   async sql(text: string): Promise<string[]> {
-    const [, , , , socket = ''] = (await this.#postmaster()).split('\n');
-    const { stdout } = await run('psql', [
-      '-XqAt',
-      '-v',
-      'ON_ERROR_STOP=1',
-      '-h',
-      socket,
-      '-U',
-      'mbl',
-      '-c',
-      text,
-      'mbl',
-    ]);
+    const { stdout } = await run('psql', [...(await this.#psql()), '-c', text, 'mbl']);
     return stdout.split('\n').filter((line) => line !== '');
+  }
+
+  /** Runs a file of SQL. */
+  async sqlFile(path: string): Promise<void> {
+    await run('psql', [...(await this.#psql()), '-f', path, 'mbl']);
+  }
+
+  /** The longest time in ms for which its event loop was held up since the last call, beyond what a timer is late by itself. */
+  async stall(): Promise<number> {
+    const path = join(this.#state.path, 'probe.json');
+    await rm(path, { force: true });
+    process.kill(this.file.pid, 'SIGUSR2');
+    for (;;) {
+      const text = await readFile(path, 'utf8').catch(() => '');
+      if (text.endsWith('\n')) return (JSON.parse(text) as { stall: number }).stall;
+      await sleep(20);
+    }
   }
 
   /** What the service and its database have used since they started. */
@@ -96,11 +106,21 @@ export class BenchService implements AsyncDisposable {
     return Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1]) / 1024;
   }
 
+  /** Arguments: no settings of the user, bare output, the end at the first error; then where the database is. */
+  async #psql(): Promise<string[]> {
+    const [, , , , socket = ''] = (await this.#postmaster()).split('\n');
+    return ['-XqAt', '-v', 'ON_ERROR_STOP=1', '-h', socket, '-U', 'mbl'];
+  }
+
   async #postmaster(): Promise<string> {
     return await readFile(join(this.directory, 'postgres/data/postmaster.pid'), 'utf8');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if ((await ticksOf(this.file.pid)) === undefined) {
+      const log = await readFile(join(this.directory, 'service.log'), 'utf8');
+      console.error(`the service ended:\n${log.slice(-2000)}`);
+    }
     await this.stop();
     await this.#state[Symbol.asyncDispose]();
   }

@@ -10,7 +10,7 @@ export const root = resolve(import.meta.dirname, '..');
 export interface Row {
   readonly name: string;
   readonly value: number;
-  readonly unit: 's' | 'MB';
+  readonly unit: 's' | 'ms' | 'MB' | 'kB' | '%' | '/s' | '';
   readonly budget?: number;
 }
 

@@ -10,12 +10,23 @@ import {
   type SubjectName,
   subjectOf,
 } from '@mbl/trust';
+import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
+import { Gathering } from '../../infra/gathering.ts';
 import { idAfter } from '../../infra/ids.ts';
 import type { Db } from '../../schema.ts';
-import type { DenialReason } from '../denials/denials.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceRow } from '../devices/table.ts';
+import {
+  type Claim,
+  judge,
+  type RejectedPeer,
+  readStandings,
+  rejection,
+  type Standing,
+  standingOf,
+  unknownCertificate,
+} from './standing.ts';
 import type { CertificateRow } from './table.ts';
 
 /** Ten years, in seconds. */
@@ -27,15 +38,14 @@ export interface Identity {
   readonly certificate: CertificateRow;
 }
 
-/** Why a TLS peer is not let in, and the name that it claimed. */
-export interface RejectedPeer {
-  readonly reason: DenialReason;
-  readonly description: string;
-  readonly endpointName: string | undefined;
-  readonly fingerprint: string | undefined;
-}
-
 export type Verdict = { readonly identity: Identity } | { readonly rejected: RejectedPeer };
+
+/** A certificate that lets its holder in. */
+export interface GoodCertificate {
+  readonly id: string;
+  /** Nobody has come with it yet. */
+  readonly unused: boolean;
+}
 
 /** Issues device certificates, keeps every one on record, and says whom a certificate shows. */
 export class CertificateRegister {
@@ -43,6 +53,8 @@ export class CertificateRegister {
   readonly #events: EventRecorder;
   readonly #ca: CertificateAuthority;
   readonly #life: number;
+  readonly #standings: Gathering<string, Standing>;
+  readonly #used: Gathering<string, true>;
 
   /** `life`: how long a certificate holds, in seconds. */
   constructor(context: Context, events: EventRecorder, ca: CertificateAuthority, life: number) {
@@ -50,6 +62,8 @@ export class CertificateRegister {
     this.#events = events;
     this.#ca = ca;
     this.#life = life;
+    this.#standings = new Gathering((fingerprints) => readStandings(context, fingerprints));
+    this.#used = new Gathering((ids) => writeUsed(context, ids));
   }
 
   /** Issues a certificate for a device's key and puts it on record. */
@@ -95,52 +109,44 @@ export class CertificateRegister {
 
   /**
    * Says who a TLS peer is. The order is that of trust: the chain, the time, the record, then the device's own standing.
-   * The handshake has proved that the peer holds the key. Within a transaction the verdict holds until that ends.
+   * The handshake has proved that the peer holds the key. The verdict holds until the transaction ends.
    */
-  async identify(peer: X509Certificate | undefined, transaction?: Db): Promise<Verdict> {
-    if (peer === undefined) {
-      return reject('no-certificate', 'No certificate was shown');
-    }
-    const subject = readSubject(peer);
-    const shown = fingerprint(peer.raw);
-    const refuse = (reason: DenialReason, description: string) =>
-      reject(reason, description, subject?.commonName, shown);
-    if (subject === undefined || !isIssuedBy(peer, this.#ca.certificate)) {
-      return refuse('foreign-certificate', 'The certificate was not issued by the device CA');
-    }
-    const found = await this.#find(shown, transaction);
-    if (found === undefined) {
-      return refuse(
-        'unknown-certificate',
-        'The certificate is not on record: the device was removed, or the key is not its own',
-      );
-    }
-    const { device, certificate } = found;
-    if (certificate.not_after.getTime() <= this.#context.now()) {
-      return refuse('expired-certificate', 'The certificate has expired');
-    }
-    if (certificate.status === 'revoked') {
-      return refuse(
-        'revoked-certificate',
-        `The certificate was revoked: ${certificate.revocation_reason ?? ''}`,
-      );
-    }
-    if (certificate.status === 'superseded') {
-      return refuse(
-        'superseded-certificate',
-        'The certificate was replaced by a newer one, which the device has used',
-      );
-    }
-    if (subject.commonName !== device.endpoint_name || subject.locality !== device.id) {
-      return refuse('name-mismatch', 'The certificate names another device');
-    }
-    if (device.lifecycle_status === 'blocked') return refuse('suspended', 'The device is suspended');
-    return { identity: found };
+  async identify(peer: X509Certificate | undefined, transaction: Db): Promise<Verdict> {
+    const shown = this.claim(peer);
+    if ('rejected' in shown) return shown;
+    const found = await this.#find(shown.claim.fingerprint, transaction);
+    if (found === undefined) return { rejected: unknownCertificate(shown.claim) };
+    const rejected = judge(shown.claim, standingOf(found.device, found.certificate), this.#context.now());
+    return rejected === undefined ? { identity: found } : { rejected };
   }
 
-  async #find(shown: string, transaction: Db | undefined): Promise<Identity | undefined> {
-    const db = transaction ?? this.#context.db;
-    let ofCertificate = db
+  /** What a TLS peer shows, when the device CA signed it. Asks no record. */
+  claim(peer: X509Certificate | undefined): { readonly claim: Claim } | { readonly rejected: RejectedPeer } {
+    if (peer === undefined) return { rejected: rejection('no-certificate', 'No certificate was shown') };
+    const subject = readSubject(peer);
+    const shown = fingerprint(peer.raw);
+    if (subject !== undefined && isIssuedBy(peer, this.#ca.certificate)) {
+      const { commonName: endpointName = '', locality: deviceId = '' } = subject;
+      return { claim: { deviceId, endpointName, fingerprint: shown } };
+    }
+    const description = 'The certificate was not issued by the device CA';
+    return { rejected: rejection('foreign-certificate', description, subject?.commonName, shown) };
+  }
+
+  /** Whether a claim counts, by the record as it is after this was called. Claims of the same moment are looked up together. */
+  async check(
+    claim: Claim,
+  ): Promise<{ readonly certificate: GoodCertificate } | { readonly rejected: RejectedPeer }> {
+    const found = await this.#standings.ask(claim.fingerprint);
+    if (found === undefined) return { rejected: unknownCertificate(claim) };
+    const rejected = judge(claim, found, this.#context.now());
+    if (rejected !== undefined) return { rejected };
+    return { certificate: { id: found.certificateId, unused: found.status === 'issued' } };
+  }
+
+  async #find(shown: string, db: Db): Promise<Identity | undefined> {
+    // Whoever takes a right away takes the same lock: the certificate is read when that is done.
+    const device = await db
       .selectFrom('devices')
       .selectAll()
       .where('account_id', '=', this.#context.accountId)
@@ -149,10 +155,9 @@ export class CertificateRegister {
           .selectFrom('device_certificates')
           .select('device_certificates.device_id')
           .where('fingerprint', '=', shown),
-      );
-    // Whoever takes a right away takes the same lock: the certificate is read when that is done.
-    if (transaction !== undefined) ofCertificate = ofCertificate.forUpdate();
-    const device = await ofCertificate.executeTakeFirst();
+      )
+      .forUpdate()
+      .executeTakeFirst();
     if (device === undefined) return undefined;
     const certificate = await db
       .selectFrom('device_certificates')
@@ -162,14 +167,17 @@ export class CertificateRegister {
     return certificate === undefined ? undefined : { device, certificate };
   }
 
+  /** `markUsed` in a statement of its own, together with those of the same moment. */
+  async markUsedTogether({ id }: GoodCertificate): Promise<void> {
+    await this.#used.ask(id);
+  }
+
   /**
    * The device has used this certificate: the older ones end. Not before, because the answer that carried a new
    * certificate may have been lost.
    */
-  async markUsed(certificate: CertificateRow, transaction?: Db): Promise<void> {
+  async markUsed(certificate: CertificateRow, transaction: Db): Promise<void> {
     if (certificate.status !== 'issued') return;
-    if (transaction === undefined)
-      return this.#context.db.transaction().execute((db) => this.markUsed(certificate, db));
     await this.supersede(certificate.device_id, transaction, certificate.id);
     await transaction
       .updateTable('device_certificates')
@@ -221,13 +229,23 @@ export class CertificateRegister {
   }
 }
 
-function reject(
-  reason: DenialReason,
-  description: string,
-  endpointName?: string,
-  shown?: string,
-): { rejected: RejectedPeer } {
-  return { rejected: { reason, description, endpointName, fingerprint: shown } };
+/** What `markUsed` does, for many certificates of as many devices, in one statement. */
+async function writeUsed({ db }: Context, ids: readonly string[]): Promise<Map<string, true>> {
+  await sql`
+    with held as materialized (
+      -- The lock of those who take a right away, in one order.
+      select id from devices
+      where id in (select device_id from device_certificates where id = any(${ids}::text[]))
+      order by id for no key update
+    ), used as (
+      update device_certificates set status = 'active' from held
+      where device_id = held.id and device_certificates.id = any(${ids}::text[]) and status = 'issued'
+      returning device_certificates.id, device_id
+    )
+    update device_certificates set status = 'superseded' from used
+    where device_certificates.device_id = used.device_id and device_certificates.id < used.id
+      and status in ('issued', 'active')`.execute(db);
+  return new Map(ids.map((id) => [id, true]));
 }
 
 function readSubject(certificate: X509Certificate): SubjectName | undefined {

@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:crypto';
-import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
-import { Code, connectStream, encodeTcpFrame, type KeepAliveOptions, UploadBudget } from '@mbl/coap';
+import { createServer as createTcpServer, type Server } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import {
+  Code,
+  connectStream,
+  encodeTcpFrame,
+  type KeepAliveOptions,
+  systemClock,
+  UploadBudget,
+} from '@mbl/coap';
 import type { Lwm2mServer } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import { isPassing } from '../../infra/database.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { TlsIdentity } from '../certificates/authorities.ts';
-import type { CertificateRegister, RejectedPeer } from '../certificates/register.ts';
+import type { CertificateRegister } from '../certificates/register.ts';
+import type { Claim, RejectedPeer } from '../certificates/standing.ts';
 import type { Denials } from '../denials/denials.ts';
 import { deviceTls } from './cipher-suites.ts';
 import type { Connection, Connections, DeviceIdentity, Entry } from './connections.ts';
+import { Doorway } from './doorway.ts';
 import type { Presence } from './presence.ts';
 
 export interface EdgeParts {
@@ -31,6 +41,9 @@ const lastSeenMs = 300_000;
 /** How long a stop waits for a database that is away. */
 const stopPatienceMs = 5000;
 const maximumConnections = 20_000;
+const handshakeMs = 10_000;
+/** Each costs a few milliseconds of computing, all in one turn of the event loop at the worst; over a slow network it is patience that ends a turn. */
+const doorway = { atOnce: 48, patienceMs: 250, silenceMs: handshakeMs, clock: systemClock };
 /** Bytes of requests in blocks that are not complete: a registration with all its links is far below. */
 const maxUploadBytes = 256 * 1024;
 const maxUploadBytesOfAll = 16 * 1024 * 1024;
@@ -40,10 +53,11 @@ const maxUploadBytesOfAll = 16 * 1024 * 1024;
  * handshake, so that who is refused can be named in the record; what is refused gets an Abort message that says why.
  */
 export class Edge implements AsyncDisposable {
-  readonly server: TlsServer;
+  readonly server: Server;
   readonly #context: Context;
   readonly #parts: EdgeParts;
   readonly #saved = new Map<string, number>();
+  readonly #door: Doorway;
   readonly #uploads = new UploadBudget(maxUploadBytesOfAll);
   #housekeeper: NodeJS.Timeout | undefined;
   #stopping = false;
@@ -51,26 +65,30 @@ export class Edge implements AsyncDisposable {
   constructor(context: Context, parts: EdgeParts) {
     this.#context = context;
     this.#parts = parts;
-    this.server = createServer({
+    const tls = createTlsServer({
       ...parts.identity,
       ca: [parts.register.authority.toString()],
       requestCert: true,
       rejectUnauthorized: false,
       ...deviceTls,
       ALPNProtocols: ['coap'],
-      handshakeTimeout: 10_000,
+      handshakeTimeout: handshakeMs,
       // A resumed session would carry the verdict of an earlier handshake.
       secureOptions: constants.SSL_OP_NO_TICKET,
     });
+    this.#door = new Doorway(doorway, (socket) => tls.emit('connection', socket));
+    this.server = createTcpServer((socket) => this.#door.arrive(socket));
     this.server.maxConnections = maximumConnections;
     // Node only tells of a handshake that failed or took too long; to close the connection is left to us.
-    this.server.on('tlsClientError', (_error, socket) => socket.destroy());
-    this.server.on('secureConnection', (socket) => {
+    tls.on('tlsClientError', (_error, socket) => socket.destroy());
+    tls.on('secureConnection', (socket) => {
       socket.on('error', () => socket.destroy());
-      this.#accept(socket).catch((error: unknown) => {
-        if (!isPassing(error)) context.log.error('A connection could not be accepted', { error });
-        socket.destroy();
-      });
+      this.#accept(socket)
+        .catch((error: unknown) => {
+          if (!isPassing(error)) context.log.error('A connection could not be accepted', { error });
+          socket.destroy();
+        })
+        .finally(() => this.#door.done(socket));
     });
   }
 
@@ -87,34 +105,36 @@ export class Edge implements AsyncDisposable {
   async #accept(socket: TLSSocket): Promise<void> {
     const remoteAddress = socket.remoteAddress ?? '';
     const { connections, queue, register } = this.#parts;
-    const shown = socket.getPeerX509Certificate();
-    const verdict = await register.identify(shown);
-    if ('rejected' in verdict) return this.#refuse(socket, verdict.rejected, remoteAddress);
-    const { device, certificate } = verdict.identity;
-    const identity: DeviceIdentity = {
-      deviceId: device.id,
-      endpointName: device.endpoint_name ?? '',
-      fingerprint: certificate.fingerprint,
-      remoteAddress,
-    };
-    await queue.run(device.id, async () => {
+    const shown = register.claim(socket.getPeerX509Certificate());
+    if ('rejected' in shown) return this.#refuse(socket, shown.rejected, remoteAddress);
+    const { deviceId } = shown.claim;
+    const identity: DeviceIdentity = { ...shown.claim, remoteAddress };
+    await queue.run(deviceId, async () => {
       if (this.#stopping || socket.destroyed) return void socket.destroy();
-      const rival = connections.get(device.id);
-      if (rival !== undefined && (await this.#answers(rival))) {
-        const description = `The identity is in use: a second connection while the first, from ${rival.identity.remoteAddress}, answers`;
-        const { endpointName, fingerprint } = identity;
-        const rejected = { reason: 'already-connected' as const, description, endpointName, fingerprint };
-        return this.#refuse(socket, rejected, remoteAddress);
+      const rival = connections.get(deviceId);
+      if (rival !== undefined) {
+        const rejected = await this.#replaces(shown.claim, rival);
+        if (rejected !== undefined) return this.#refuse(socket, rejected, remoteAddress);
+        rival.peer.close(new Error('replaced by a new connection'));
+        await this.#left(rival, 'it did not answer while the device connected anew');
       }
-      rival?.peer.close(new Error('replaced by a new connection'));
-      if (rival !== undefined) await this.#left(rival, 'it did not answer while the device connected anew');
-      using entry = connections.enter(device.id);
-      // Again, because its right may have ended while it waited; from here on the entry is told.
-      const latest = await register.identify(shown);
-      if ('rejected' in latest) return this.#refuse(socket, latest.rejected, remoteAddress);
-      await register.markUsed(latest.identity.certificate);
+      using entry = connections.enter(deviceId);
+      // From here on the entry is told when its right ends; when that was earlier, the record says so, which is read after this.
+      const verdict = await register.check(shown.claim);
+      if ('rejected' in verdict) return this.#refuse(socket, verdict.rejected, remoteAddress);
+      if (verdict.certificate.unused) await register.markUsedTogether(verdict.certificate);
       await this.#enter(socket, identity, entry);
     });
+  }
+
+  /** Why a claim does not come in the place of a connection that there is; who has no right disturbs nobody. */
+  async #replaces(claim: Claim, rival: Connection): Promise<RejectedPeer | undefined> {
+    const verdict = await this.#parts.register.check(claim);
+    if ('rejected' in verdict) return verdict.rejected;
+    if (!(await this.#answers(rival))) return undefined;
+    const { endpointName, fingerprint } = claim;
+    const description = `The identity is in use: a second connection while the first, from ${rival.identity.remoteAddress}, answers`;
+    return { reason: 'already-connected', description, endpointName, fingerprint };
   }
 
   /** Whether a connection is alive: the same device comes back after its network was gone, a copy comes while it is there. */
@@ -201,6 +221,7 @@ export class Edge implements AsyncDisposable {
     const closed = new Promise<void>((done) => {
       this.server.close(() => done());
     });
+    this.#door[Symbol.dispose]();
     for (const { peer } of this.#parts.connections) peer.close(new Error('the service stops'));
     this.#parts.presence.giveUp(stopPatienceMs);
     await this.#parts.queue.idle();
