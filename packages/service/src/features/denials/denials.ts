@@ -33,14 +33,17 @@ export interface Denial {
   remoteAddress: string;
 }
 
-/** Most rows that are kept; the oldest go first. */
-const keep = 10_000;
+/** Most rows that are kept of each reason at each door, the oldest go first: strangers, of whom anybody can make any number, evict no clone. */
+const keep = 1000;
+
+/** How many are written between two looks at whether some have to go. */
+const pruneEvery = 100;
 
 /**
- * Most that are written down in a minute, of strangers and of suspected clones each; the log has the rest. A flood must fill
- * neither the disk nor a device's history, and whoever can make one must not hide a clone in it.
+ * Most that are written down in a minute of each reason at each door, and most lines of the log. A flood must fill neither the disk nor
+ * a device's history, and whoever can make one must not hide another refusal in it.
  */
-const floodLimit = 600;
+const floodLimit = 200;
 
 /** These mean that somebody else holds, or pretends to hold, the identity of a device that we know. */
 const cloneReasons: readonly DenialReason[] = [
@@ -54,9 +57,10 @@ const cloneReasons: readonly DenialReason[] = [
 export class Denials {
   readonly #context: Context;
   readonly #events: EventRecorder;
-  #written = 0;
   #minute = 0;
-  #inMinute = { stranger: 0, clone: 0 };
+  /** Of this minute, by door and reason. */
+  #refused = new Map<string, Flood>();
+  readonly #written = new Map<string, number>();
 
   constructor(context: Context, events: EventRecorder) {
     this.#context = context;
@@ -72,18 +76,21 @@ export class Denials {
     const at = new Date(now());
     const endpointName = isEndpointName(denial.endpointName ?? '') ? (denial.endpointName ?? '') : '';
     const { door, reason, description, remoteAddress } = denial;
-    log.warn('Refused', {
-      door,
-      reason,
-      description,
-      endpointName,
-      fingerprint: denial.fingerprint,
-      remoteAddress,
-    });
-    const budget = this.#budget(at);
-    const kind = cloneReasons.includes(reason) ? 'clone' : 'stranger';
-    if (budget[kind] >= floodLimit) return;
-    budget[kind] += 1;
+    const flood = this.#flood(denial, at);
+    flood.told += 1;
+    if (flood.told <= floodLimit)
+      log.warn('Refused', {
+        door,
+        reason,
+        description,
+        endpointName,
+        fingerprint: denial.fingerprint,
+        remoteAddress,
+      });
+    if (flood.told === floodLimit)
+      log.warn('More refusals of this kind are left out until the minute is over', { door, reason });
+    if (flood.written >= floodLimit) return;
+    flood.written += 1;
     const known =
       endpointName === ''
         ? undefined
@@ -127,44 +134,73 @@ export class Denials {
       .executeTakeFirstOrThrow();
     if (kept.id !== id) {
       // A repeat takes no room.
-      budget[kind] -= 1;
+      flood.written -= 1;
       return;
     }
     if (known !== undefined) {
       const refused = door === 'est' ? 'device.enrolment-refused' : 'device.connection-refused';
       await this.#events.record({
-        type: kind === 'clone' ? 'device.clone-suspected' : refused,
+        type: cloneReasons.includes(reason) ? 'device.clone-suspected' : refused,
         deviceId: known.id,
         endpointName,
         description,
         data: { reason, door, remote_address: remoteAddress, fingerprint: denial.fingerprint ?? '' },
       });
     }
-    if (++this.#written % 100 === 0) await this.#prune();
+    await this.#prune(denial);
   }
 
-  /** What was written down in this minute. */
-  #budget(at: Date): { stranger: number; clone: number } {
+  /** What there was of a kind in this minute. The log is told of a minute that is over how many lines it was spared. */
+  #flood({ door, reason }: Denial, at: Date): Flood {
     const minute = Math.floor(at.getTime() / 60_000);
-    if (minute !== this.#minute) this.#inMinute = { stranger: 0, clone: 0 };
+    if (minute !== this.#minute) {
+      for (const { told, ...kind } of this.#refused.values())
+        if (told > floodLimit)
+          this.#context.log.warn('Refusals were left out', {
+            door: kind.door,
+            reason: kind.reason,
+            count: told - floodLimit,
+          });
+      this.#refused = new Map();
+    }
     this.#minute = minute;
-    return this.#inMinute;
+    const key = `${door} ${reason}`;
+    const flood = this.#refused.get(key) ?? { door, reason, told: 0, written: 0 };
+    this.#refused.set(key, flood);
+    return flood;
   }
 
-  async #prune(): Promise<void> {
+  async #prune({ door, reason }: Denial): Promise<void> {
+    const key = `${door} ${reason}`;
+    const written = (this.#written.get(key) ?? 0) + 1;
+    this.#written.set(key, written % pruneEvery);
+    if (written < pruneEvery) return;
     const { db, accountId } = this.#context;
     await db
       .deleteFrom('denials')
       .where('account_id', '=', accountId)
+      .where('door', '=', door)
+      .where('reason', '=', reason)
       .where('id', '<=', (query) =>
         query
           .selectFrom('denials as newer')
           .select('newer.id')
           .where('newer.account_id', '=', accountId)
+          .where('newer.door', '=', door)
+          .where('newer.reason', '=', reason)
           .orderBy('newer.id', 'desc')
           .offset(keep)
           .limit(1),
       )
       .execute();
   }
+}
+
+interface Flood {
+  readonly door: Door;
+  readonly reason: DenialReason;
+  /** Refused, and so to be in the log. */
+  told: number;
+  /** Written into the list. */
+  written: number;
 }
