@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { nothing } from '../../infra/http/declared-answers.ts';
 import { HttpError } from '../../infra/http/errors.ts';
+import { fetchPage, paging } from '../../infra/http/lists.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
 import type { DeviceRow } from '../devices/table.ts';
@@ -34,6 +35,14 @@ const refusals = {
     'DEVICE_BLOCKED, DEVICE_NOT_CONNECTED, QUEUE_IS_FULL, METHOD_NOT_ALLOWED, MALFORMED_URI, MALFORMED_PAYLOAD, UNKNOWN_MEDIA_TYPE with the type, or what is not valid',
 };
 const asyncId = z.object({ 'async-response-id': z.string() });
+
+const endpoint = z.object({
+  name: z.string(),
+  type: z.string(),
+  status: z.string(),
+  q: z.boolean(),
+  'original-ep': z.string(),
+});
 
 /** Requests whose answer comes on the notification channel, and the resources of registered devices (Pelion's /v2). */
 export function rawRequestRoutes(app: App, context: Context, parts: RawRequestParts): void {
@@ -116,35 +125,37 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
     {
       schema: {
         tags,
-        summary: 'List registered devices',
-        querystring: z.object({ type: z.string().optional() }),
-        response: {
-          200: z.array(
-            z.object({
-              name: z.string(),
-              type: z.string(),
-              status: z.string(),
-              q: z.boolean(),
-              'original-ep': z.string(),
-            }),
-          ),
-        },
+        summary:
+          'List registered devices, by their ids; where there are more, the header `Link` has the next page',
+        querystring: z.object({
+          type: z.string().optional(),
+          limit: paging.limit.describe('Page size, 2 to 1000; 1000 when absent'),
+          after: paging.after,
+        }),
+        response: { 200: z.array(endpoint) },
       },
     },
-    async ({ query }) => {
+    async ({ query: { type, limit = 1000, after } }, reply) => {
       let selected = context.db
         .selectFrom('devices')
         .select(['id', 'endpoint_name', 'endpoint_type', 'online', 'binding'])
         .where('account_id', '=', context.accountId)
         .where('state', '=', 'registered');
-      if (query.type !== undefined) selected = selected.where('endpoint_type', '=', query.type);
-      return (await selected.orderBy('id').execute()).map((row) => ({
+      if (type !== undefined) selected = selected.where('endpoint_type', '=', type);
+      const { data, has_more } = await fetchPage(selected, { limit, after }, (row) => ({
         name: row.id,
         type: row.endpoint_type ?? 'default',
         status: row.online ? 'ACTIVE' : 'STALE',
         q: queueMode(row),
         'original-ep': row.endpoint_name ?? '',
       }));
+      if (has_more) {
+        const next = new URLSearchParams({ limit: String(limit), after: data.at(-1)?.name ?? '' });
+        if (type !== undefined) next.set('type', type);
+        // RFC 8288: a list that is an array has no place for it.
+        void reply.header('link', `</v2/endpoints?${next.toString()}>; rel="next"`);
+      }
+      return data;
     },
   );
 

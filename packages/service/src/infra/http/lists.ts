@@ -8,7 +8,8 @@ import { type FilterFields, filterParameters } from './filters.ts';
 const smallest = 2;
 const largest = 1000;
 
-const paging = {
+/** The parameters of a page. */
+export const paging = {
   limit: z
     .string()
     .regex(/^\d{1,9}$/, 'Not a number')
