@@ -30,6 +30,7 @@ import { DeviceRequests, type Reachable } from './features/requests/device-reque
 import { notConnected, RequestFailure } from './features/requests/failure.ts';
 import { rawRequestRoutes } from './features/requests/raw-routes.ts';
 import { resourceRoutes } from './features/requests/resource-routes.ts';
+import { sentValues } from './features/requests/sent-values.ts';
 import { subscriptionRoutes } from './features/subscriptions/routes.ts';
 import { Subscriptions } from './features/subscriptions/subscriptions.ts';
 import { type App, buildHttpServer } from './infra/http/server.ts';
@@ -103,6 +104,7 @@ export async function compose(
           .catch((error: unknown) => log.error('Subscriptions could not be restored', { error }));
         void incidents.collect(device);
       },
+      onSent: (device, nodes) => channels.publish({ notifications: sentValues(device, nodes, now()) }),
       onDeregistered({ deviceId }) {
         subscriptions.gone(deviceId);
         requests.cancel(

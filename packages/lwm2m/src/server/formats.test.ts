@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Code, ContentFormat, contentFormat, type CoapRequest } from '@mbl/coap';
+import { Code, ContentFormat, contentFormat, type CoapRequest, uriPath } from '@mbl/coap';
 import { message } from '../messages.ts';
 import { utf8 } from '../testing/bytes.ts';
 import { Conversation } from '../testing/pair.ts';
@@ -32,6 +32,7 @@ test('several values go in a format that the client registered, or that its vers
     ['1.1', '</1/0>', SENML_JSON],
     ['1.1', '</>;rt="oma.lwm2m";ct=11542,</1/0>', LWM2M_TLV],
     ['1.1', '</>;rt="oma.lwm2m";ct="60 112",</1/0>', SENML_CBOR],
+    ['1.1', '</>;ct=112,</1/0>', SENML_CBOR],
     ['1.1', '</>;rt="oma.lwm2m";ct="11542 112 110",</1/0>', SENML_JSON],
   ] as const) {
     const { talk, board, asked } = await registered(version, links);
@@ -60,4 +61,49 @@ test('a client of version 1.0: TLV byte for byte, and the new instance that it n
     // Resource 1, two bytes; resource 6, one byte; instance 7 of four bytes (LwM2M Core 1.0 §6.4.3).
     ['c201012cc10601', '0407c201012c'],
   );
+});
+
+test('resource instances are updated by a POST to their object instance: one to the resource would be Execute', async () => {
+  for (const [version, payload] of [
+    // Resource 6 of two bytes, in it instance 1 of one byte, 7 (LwM2M Core 1.0 §6.4.3).
+    ['1.0', '8306410107'],
+    ['1.1', Buffer.from('[{"bn":"/3/0/","n":"6/1","v":7}]').toString('hex')],
+  ] as const) {
+    const { talk, board, asked } = await registered(version, '</3/0>');
+    await talk.run(board.write('/3/0/6', [{ path: [3, 0, 6, 1], value: 7 }], { mode: 'update' }));
+    const [{ code, options, payload: sent } = message(0)] = asked;
+    assert.deepEqual([code, uriPath(options).join('/')], [Code.POST, '3/0']);
+    assert.equal(Buffer.from(sent).toString('hex'), payload);
+  }
+});
+
+test('composite operations, byte for byte, in SenML that the client has', async () => {
+  const { talk, board, asked } = await registered('1.1', '</>;rt="oma.lwm2m";ct="60 112",</3/0>');
+  // What comes back is no SenML here, and not looked at.
+  await assert.rejects(talk.run(board.readComposite(['/3/0/0', '/4'])));
+  await talk.run(board.writeComposite([{ path: [3, 0, 15], value: 'Z' }]).catch(() => {}));
+  assert.deepEqual(
+    asked.map(({ code, options, payload }) => [
+      code,
+      contentFormat(options),
+      Buffer.from(payload).toString('hex'),
+    ]),
+    [
+      // [{0: "/3/0/0"}, {0: "/4"}]; [{-2: "/", 0: "3/0/15", 3: "Z"}] (RFC 8428 §6).
+      [Code.FETCH, SENML_CBOR, '82a100662f332f302f30a100622f34'],
+      [Code.IPATCH, SENML_CBOR, '81a321612f0066332f302f313503615a'],
+    ],
+  );
+});
+
+test('a client without SenML, or of version 1.0, is sent no composite operation', async () => {
+  for (const [version, links, status] of [
+    ['1.0', '</>;rt="oma.lwm2m";ct=110,</3/0>', Code.METHOD_NOT_ALLOWED],
+    ['1.1', '</>;rt="oma.lwm2m";ct=11542,</3/0>', Code.UNSUPPORTED_CONTENT_FORMAT],
+  ] as const) {
+    const { talk, board, asked } = await registered(version, links);
+    await assert.rejects(talk.run(board.readComposite(['/3/0/0'])), { status });
+    await assert.rejects(talk.run(board.writeComposite([{ path: [3, 0, 15], value: 'Z' }])), { status });
+    assert.deepEqual(asked, []);
+  }
 });

@@ -65,13 +65,15 @@ export abstract class Management {
   abstract readonly root: string;
   /** A content format for more than one value that the client understands. */
   abstract readonly compositeFormat: number;
+  /** The content format of its composite operations; throws `Lwm2mError` when it has none (LwM2M Core 1.1 §6.3.8). */
+  abstract readonly senmlFormat: number;
 
   async read(path: PathLike, { accept, ...options }: ReadOptions = {}): Promise<Node[]> {
     return (await this.request({ method: Code.GET, path, ...given({ accept }) }, options)).nodes();
   }
 
   async readComposite(paths: readonly PathLike[], { accept, ...options }: ReadOptions = {}): Promise<Node[]> {
-    const format = accept ?? ContentFormat.SENML_CBOR;
+    const format = accept ?? this.senmlFormat;
     const payload = encodePaths(format, paths.map(toPath));
     const request = { method: Code.FETCH, path: '/', payload, contentFormat: format, accept: format };
     return (await this.request(request, options)).nodes();
@@ -83,12 +85,21 @@ export abstract class Management {
     value: Lwm2mValue | readonly Node[],
     { contentFormat, mode = 'replace', ...options }: WriteOptions = {},
   ): Promise<void> {
-    const target = toPath(path);
-    const nodes = isNodes(value) ? value : [{ path: target, value }];
+    const named = toPath(path);
+    const nodes = isNodes(value) ? value : [{ path: named, value }];
+    // A POST to a resource is Execute: resource instances are updated by way of their object instance (LwM2M Core 1.1 §6.3.3).
+    const target = mode === 'update' ? named.slice(0, 2) : named;
     const format = contentFormat ?? this.#writeFormat(nodes, target);
     const payload = encodeNodes(format, nodes, target, this.model);
     const method = mode === 'replace' ? Code.PUT : Code.POST;
     (await this.request({ method, path: target, payload, contentFormat: format }, options)).check();
+  }
+
+  /** Resources of any objects, all of them or none (LwM2M Core 1.1 §6.3.9). */
+  async writeComposite(nodes: readonly Node[], options?: RequestOptions): Promise<void> {
+    const format = this.senmlFormat;
+    const payload = encodeNodes(format, nodes, [], this.model);
+    (await this.request({ method: Code.IPATCH, path: '/', payload, contentFormat: format }, options)).check();
   }
 
   async execute(path: PathLike, args = '', options?: RequestOptions): Promise<void> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock, CoapPeer } from '@mbl/coap';
 import type { Link } from '../codecs/link-format.ts';
+import type { Node } from '../node.ts';
 import type { ObjectRegistry } from '../registry/registry.ts';
 import type { Registration } from './registration.ts';
 
@@ -39,6 +40,8 @@ export interface ServerOptions<Identity> {
   /** Awaited before the client is answered; throwing refuses the registration. */
   onRegister?(registration: Registration<Identity>): void | Promise<void>;
   onUpdate?(registration: Registration<Identity>, changes: RegistrationChanges): void | Promise<void>;
+  /** Values that a client reports by itself (Send, LwM2M Core 1.1 §6.4). Awaited before it is answered; without it Send is not served. */
+  onSend?(registration: Registration<Identity>, nodes: readonly Node[]): void | Promise<void>;
   onDeregister?(registration: Registration<Identity>, reason: DeregistrationReason): void;
   /** What types the clients' resources have; OMA's registry where left out. */
   registry?: ObjectRegistry;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type CoapPeer, ContentFormat } from '@mbl/coap';
+import { Code, type CoapPeer, ContentFormat } from '@mbl/coap';
 import { compositeFormats } from '../codecs/codecs.ts';
 import type { Link } from '../codecs/link-format.ts';
 import { linkPath } from '../codecs/link-format.ts';
+import { Lwm2mError } from '../errors.ts';
 import type { ObjectModel } from '../model/model.ts';
 import type { Path } from '../path.ts';
 import type { ObjectRegistry } from '../registry/registry.ts';
@@ -78,8 +79,28 @@ export class Registration<Identity> extends Management {
     return compositeFormats.find((format) => named.includes(format)) ?? byVersion;
   }
 
+  /** Composite operations came with 1.1, and name their resources in SenML (LwM2M Core 1.1 §6.3.8). */
+  get senmlFormat(): number {
+    if (this.version === '1.0') {
+      throw new Lwm2mError(
+        'lwm2m/not-allowed',
+        'the client speaks LwM2M 1.0, which has no composite operations',
+        {
+          status: Code.METHOD_NOT_ALLOWED,
+        },
+      );
+    }
+    const format = this.compositeFormat;
+    if (format !== ContentFormat.LWM2M_TLV) return format;
+    throw new Lwm2mError('lwm2m/format-unsupported', 'the client has registered no SenML', {
+      status: Code.UNSUPPORTED_CONTENT_FORMAT,
+    });
+  }
+
   get #rootLink(): Link | undefined {
-    return this.objects.find(({ attributes }) => attributes.get('rt') === 'oma.lwm2m');
+    const named = this.objects.find(({ attributes }) => attributes.get('rt') === 'oma.lwm2m');
+    // A client without an alternate path need not call it by its type.
+    return named ?? this.objects.find(({ target }) => target === '/');
   }
 
   /** The client's alternate path: the target of the link with `rt="oma.lwm2m"` (LwM2M Core 1.1 §6.2.1). */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock, CoapPeer, CoapRequest, CoapResponse, RequestHandler, Timer } from '@mbl/coap';
-import { Code, systemClock, uriPath } from '@mbl/coap';
+import { Code, ContentFormat, contentFormat, systemClock, uriPath } from '@mbl/coap';
+import { decodeNodes } from '../codecs/codecs.ts';
 import { Lwm2mError } from '../errors.ts';
 import { errorResponse, message } from '../messages.ts';
 import type { ObjectRegistry } from '../registry/registry.ts';
@@ -14,13 +15,14 @@ interface Held<Identity> {
   expiry: Timer;
 }
 
-/** The server side of the Registration interface (LwM2M Core 1.1 §6.2): who is registered, and until when. */
+/** The server side of the Registration interface (LwM2M Core 1.1 §6.2): who is registered, and until when; and what clients send by themselves. */
 export class Lwm2mServer<Identity> implements Disposable {
   readonly #options: ServerOptions<Identity>;
   readonly #clock: Clock;
   readonly #registry: ObjectRegistry;
   readonly #byEndpoint = new Map<string, Held<Identity>>();
   readonly #byLocation = new Map<string, Held<Identity>>();
+  readonly #byPeer = new WeakMap<CoapPeer, Registration<Identity>>();
 
   constructor(options: ServerOptions<Identity>) {
     this.#options = options;
@@ -66,6 +68,7 @@ export class Lwm2mServer<Identity> implements Disposable {
       const named = this.#options.endpointName?.(identity);
       return this.#register(parseRegister(request, named), identity, peer);
     }
+    if (path === 'dp') return this.#send(request, peer);
     const held = this.#byLocation.get(path);
     if (held === undefined) return message(Code.NOT_FOUND);
     const { registration } = held;
@@ -87,6 +90,7 @@ export class Lwm2mServer<Identity> implements Disposable {
     const held = { registration, expiry: this.#expiry(registration) };
     this.#byEndpoint.set(request.endpoint, held);
     this.#byLocation.set(location, held);
+    this.#byPeer.set(peer, registration);
     try {
       await this.#options.onRegister?.(registration);
     } catch (error) {
@@ -99,12 +103,33 @@ export class Lwm2mServer<Identity> implements Disposable {
   async #update(held: Held<Identity>, request: CoapRequest, peer: CoapPeer): Promise<CoapResponse> {
     const { registration } = held;
     const changes = { ...parseUpdate(request), ...(peer !== registration.peer && { peer }) };
-    if (this.registration(registration.endpoint) !== registration) return message(Code.NOT_FOUND);
+    if (!this.#isCurrent(registration)) return message(Code.NOT_FOUND);
     registration.apply(changes);
+    this.#byPeer.set(peer, registration);
     held.expiry.cancel();
     held.expiry = this.#expiry(registration);
     await this.#options.onUpdate?.(registration, changes);
     return message(Code.CHANGED);
+  }
+
+  async #send(request: CoapRequest, peer: CoapPeer): Promise<CoapResponse> {
+    const registration = this.#byPeer.get(peer);
+    // Only of a client that is registered, and over the connection on which it is (LwM2M Core 1.1 §6.4, Send).
+    if (this.#options.onSend === undefined || registration?.peer !== peer || !this.#isCurrent(registration))
+      return message(Code.NOT_FOUND);
+    if (request.code !== Code.POST) return message(Code.METHOD_NOT_ALLOWED);
+    const format = contentFormat(request.options) ?? ContentFormat.TEXT;
+    if (format !== ContentFormat.SENML_JSON && format !== ContentFormat.SENML_CBOR) {
+      throw new Lwm2mError('lwm2m/format-unsupported', 'what is sent must be SenML', {
+        status: Code.UNSUPPORTED_CONTENT_FORMAT,
+      });
+    }
+    await this.#options.onSend(registration, decodeNodes(format, request.payload, [], registration.model));
+    return message(Code.CHANGED);
+  }
+
+  #isCurrent(registration: Registration<Identity>): boolean {
+    return this.registration(registration.endpoint) === registration;
   }
 
   async #authorize(request: RegisterRequest, identity: Identity, peer: CoapPeer): Promise<void> {

@@ -46,7 +46,10 @@ describe('who is refused at the LwM2M edge', () => {
     const denial = await refusal('board-3', 'already-connected');
     assert.match(denial.description, /127\.0\.0\.1/);
     assert.equal(denial.device_id, identity.deviceId);
-    assert.ok((await typesOf(identity.deviceId)).includes('clone-suspected'));
+    await eventually(
+      async () => (await typesOf(identity.deviceId)).includes('clone-suspected'),
+      'the event of the copy',
+    );
     assert.equal((await device.post(device.location, [])).code, Code.CHANGED);
     assert.equal((await show(identity.deviceId)).online, true);
   });

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Code } from '@mbl/coap';
-import { Lwm2mError, Lwm2mServer, type Link, type Registration, type ServerOptions } from '@mbl/lwm2m';
+import {
+  Lwm2mError,
+  Lwm2mServer,
+  type Link,
+  type Node,
+  type Registration,
+  type ServerOptions,
+} from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import type { Denials } from '../denials/denials.ts';
 import type { RegisteredResource } from '../devices/table.ts';
@@ -16,6 +23,8 @@ export interface RegistrationParts {
   readonly queue: KeyedQueue;
   /** Told after a registration, and after an update over a new connection: earlier observations are gone. */
   readonly onReachable: (registration: Registration<DeviceIdentity>) => void;
+  /** What a device reports by itself. */
+  readonly onSent: (identity: DeviceIdentity, nodes: readonly Node[]) => void;
   readonly onDeregistered: (identity: DeviceIdentity) => void;
 }
 
@@ -46,6 +55,7 @@ export function createRegistrations(context: Context, parts: RegistrationParts):
       await queue.run(identity.deviceId, () => presence.updated(identity, facts(registration)));
       if (changes.peer !== undefined) reachable(registration);
     },
+    onSend: ({ identity }, nodes) => parts.onSent(identity, nodes),
     onDeregister({ identity }, reason) {
       if (reason === 'replaced') return;
       parts.onDeregistered(identity);

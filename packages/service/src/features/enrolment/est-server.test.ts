@@ -129,21 +129,20 @@ describe('EST', () => {
     const der = createRequest(newKey(), { commonName: 'board-4' }).der;
     der[der.length - 3] = (der[der.length - 3] ?? 0) ^ 1;
     assert.match((await post(encodeEstBody(der))).body, /not signed/);
-    await run('openssl', [
-      'ecparam',
-      '-name',
-      'secp384r1',
-      '-genkey',
-      '-noout',
-      '-out',
-      join(service.directory, 'k'),
-    ]);
-    const made = await run(
-      'openssl',
-      ['req', '-new', '-key', join(service.directory, 'k'), '-subj', '/CN=board-4', '-outform', 'DER'],
-      { encoding: 'buffer' },
-    );
-    assert.match((await post(made.stdout.toString('base64'))).body, /P-256/);
+    const key = join(service.directory, 'k');
+    for (const algorithm of [
+      ['EC', '-pkeyopt', 'ec_paramgen_curve:secp384r1'],
+      ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
+      ['RSA', '-pkeyopt', 'rsa_keygen_bits:3072'],
+      ['ED25519'],
+    ]) {
+      await run('openssl', ['genpkey', '-algorithm', ...algorithm, '-out', key]);
+      const args = ['req', '-new', '-key', key, '-subj', '/CN=board-4', '-outform', 'DER'];
+      const { stdout } = await run('openssl', args, { encoding: 'buffer' });
+      const answer = await post(stdout.toString('base64'));
+      assert.equal(answer.status, 400);
+      assert.match(answer.body, /P-256/, algorithm.join(' '));
+    }
     assert.equal((await enrol('board-4', code, newKey())).status, 200, 'none of them used the code up');
     assert.equal((await est('nothing')).status, 404);
     for (const [path, wrong, allowed] of [

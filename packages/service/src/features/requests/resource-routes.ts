@@ -11,6 +11,7 @@ import { clientGone, toHttpError } from './failure.ts';
 import { fromJson, resourceValue, toResourceValue, type WrittenValue, writtenValue } from './values.ts';
 
 const params = z.object({ id: z.string(), '*': z.string() });
+const deviceParams = z.object({ id: z.string() });
 const values = z
   .object({
     object: z.literal('device-resources'),
@@ -40,6 +41,7 @@ const postBody = z
 
 const tags = ['device resources'];
 const url = '/v3/devices/:id/resources/*';
+const compositeUrl = '/v3/devices/:id/resources';
 
 /** The service's own, and what a device may answer in CoAP's words (RFC 7252 §5.9). */
 const config = {
@@ -83,6 +85,54 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
       raw.off('close', closed);
     }
   }
+
+  app.get(
+    compositeUrl,
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Read resources, instances and objects with one request (LwM2M 1.1)',
+        params: deviceParams,
+        querystring: z.object({
+          paths: z
+            .string()
+            .max(2000)
+            .describe('Paths with commas between; what a device does not have is left out'),
+        }),
+        response: { 200: values },
+      },
+    },
+    async (request, reply) => {
+      const paths = request.query.paths.split(',').map((path) => pathOf(path, 1, 4));
+      const resources = await ask(request, reply, async (device, signal) => {
+        const nodes = await device.readComposite(paths, { signal });
+        return nodes.map((node) => toResourceValue(node, device.model));
+      });
+      return { object: 'device-resources' as const, device_id: request.params.id, path: '/', resources };
+    },
+  );
+
+  app.put(
+    compositeUrl,
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Write resources of several objects, all or none (LwM2M 1.1)',
+        params: deviceParams,
+        body: z.strictObject({ resources: manyValues }),
+        response: { 204: nothing },
+      },
+    },
+    async (request, reply) => {
+      const written = below([], request.body.resources);
+      await ask(request, reply, (device, signal) =>
+        device.writeComposite(toNodes(written, device.model), { signal }),
+      );
+      return reply.code(204).send(null);
+    },
+  );
 
   app.get(
     url,

@@ -8,9 +8,14 @@ import {
   contentFormat,
   contentFormatOption,
   uriPath,
+  uriPathOptions,
+  uriQuery,
 } from '@mbl/coap';
-import { enrol, TestDevice, type TestIdentity } from '../../testing/device.ts';
+import { ServiceClient } from '../../client/service-client.ts';
+import { enrol, eventually, TestDevice, type TestIdentity } from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
+import type { ResourceNotification } from '../notifications/message.ts';
+import type { ResourceValue } from './values.ts';
 
 const [text, tlv] = [0, 11_542];
 
@@ -25,7 +30,8 @@ describe('values of the objects of the registry', { timeout: 240_000 }, () => {
     if (uriPath(request.options)[0] === '1')
       return { code: Code.NOT_FOUND, options: [], payload: Buffer.from('') };
     asked.push(request);
-    if (request.code !== Code.GET) return { code: Code.CHANGED, options: [], payload: Buffer.from('') };
+    if (request.code !== Code.GET && request.code !== Code.FETCH)
+      return { code: Code.CHANGED, options: [], payload: Buffer.from('') };
     const { format, payload } = answer;
     return { code: Code.CONTENT, options: [contentFormatOption(format)], payload };
   };
@@ -105,5 +111,81 @@ describe('values of the objects of the registry', { timeout: 240_000 }, () => {
       assert.equal(several.status, 400, path);
     }
     assert.deepEqual(asked, []);
+  });
+
+  test('of several objects are read and written with one request', async () => {
+    asked.length = 0;
+    answer = {
+      format: 110,
+      payload: Buffer.from('[{"bn":"/3303/0/5700","v":21.5},{"bn":"/3/0/0","vs":"ARM"}]'),
+    };
+    const read = await call('GET', '?paths=/3303/0/5700,/3/0/0');
+    assert.equal(read.status, 200, JSON.stringify(read.body));
+    assert.deepEqual(
+      read.body.resources.map(({ path, value, type }: ResourceValue) => [path, value, type]),
+      [
+        ['/3303/0/5700', 21.5, 'float'],
+        ['/3/0/0', 'ARM', 'string'],
+      ],
+    );
+    const resources = [
+      { path: '/3311/0/5851', value: '50' },
+      { path: '/3/0/15', value: 'UTC' },
+    ];
+    assert.equal((await call('PUT', '', { resources })).status, 204);
+    assert.deepEqual(
+      asked.map(({ code }) => code),
+      [Code.FETCH, Code.IPATCH],
+    );
+    const bad = [{ path: '/3311/0/5851', value: 'half' }];
+    assert.equal((await call('PUT', '', { resources: bad })).status, 400);
+    assert.equal((await call('GET', '?paths=/3303,three')).status, 400);
+    assert.equal((await call('GET', '')).status, 400);
+    assert.equal(asked.length, 2);
+  });
+
+  test('that a device sends by itself are notifications, with their times', async () => {
+    const client = new ServiceClient({ url: service.service.file.http, apiKey: service.service.file.apiKey });
+    await using watch = await client.watch();
+    const heard: ResourceNotification[] = [];
+    const listening = (async () => {
+      for await (const one of watch) heard.push(...(one.notifications ?? []));
+    })().catch(() => {});
+    const [before, past] = [Date.now(), 1_700_000_000];
+    const record = `[{"bn":"/3303/0/","n":"5700","t":${past},"v":21.5},{"n":"5701","vs":"Cel"},{"bn":"/19/0/0","vd":"AQI"},{"bn":"/3/0/9","t":-3600,"v":80},{"bn":"/3/0/9","t":1e300,"v":81}]`;
+    const sent = await device.peer.request({
+      code: Code.POST,
+      options: [...uriPathOptions(['dp']), contentFormatOption(110)],
+      payload: Buffer.from(record),
+    });
+    assert.equal(sent.code, Code.CHANGED, Buffer.from(sent.payload).toString());
+    await eventually(async () => heard.length >= 5, 'five values');
+    assert.deepEqual(
+      heard.map(({ ep, path, ct, payload }) => [ep === identity.deviceId, path, ct, payload]),
+      [
+        [true, '/3303/0/5700', 'text/plain', btoa('21.5')],
+        [true, '/3303/0/5701', 'text/plain', btoa('Cel')],
+        [true, '/19/0/0', 'application/octet-stream', 'AQI='],
+        [true, '/3/0/9', 'text/plain', btoa('80')],
+        [true, '/3/0/9', 'text/plain', btoa('81')],
+      ],
+    );
+    const times = heard.map(({ timestamp }) => timestamp);
+    assert.equal(times[0], past * 1000);
+    assert.ok((times[1] ?? 0) >= before && (times[4] ?? 0) >= before);
+    assert.ok((times[3] ?? 0) >= before - 3_600_000 && (times[3] ?? 0) <= Date.now() - 3_600_000);
+    await watch[Symbol.asyncDispose]();
+    await listening;
+  });
+
+  test('notification attributes are written by a request with a query', async () => {
+    asked.length = 0;
+    const put = { method: 'PUT', uri: '/3303/0/5700?pmin=10&pmax=60&gt=30' };
+    assert.equal(
+      (await service.call('POST', `/v2/device-requests/${identity.deviceId}?async-id=w`, put)).status,
+      202,
+    );
+    await eventually(async () => asked.length === 1, 'the request');
+    assert.deepEqual(uriQuery(asked[0]?.options ?? []), ['pmin=10', 'pmax=60', 'gt=30']);
   });
 });
