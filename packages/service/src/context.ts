@@ -10,4 +10,6 @@ export interface Context {
   readonly now: () => number;
   readonly newId: () => string;
   readonly log: Log;
+  /** Since when the database has been away, in Unix milliseconds; undefined while it is there. Whoever fails for that alone need not say so. */
+  readonly awaySince?: () => number | undefined;
 }

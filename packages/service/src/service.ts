@@ -79,7 +79,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   if (applied.length > 0) log.info('Migrated the database', { applied });
 
   const accountId = await ensureAccount(db, newId, now);
-  const context: Context = { db, accountId, now, newId, log };
+  const awaySince = () => claim.awaySince;
+  const context: Context = { db, accountId, now, newId, log, awaySince };
   const keys = new ApiKeys(context);
   const apiKey = await bootstrapKey(keys, directory);
   const caDirectory = join(directory, 'ca');

@@ -7,11 +7,12 @@ const marks = { good: ['✔', 'green'], warning: ['!', 'yellow'], bad: ['✘', '
 /** Examines the machine. Returns 1 when something is bad enough to keep a command from working. */
 export const doctor = verb({
   name: 'doctor',
-  description: 'check tools, disk, memory, ports and mirror, and say how to mend what is wrong',
+  description: 'check tools, disk, memory, ports, service and mirror, and say how to mend what is wrong',
   async run({ output, workspace, environment, signal }) {
     const { checkDisk, checkMemory, checkNode, checkPorts } = await import('../doctor/machine.ts');
     const { checkKeys } = await import('../doctor/keys.ts');
     const { checkMirror } = await import('../doctor/mirror.ts');
+    const { checkService } = await import('../doctor/service.ts');
     const { checkTools } = await import('../doctor/tools.ts');
     const checks = await output.progress.phase(
       'examine this machine',
@@ -21,6 +22,7 @@ export const doctor = verb({
           checkDisk(workspace),
           checkMemory(),
           checkPorts(workspace),
+          checkService(workspace, signal),
           checkMirror(environment, signal),
           checkKeys(workspace, signal),
         ]),

@@ -73,7 +73,15 @@ test('while the database is away no device is dropped; what happened meanwhile i
 }, async () => {
   await using proxy = await DatabaseProxy.start(await newDatabase());
   const { said, log } = listener();
-  await using service = await TestService.start({ databaseUrl: proxy.url, log });
+  const complaints: string[] = [];
+  const complain = (message: string) => {
+    complaints.push(message);
+    said.push(message);
+  };
+  await using service = await TestService.start({
+    databaseUrl: proxy.url,
+    log: { ...log, warn: complain, error: complain },
+  });
   const [stays, leaves, comes] = [
     await enrol(service, 'stays'),
     await enrol(service, 'leaves'),
@@ -82,6 +90,8 @@ test('while the database is away no device is dropped; what happened meanwhile i
   await using device = await TestDevice.register(service, stays);
   const leaving = await TestDevice.register(service, leaves);
   said.length = 0;
+  complaints.length = 0;
+  const begin = Date.now();
   proxy.away();
   await leaving[Symbol.asyncDispose]();
   // A device that comes meanwhile is sent away, and comes again.
@@ -89,7 +99,18 @@ test('while the database is away no device is dropped; what happened meanwhile i
     async () => await TestDevice.register(service, comes).catch(() => undefined),
     'it is let in when the database is back',
   );
+  const health = async () => await service.get('/v3/health');
+  await eventually(async () => (await health()).status === 503, 'whoever asks for its health is told');
   await sleep(3000);
+  const { status, body } = await health();
+  assert.equal(status, 503);
+  const since = Date.parse(body.away_since);
+  assert.ok(since >= begin && since <= Date.now() - 1000, 'since when it is away, not since it was asked');
+  assert.deepEqual(body, {
+    object: 'health',
+    status: 'database-away',
+    away_since: new Date(since).toISOString(),
+  });
   await device.peer.ping({ timeoutMs: 30_000 });
   proxy.back();
   await trying;
@@ -99,7 +120,9 @@ test('while the database is away no device is dropped; what happened meanwhile i
   assert.equal(await online(comes.deviceId), true);
   const times = (message: string) => said.filter((one) => one === message).length;
   await eventually(async () => times(back) === 1, 'the log says that it is back');
-  assert.equal(times(away), 1);
+  const ofDatabase = complaints.filter((one) => /database|presence|housekeeping/i.test(one));
+  assert.deepEqual(ofDatabase, [away], 'said once, by one');
+  assert.deepEqual((await health()).body, { object: 'health', status: 'ok' });
   const client = new pg.Client(service.options.databaseUrl);
   await client.connect();
   const { rows } = await client.query(

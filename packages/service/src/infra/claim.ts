@@ -30,6 +30,8 @@ export interface ClaimOptions {
 export interface DatabaseClaim extends AsyncDisposable {
   /** Resolves when the claim is lost: another service holds the database, or it stayed away too long. */
   readonly lost: Promise<Error>;
+  /** Since when the database has been away, in Unix milliseconds; undefined while it is there. */
+  readonly awaySince: number | undefined;
 }
 
 /**
@@ -50,6 +52,7 @@ class ClaimKeeper implements DatabaseClaim {
   readonly #over = new AbortController();
   #client: pg.PoolClient | undefined;
   #kept: Promise<void> | undefined;
+  #awaySince: number | undefined;
 
   constructor(pool: pg.Pool, options: ClaimOptions) {
     this.#pool = pool;
@@ -58,6 +61,10 @@ class ClaimKeeper implements DatabaseClaim {
 
   get lost(): Promise<Error> {
     return this.#lost.promise;
+  }
+
+  get awaySince(): number | undefined {
+    return this.#awaySince;
   }
 
   async start(): Promise<void> {
@@ -72,8 +79,9 @@ class ClaimKeeper implements DatabaseClaim {
       if (error === undefined) return;
       this.#client?.release(true);
       this.#client = undefined;
-      this.#options.onAway?.();
       const since = Date.now();
+      this.#awaySince = since;
+      this.#options.onAway?.();
       log.warn('The database went away; the service waits for it', { error });
       try {
         this.#client = await this.#again(since);
@@ -81,6 +89,7 @@ class ClaimKeeper implements DatabaseClaim {
         if (!this.#over.signal.aborted) this.#lost.resolve(cause as Error);
         return;
       }
+      this.#awaySince = undefined;
       log.info('The database is back', { awayMs: Date.now() - since });
     }
   }

@@ -53,7 +53,8 @@ export class PresenceWriter {
   #draining = false;
   /** Aborted when nobody waits for a database that is away any longer. */
   readonly #over = new AbortController();
-  #failing = false;
+  /** That it fails was written to the log. */
+  #said = false;
 
   constructor(context: Context, events: EventRecorder) {
     this.#context = context;
@@ -110,11 +111,12 @@ export class PresenceWriter {
           batch.map(({ transition }) => transition),
           tried,
         );
-        if (this.#failing) this.#context.log.info('Presence is written again');
-        this.#failing = false;
+        if (this.#said) this.#context.log.info('Presence is written again');
+        this.#said = false;
         for (const { transition, settle } of batch) settle.resolve(happened.has(transition.deviceId));
         return;
       } catch (error) {
+        const again = tried;
         tried = true;
         const [only] = batch;
         if (!isPassing(error) && batch.length > 1) {
@@ -126,7 +128,9 @@ export class PresenceWriter {
           for (const { settle } of batch) settle.reject(error);
           return;
         }
-        if (!this.#failing) {
+        // Where it went away as a whole that is said already, or is noticed by the next try; one that fails once and no more is no news.
+        if (again && !this.#said && this.#context.awaySince?.() === undefined) {
+          this.#said = true;
           const waiting = batch.length + this.#waiting.size;
           this.#context.log.warn('Presence cannot be written; it is kept, and tried again', {
             error,
@@ -134,7 +138,6 @@ export class PresenceWriter {
             device: only?.transition.deviceId,
           });
         }
-        this.#failing = true;
         await delay(pauseMs, undefined, { signal: this.#over.signal }).catch(() => {});
       }
     }
