@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { HttpMirror, transfer } from './index.ts';
 import { MemorySource } from './testing/devices.ts';
+import { serveFiles } from './testing/file-server.ts';
 import { Random, targetOf } from './testing/random.ts';
 import { images, publish, type Scene, scene } from './testing/scene.ts';
 
@@ -21,21 +22,7 @@ let handler: Handler;
 let connections = 0;
 let requests: string[] = [];
 
-/** What nginx does for a static file: 206 for one range, 416 behind the end, 200 without a range, 404. */
-function serve(request: IncomingMessage, response: ServerResponse): void {
-  const file = published.files.get(decodeURIComponent((request.url ?? '').replace('/releases/', '')));
-  const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
-  if (file === undefined) return void response.writeHead(404).end();
-  if (range === null) return void response.writeHead(200).end(file);
-  const [start, last] = [Number(range[1]), Math.min(Number(range[2]), file.length - 1)];
-  if (start > last) return void response.writeHead(416, { 'content-range': `bytes */${file.length}` }).end();
-  const length = last - start + 1;
-  response.writeHead(206, {
-    'content-range': `bytes ${start}-${last}/${file.length}`,
-    'content-length': length,
-  });
-  response.end(file.subarray(start, last + 1));
-}
+const serve = serveFiles(published.files);
 
 before(async () => {
   server = createServer((request, response) => {

@@ -18,6 +18,8 @@ export async function packFrame(
 ): Promise<Buffer> {
   return await compress(bytes, {
     ...(dictionary.length > 0 && { dictionary }),
+    // Without it zlib makes room for bytes without end: a hundred times slower for small ones.
+    pledgedSrcSize: bytes.length,
     params: {
       [constants.ZSTD_c_compressionLevel]: level,
       [constants.ZSTD_c_windowLog]: windowLog(bytes.length + dictionary.length),

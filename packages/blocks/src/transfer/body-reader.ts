@@ -17,9 +17,9 @@ export class BodyReader implements AsyncDisposable {
   /** Bytes of the range that are still to come. */
   #left: number;
   #rest: Uint8Array = new Uint8Array();
-  readonly #count: (bytes: number) => Promise<void>;
+  readonly #count: (bytes: number) => void;
 
-  private constructor(size: number, count: (bytes: number) => Promise<void>, sleep: Sleep, stall: number) {
+  private constructor(size: number, count: (bytes: number) => void, sleep: Sleep, stall: number) {
     this.#left = size;
     this.#count = count;
     this.#sleep = sleep;
@@ -33,7 +33,7 @@ export class BodyReader implements AsyncDisposable {
   static async open(
     mirror: Mirror,
     request: { readonly file: string; readonly start: number; readonly end: number },
-    count: (bytes: number) => Promise<void>,
+    count: (bytes: number) => void,
     timing: { readonly sleep: Sleep; readonly stall: number },
     signal: AbortSignal,
   ): Promise<BodyReader> {
@@ -74,7 +74,7 @@ export class BodyReader implements AsyncDisposable {
     for (let size = 0; size < Math.min(least, this.#left); ) {
       const next = await this.#iterator?.next();
       if (next === undefined || next.done === true) throw unreachable('ended its answer early');
-      await this.#count(next.value.length);
+      this.#count(next.value.length);
       // What is longer than its range is not looked at.
       const piece = next.value.subarray(0, this.#left - size);
       pieces.push(piece);

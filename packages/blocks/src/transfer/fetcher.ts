@@ -57,7 +57,7 @@ export class Fetcher {
       if (mirror === undefined) throw noMirror(file, []);
       await this.#meter.admit(end - start, planned);
       try {
-        const count = (bytes: number): Promise<void> => this.#meter.count(bytes, planned);
+        const count = (bytes: number): void => this.#meter.count(bytes, planned);
         return await BodyReader.open(mirror, { file, start, end }, count, this.#timing, this.#signal);
       } catch (error) {
         await this.failed(file, error, only, tries);

@@ -198,6 +198,11 @@ test('a disk that fails, is full, too small or forgetful is said to be', async (
     };
     await assert.rejects(transfer(bad.options), code('blocks/disk-wrong'), `write ${failing}`);
   }
+  // An image of one block has no tree that would show it.
+  const block = targetOf(random.block());
+  const one = scene(block, await publish(block, []), { running: block.data, idle: Buffer.alloc(0) });
+  one.disk.onWrite = (_, bytes) => bytes.fill(1, 9, 10);
+  await assert.rejects(transfer(one.options), code('blocks/disk-wrong'));
   const it = fresh();
   const small = Object.create(it.disk, { blocks: { value: 454 } });
   await assert.rejects(transfer({ ...it.options, disk: small }), code('blocks/too-small'));

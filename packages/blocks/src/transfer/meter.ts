@@ -3,7 +3,7 @@ import { MblError } from '@mbl/trust';
 import type { JournalStore } from '../devices.ts';
 import { requestCost } from './plan.ts';
 
-/** The journal is this far ahead of what was received: a power cut makes the count too high by so much at most, never too low. */
+/** A journal is written for so much at least, so that small requests do not cost a write each. */
 const ahead = 256 * 1024;
 const maxJournalSize = 1024;
 
@@ -48,21 +48,23 @@ export class Meter {
     this.#demand(bytes);
   }
 
-  /** Before a request for so many bytes. `planned`: it is part of what was expected. Throws `blocks/over-budget`. */
+  /**
+   * Before a request for so many bytes. `planned`: it is part of what was expected. They are in the journal before they are asked for: a power cut
+   * makes the count too high, by one request, and never too low. Throws `blocks/over-budget`.
+   */
   async admit(bytes: number, planned: boolean): Promise<void> {
-    this.#demand(
-      (planned ? 0 : bytes + requestCost) + Math.max(this.#expected, planned ? bytes + requestCost : 0),
-    );
+    const request = bytes + requestCost;
+    this.#demand(planned ? Math.max(this.#expected, request) : this.#expected + request);
+    if (this.#spent + request > this.#recorded) await this.#record(this.#spent + Math.max(request, ahead));
     this.requests += 1;
-    await this.count(requestCost, planned);
+    this.count(requestCost, planned);
   }
 
   /** After bytes were received. */
-  async count(bytes: number, planned: boolean): Promise<void> {
+  count(bytes: number, planned: boolean): void {
     this.#spent += bytes;
     if (!this.#planned) this.#beforePlan += bytes;
     if (planned) this.#expected = Math.max(0, this.#expected - bytes);
-    if (this.#recorded < this.#spent + ahead / 2) await this.#record(this.#spent + ahead);
   }
 
   /** Writes down what was really spent. */

@@ -6,6 +6,9 @@ import { frameStart, type PayloadIndex } from '../payload/format.ts';
 /** What a request costs on the wire beside its bytes: headers of both sides and TLS records, as measured. A smaller gap is fetched along. */
 export const requestCost = 768;
 
+/** The most that one request asks for: what a power cut may leave counted and not received. */
+export const largestRequest = 2 ** 20;
+
 /** What is known of one source. */
 export interface Candidate {
   readonly blocks: number;
@@ -28,7 +31,7 @@ export interface Plan {
   readonly at: Uint32Array;
   /** By frame: 1 when it is fetched, and all its blocks with it. */
   readonly fetched: Uint8Array;
-  /** In the order of the payload, with no two that a request would cost more to tell apart. */
+  /** In the order of the payload, each one request: no two are so near that it costs less to fetch what is between. */
   readonly ranges: readonly Range[];
   /** Bytes on the wire, those of the requests included. */
   readonly cost: number;
@@ -64,7 +67,8 @@ export function planTransfer(index: PayloadIndex, candidates: readonly Candidate
     const start = frameStart(index, frame);
     const end = index.frameEnds[frame] ?? start;
     const last = ranges.at(-1);
-    if (last !== undefined && start - last.end <= requestCost) last.end = end;
+    if (last !== undefined && start - last.end <= requestCost && end - last.start <= largestRequest)
+      last.end = end;
     else ranges.push({ start, end });
   }
   const cost = ranges.reduce((sum, { start, end }) => sum + end - start + requestCost, 0);

@@ -45,7 +45,7 @@ export interface TransferOptions {
   /** Asked in this order. */
   readonly mirrors: readonly Mirror[];
   readonly journal: JournalStore;
-  /** Bytes on the wire for this target, over all runs. */
+  /** Bytes for this target, over all runs: of bodies, and 768 for each request. TLS adds 0.2 % to that. */
   readonly budget?: number;
   readonly timing?: Partial<Timing>;
   readonly onProgress?: (progress: Progress) => void;
