@@ -79,11 +79,17 @@ export async function compose(
   stack.defer(() => clearInterval(pruner));
   const connections = new Connections();
   // A device that loses its right loses everything that goes with it.
-  const disconnect: Disconnect = (deviceId, reason) => {
-    const registered = registrations.registrations.find((one) => one.identity.deviceId === deviceId);
+  const disconnect: Disconnect = ({ id, endpoint_name }, reason) => {
+    const endpointName = endpoint_name ?? '';
+    const registered = registrations.registration(endpointName);
     if (registered !== undefined) registrations.remove(registered);
-    requests.cancel(deviceId, new RequestFailure(429, 'DEVICE_BLOCKED', reason));
-    connections.disconnect(deviceId, reason);
+    // One of which only the directory knows, from before the service started, ends too.
+    else
+      queue
+        .run(id, () => presence.deregistered({ deviceId: id, endpointName }, 'removed'))
+        .catch((error: unknown) => log.error('A deregistration could not be written', { error }));
+    requests.cancel(id, new RequestFailure(429, 'DEVICE_BLOCKED', reason));
+    connections.disconnect(id, reason);
   };
   const directoryOfDevices = new DeviceDirectory(context, events);
   const register = new CertificateRegister(context, events, deviceCa, certificateLife);

@@ -77,7 +77,7 @@ export function certificateRoutes(
     async (request) => {
       const device = await directory.get(request.params.id);
       const revoked = await register.revoke(device, request.body.reason);
-      disconnect(device.id, 'the certificate was revoked');
+      disconnect(device, 'the certificate was revoked');
       return { object: 'revocation' as const, device_id: device.id, revoked };
     },
   );

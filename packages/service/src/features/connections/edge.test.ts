@@ -277,6 +277,21 @@ describe('the LwM2M edge', () => {
     assert.equal((await show(identity.deviceId)).state, 'registered');
   });
 
+  test('a device that is suspended after a restart is registered no more, though it did not come back', async () => {
+    const identity = await enrol(service, 'board-suspended');
+    const device = await TestDevice.register(service, identity);
+    await service.restart();
+    await device.ended();
+    assert.equal((await show(identity.deviceId)).state, 'registered');
+    const path = `/v3/devices/${identity.deviceId}/suspend`;
+    assert.equal((await service.call('POST', path, { category: 'other' })).status, 204);
+    await eventually(
+      async () => (await show(identity.deviceId)).state === 'deregistered',
+      'the directory says so',
+    );
+    assert.deepEqual((await typesOf(identity.deviceId)).slice(-2), ['suspended', 'deregistered']);
+  });
+
   test('a restart puts everybody offline; devices come back by themselves', async () => {
     const identity = await enrol(service, 'board-13');
     const device = await TestDevice.register(service, identity);

@@ -6,8 +6,11 @@ import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceChanges, NewDevice } from './model.ts';
 import type { DeviceRow } from './table.ts';
 
-/** What else must happen when the directory takes a device's rights away: its connection ends. */
-export type Disconnect = (deviceId: string, reason: string) => void;
+/** A device as events name it. */
+export type NamedDevice = Pick<DeviceRow, 'id' | 'endpoint_name'>;
+
+/** What else must happen when the directory takes a device's rights away: its connection and its registration end. */
+export type Disconnect = (device: NamedDevice, reason: string) => void;
 
 /** The devices of the account: what the owner writes. Presence and registration belong to the edge. */
 export class DeviceDirectory {
@@ -113,9 +116,9 @@ export class DeviceDirectory {
     });
   }
 
-  async delete(id: string): Promise<void> {
+  async delete(id: string): Promise<NamedDevice> {
     const { accountId } = this.#context;
-    await this.#events.transaction(async (db, record) => {
+    return this.#events.transaction(async (db, record) => {
       const row = await db
         .deleteFrom('devices')
         .where('account_id', '=', accountId)
@@ -129,6 +132,7 @@ export class DeviceDirectory {
         endpointName: row.endpoint_name,
         description: 'The device was removed from the directory; its certificate is no longer accepted',
       });
+      return { id, ...row };
     });
   }
 
@@ -137,10 +141,10 @@ export class DeviceDirectory {
     id: string,
     suspended: boolean,
     reason: { category: string; description: string },
-  ): Promise<void> {
+  ): Promise<NamedDevice> {
     const { accountId, now } = this.#context;
     const at = new Date(now());
-    await this.#events.transaction(async (db, record) => {
+    return this.#events.transaction(async (db, record) => {
       const row = await db
         .updateTable('devices')
         .set({
@@ -163,6 +167,7 @@ export class DeviceDirectory {
         changes: { operator_suspended: suspended },
         data: { category: reason.category },
       });
+      return { id, ...row };
     });
   }
 }

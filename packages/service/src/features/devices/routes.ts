@@ -88,8 +88,8 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
       },
     },
     async (request, reply) => {
-      await directory.delete(request.params.id);
-      disconnect(request.params.id, 'the device was removed from the directory');
+      const device = await directory.delete(request.params.id);
+      disconnect(device, 'the device was removed from the directory');
       return reply.code(204).send(null);
     },
   );
@@ -109,8 +109,8 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
         },
       },
       async (request, reply) => {
-        await directory.suspend(request.params.id, verb === 'suspend', request.body);
-        if (verb === 'suspend') disconnect(request.params.id, 'the device was suspended');
+        const device = await directory.suspend(request.params.id, verb === 'suspend', request.body);
+        if (verb === 'suspend') disconnect(device, 'the device was suspended');
         return reply.code(204).send(null);
       },
     );

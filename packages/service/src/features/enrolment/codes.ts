@@ -139,7 +139,10 @@ export class EnrolmentCodes {
     );
     // A device that was enrolled before is somebody else now, even while its old connection lives.
     if ('certificate' in claimed && !claimed.repeated)
-      this.#parts.disconnect(claimed.certificate.device_id, 'the device was enrolled again');
+      this.#parts.disconnect(
+        { id: claimed.certificate.device_id, endpoint_name: endpointName },
+        'the device was enrolled again',
+      );
     return claimed;
   }
 
