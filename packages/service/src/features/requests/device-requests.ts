@@ -91,6 +91,11 @@ export class DeviceRequests {
     return entry.outcome.promise as Promise<T>;
   }
 
+  /** Whether requests reach a device by this registration, over the connection that it has now. */
+  reaches(device: Reachable): boolean {
+    return this.#parts.reach(device.identity.deviceId) === device;
+  }
+
   waiting(deviceId: string): number {
     return this.#queues.get(deviceId)?.length ?? 0;
   }

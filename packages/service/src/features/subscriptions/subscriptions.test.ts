@@ -10,6 +10,7 @@ import {
   type RequestHandler,
   uriPathOptions,
 } from '@mbl/coap';
+import pg from 'pg';
 import { WebSocket } from 'ws';
 import { enrol, eventually, TestDevice, type TestIdentity } from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
@@ -21,6 +22,36 @@ const value = (text: string, maxAge?: number): CoapResponse => ({
   options: [contentFormatOption(0), ...(maxAge === undefined ? [] : [maxAgeOption(maxAge)])],
   payload: Buffer.from(text),
 });
+
+/** Lets a service wait for a table, and then breaks the connection that waits. */
+class Blocked implements AsyncDisposable {
+  readonly #database: pg.Client;
+  readonly #table: string;
+
+  constructor({ options }: TestService, table: string) {
+    this.#database = new pg.Client(options.databaseUrl);
+    this.#table = table;
+  }
+
+  async block(): Promise<void> {
+    await this.#database.connect();
+    await this.#database.query(`begin; lock table ${this.#table} in access exclusive mode`);
+  }
+
+  async breakOff(): Promise<void> {
+    await eventually(async () => {
+      const { rows } = await this.#database.query(
+        `select pg_terminate_backend(pid) from pg_locks where not granted and relation = '${this.#table}'::regclass`,
+      );
+      return rows.length > 0;
+    }, 'it waits');
+    await this.#database.query('commit');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#database.end();
+  }
+}
 
 describe('subscriptions', { timeout: 240_000 }, () => {
   let service: TestService;
@@ -142,6 +173,19 @@ describe('subscriptions', { timeout: 240_000 }, () => {
     await device.registerAgain();
     await eventually(async () => observers.length >= 2 && live() === 1, 'observed anew');
   });
+
+  for (const table of ['presubscriptions', 'subscriptions']) {
+    test(`a device is observed again although the database breaks off when it is asked for its ${table}`, async () => {
+      answering.resolve();
+      await using database = new Blocked(service, table);
+      assert.equal((await service.call('PUT', `${path()}/3/0/9`)).status, 202);
+      await database.block();
+      await using device = await TestDevice.register(service, identity, { handler });
+      assert.ok(device);
+      await database.breakOff();
+      await eventually(async () => live() === 1, 'observed');
+    });
+  }
 
   test('a full queue loses none of them', async () => {
     answering.resolve();

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Lwm2mResponse, Observation } from '@mbl/lwm2m';
 import { formatPath } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
+import { persistently } from '../../infra/persistently.ts';
 import type { AsyncResponse, Publish } from '../notifications/message.ts';
 import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
 import { RequestFailure, statusOf } from '../requests/failure.ts';
@@ -70,15 +71,17 @@ export class Subscriptions {
       .executeTakeFirstOrThrow();
     if (!row.added) return undefined;
     const id = `${this.#context.newId()}@${deviceId}`;
+    const log = (error: unknown) =>
+      this.#context.log.error('A subscription failed', { error, deviceId, path });
     this.#observe(deviceId, path, () => this.has(deviceId, path))
       .then((first) => asyncResponse(id, first))
       .catch(async (error: unknown) => {
         const lasting = !(error instanceof RequestFailure && error.transient);
-        if (lasting) await this.#forget(deviceId, path);
+        if (lasting) await this.#forget(deviceId, path).catch(log);
         return failed(id, error);
       })
       .then((response) => this.#publish({ 'async-responses': [response] }))
-      .catch((error: unknown) => this.#context.log.error('A subscription failed', { error, deviceId, path }));
+      .catch(log);
     return id;
   }
 
@@ -125,12 +128,16 @@ export class Subscriptions {
    */
   async restore(device: Reachable): Promise<void> {
     const { deviceId } = device.identity;
+    const { peer } = device;
     this.gone(deviceId);
-    const presubscribed = await this.#presubscribed(device);
-    const paths = new Set([...(await this.list(deviceId)), ...presubscribed]);
-    for (const path of paths) {
+    // It may have registered again meanwhile, or come over another connection: then it is restored for that.
+    const current = () => this.#requests.reaches(device) && device.peer === peer;
+    const presubscribed = await persistently(() => this.#presubscribed(device), current);
+    const subscribed = await persistently(() => this.list(deviceId), current);
+    for (const path of new Set([...(subscribed ?? []), ...(presubscribed ?? [])])) {
+      if (!current()) return;
       try {
-        const wanted = async () => presubscribed.includes(path) || (await this.has(deviceId, path));
+        const wanted = async () => presubscribed?.includes(path) || (await this.has(deviceId, path));
         const first = await this.#observe(deviceId, path, wanted, true);
         // What changed while nobody observed is told now.
         if (this.#active.get(deviceId)?.has(path)) this.#notified(device, path, first);
@@ -162,11 +169,14 @@ export class Subscriptions {
       const active = this.#active.get(deviceId) ?? new Map<string, Observation>();
       active.set(path, observation);
       this.#active.set(deviceId, active);
-      // Whoever removes it later finds it; who did so while the device was asked did not.
-      if (!(await wanted())) await this.#cancel(deviceId, path);
-      return observation.first;
+      return observation;
     };
-    return this.#requests.run(deviceId, send, { own });
+    const observation = await this.#requests.run(deviceId, send, { own });
+    // Whoever removes it later finds it; who did so while the device was asked did not. No longer than it is observed: another question
+    // has to be answered then.
+    const observed = () => this.#active.get(deviceId)?.get(path) === observation;
+    if ((await persistently(wanted, observed)) === false && observed()) await this.#cancel(deviceId, path);
+    return observation.first;
   }
 
   #notified({ identity }: Reachable, path: string, notification: Lwm2mResponse): void {
