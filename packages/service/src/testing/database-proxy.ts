@@ -76,9 +76,10 @@ export class DatabaseProxy implements AsyncDisposable {
     this.#mode = 'silent';
   }
 
-  /** New connections come through. */
+  /** New connections come through, and all their answers. */
   back(): void {
     this.#mode = 'open';
+    this.#losing = false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
