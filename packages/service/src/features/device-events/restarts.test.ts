@@ -137,6 +137,16 @@ test('a reader by cursor gets every event once, in the order of commits, wheneve
     devices.map(({ id }) => id),
     'a change and its event are committed together',
   );
+  for (const { deviceId } of identities) {
+    const presence = seen.flatMap(({ device_id, event_type: type }) =>
+      device_id === deviceId && ['device.online', 'device.offline'].includes(type) ? [type] : [],
+    );
+    assert.deepEqual(
+      presence,
+      presence.map((_, index) => (index % 2 === 0 ? 'device.online' : 'device.offline')),
+    );
+    assert.equal(presence.at(-1), 'device.offline');
+  }
   const types = new Set(seen.map(({ event_type }) => event_type));
   for (const type of [
     'device.created',

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { z } from 'zod';
+import { enrol, TestDevice } from '../../testing/device.ts';
+import { answerByMood, moodyPaths } from '../../testing/moody-device.ts';
 import { TestService } from '../../testing/service.ts';
 
 interface Operation {
@@ -62,6 +64,21 @@ const bodies = fc.oneof(
   ),
 );
 
+/** For the routes that a device answers: bodies and queries that reach it more often than not. */
+const deviceBodies = fc.oneof(
+  fc.constantFrom(
+    undefined,
+    '{}',
+    '{"value":"a"}',
+    '{"value":"a"}',
+    '{"arguments":"0"}',
+    '{"resources":[{"path":"/3/0/14","value":"+01"}]}',
+    '{"resources":[{"path":"/3/0/0","value":"a"}],"mode":"replace"}',
+  ),
+  fc.constantFrom(...moodyPaths).map((path) => `{"method":"GET","uri":"/${path}"}`),
+  bodies,
+);
+
 const wrongIds = fc.constantFrom('7', 'me', '%00', '%ZZ', '%2e%2e', 'a'.repeat(600), '%F0%9F%9A%80');
 const resources = fc.constantFrom('3/0/0', '3/0/1', '3/0', '3', '0/0/x', '65536/0/0', '3/0/0/0/0');
 const values = fc.oneof(
@@ -80,10 +97,17 @@ const values = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 20 }),
 );
 
-function requests({ parameters = [] }: Operation, realIds: string[]): fc.Arbitrary<Request> {
+/** With a `device`, requests that mostly are about that one. */
+function requests({ parameters = [] }: Operation, realIds: string[], device?: string): fc.Arbitrary<Request> {
   const names = parameters.filter((one) => one.in === 'query').map((one) => one.name);
   const name = fc.oneof(fc.constantFrom(...names, 'unknown'), fc.string({ maxLength: 9 }));
-  const id = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('7', ...realIds) }, wrongIds);
+  const id = fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('7', ...realIds) },
+    wrongIds,
+    ...(device === undefined ? [] : [{ weight: 12, arbitrary: fc.constant(device) }]),
+  );
+  const query = fc.array(fc.tuple(name, values), { maxLength: device === undefined ? 3 : 1 });
+  const needed = names.includes('async-id') ? [['async-id', 'mine']] : [];
   return fc.record({
     key: fc.oneof(
       { weight: 9, arbitrary: fc.constant('good') },
@@ -99,9 +123,12 @@ function requests({ parameters = [] }: Operation, realIds: string[]): fc.Arbitra
         'application/xml',
       ),
     ),
-    body: bodies,
-    query: fc.array(fc.tuple(name, values), { maxLength: 3 }),
-    ids: fc.tuple(id, resources),
+    body: device === undefined ? bodies : deviceBodies,
+    query: fc.oneof(
+      query,
+      query.map((more) => [...needed, ...more] as [string, string][]),
+    ),
+    ids: fc.tuple(id, device === undefined ? resources : fc.oneof(fc.constantFrom(...moodyPaths), resources)),
   });
 }
 
@@ -128,7 +155,10 @@ test('every route answers generated requests as the description says, and fails 
   const description = (await service.get('/v3/openapi.json')).body as Description;
   const ids = await fill(service);
   const checks = new Map<JsonSchema, z.ZodType>();
+  const identity = await enrol(service, 'board-3');
+  await using device = await TestDevice.register(service, identity, { handler: answerByMood });
   const seen = new Set<number>();
+  const fromDevice = new Set<number>();
   let sent = 0;
 
   for (const [path, operations] of Object.entries(description.paths)) {
@@ -136,10 +166,11 @@ test('every route answers generated requests as the description says, and fails 
       // Held open for 25 s when nothing happens.
       if (path === '/v2/notification/pull' && method === 'get') continue;
       // Ends what the others ask about: by wrong ids only.
-      const ending = method === 'delete' || path.endsWith('/suspend');
+      const answered = /resources\/|device-requests|endpoints\/|subscriptions\//.test(path);
+      const ending = method === 'delete' || /\/(suspend|revoke|rearm)$/.test(path);
       await fc.assert(
         fc.asyncProperty(
-          requests(operation, ending ? [] : ids),
+          requests(operation, ending ? [] : ids, answered ? identity.deviceId : undefined),
           async ({ key, type, body, query, ids: parts }) => {
             const url = path.replace(/\{[^}]*\}/, parts[0]).replace(/\{[^}]*\}/, parts[1]);
             const search = new URLSearchParams(query).toString();
@@ -155,6 +186,7 @@ test('every route answers generated requests as the description says, and fails 
             );
             sent += 1;
             seen.add(answer.status);
+            if (answered) fromDevice.add(answer.status);
             // What cannot be decoded, is too long or is a name of another route asks for that or for none.
             const elsewhere = /%ZZ|%2e%2e|a{600}|\/me$/.test(url);
             const declared = operation.responses[answer.status];
@@ -183,6 +215,16 @@ test('every route answers generated requests as the description says, and fails 
   assert.ok(sent > 500, `${sent} requests`);
   for (const status of [200, 201, 202, 204, 400, 401, 404, 415])
     assert.ok(seen.has(status), `no ${status} in ${[...seen].join(', ')}`);
+  const resource = '/v3/devices/{id}/resources/{*}';
+  for (const path of moodyPaths) {
+    const answer = await service.get(`/v3/devices/${identity.deviceId}/resources/${path}`);
+    assert.ok(description.paths[resource]?.['get']?.responses[answer.status], `${path}: ${answer.status}`);
+    fromDevice.add(answer.status);
+  }
+  t.diagnostic(`${sent} requests; of the device: ${[...fromDevice].toSorted((a, b) => a - b).join(', ')}`);
+  for (const status of [200, 202, 204, 400, 403, 404, 405, 413, 415, 502, 503])
+    assert.ok(fromDevice.has(status), `no ${status} at the routes that a device answers`);
+  assert.equal(device.peer.closed.aborted, false, 'the device is connected to the end');
 });
 
 test('a body that is too long, or of another type, is refused as the description says', async () => {
