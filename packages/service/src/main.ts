@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey } from 'node:crypto';
+import { fstatSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type CertificateAuthority, MblError, memorySigner, parseCertificate } from '@mbl/trust';
+import { boundedOutput } from './infra/bounded-output.ts';
 import { jsonLog } from './infra/log.ts';
 import { type Service, type ServiceOptions, startService } from './service.ts';
 
@@ -19,9 +21,14 @@ const usage = `Usage: main.ts --directory DIR [options]
   --help
 `;
 
+/** Bytes. Where stdout is a file opened to append, it begins anew then; `<name>.previous.log` has what was in it. */
+const largestLog = 16 << 20;
+
 /** The service as a daemon: JSON lines on stdout, a clean stop on SIGTERM and SIGINT, exit code 1 for an error. */
 async function main(args: readonly string[]): Promise<void> {
-  const log = jsonLog((line) => process.stdout.write(line));
+  const log = jsonLog(
+    fstatSync(1).isFile() ? boundedOutput(1, largestLog) : (line) => process.stdout.write(line),
+  );
   const options = await readOptions(args);
   if (options === undefined) {
     process.stdout.write(usage);

@@ -77,8 +77,10 @@ async function printFile(cli: Cli, path: string, { lines, follow }: Part, remedy
       if (cli.signal.aborted) return exitCodes.interrupted;
       const now = await open(path).catch(() => undefined);
       if (now === undefined) continue;
-      const { ino: latest } = await now.stat();
+      const { ino: latest, size: left } = await now.stat();
       await now.close();
+      // The service began it anew, because it had grown too large.
+      if (left < position) position = 0;
       // A new run has a new file.
       if (latest !== ino)
         return await printFile(cli, path, { lines: Number.MAX_SAFE_INTEGER, follow }, remedy);
