@@ -20,6 +20,14 @@ test('API keys: made, used, disabled, deleted; the first one stays over a restar
   assert.notEqual(me.body.key, made.body.key, 'shown once');
   assert.ok(me.body.last_login_time > 0);
 
+  const renamed = await service.call('PUT', '/v3/api-keys/me', { name: 'ci 2', groups: [] }, bearer);
+  assert.deepEqual(
+    [renamed.status, renamed.body.id, renamed.body.name, renamed.body.groups],
+    [200, made.body.id, 'ci 2', []],
+  );
+  const itself = await service.call('PUT', '/v3/api-keys/me', { status: 'INACTIVE' }, bearer);
+  assert.deepEqual([itself.status, itself.body.fields[0].name], [400, 'status']);
+  assert.equal((await service.call('PUT', '/v3/api-keys/me', { groups: ['7'] }, bearer)).status, 400);
   const keyPath = `/v3/api-keys/${made.body.id}`;
   assert.equal((await service.call('PUT', keyPath, { status: 'INACTIVE' })).status, 200);
   const refused = await service.call('GET', '/v3/devices', undefined, bearer);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
-import { HttpError } from '../../infra/http/errors.ts';
+import { HttpError, invalid } from '../../infra/http/errors.ts';
 import { type FilterFields, parseFilters, text } from '../../infra/http/filters.ts';
 import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
 import { nothing } from '../../infra/http/declared-answers.ts';
@@ -19,7 +19,9 @@ const apiKey = z
     name: z.string(),
     key: z.string().describe('The whole key in the answer to its creation, and never again'),
     status: z.enum(['ACTIVE', 'INACTIVE']),
+    groups: z.array(z.string()).describe('None: every key may do everything'),
     created_at: z.string(),
+    creation_time: z.number().int().describe('Unix time in ms'),
     updated_at: z.string(),
     etag: z.string(),
     last_login_time: z.number().int().describe('Unix time in ms; 0 when never used'),
@@ -27,6 +29,10 @@ const apiKey = z
   .meta({ id: 'ApiKey' });
 
 const status = z.enum(['ACTIVE', 'INACTIVE']);
+const name = z.string().min(1).max(100);
+/** Clients send the empty list that they got. */
+const groups = z.array(z.string()).max(0, 'There are no groups').optional();
+const changes = z.strictObject({ name: name.optional(), status: status.optional(), groups });
 const tags = ['api keys'];
 const params = z.object({ id: z.string() });
 const config = { refusals: { not_found: 'There is no such API key' } };
@@ -43,6 +49,21 @@ export function apiKeyRoutes(
     const row = await all().where('id', '=', id).executeTakeFirst();
     if (row === undefined) throw new HttpError('not_found', 'No such API key');
     return row;
+  };
+
+  const change = async (id: string, { name, status }: z.infer<typeof changes>) => {
+    await find(id);
+    await db
+      .updateTable('api_keys')
+      .set({
+        updated_at: new Date(now()),
+        ...(name === undefined ? {} : { name }),
+        ...(status === undefined ? {} : { status }),
+      })
+      .where('id', '=', id)
+      .execute();
+    if (status === 'INACTIVE') closeChannels(id);
+    return toApiKey(await find(id));
   };
 
   app.get(
@@ -68,7 +89,7 @@ export function apiKeyRoutes(
       schema: {
         tags,
         summary: 'Create an API key',
-        body: z.strictObject({ name: z.string().min(1).max(100), status: status.optional() }),
+        body: z.strictObject({ name, status: status.optional(), groups }),
         response: { 201: apiKey },
       },
     },
@@ -82,6 +103,24 @@ export function apiKeyRoutes(
     '/v3/api-keys/me',
     { config, schema: { tags, summary: 'The API key of this request', response: { 200: apiKey } } },
     async (request) => toApiKey(await find(request.apiKeyId)),
+  );
+
+  app.put(
+    '/v3/api-keys/me',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Rename the API key of this request',
+        body: changes,
+        response: { 200: apiKey },
+      },
+    },
+    async ({ apiKeyId, body }) => {
+      if (body.status === 'INACTIVE')
+        throw invalid([{ name: 'status', message: 'By its id only: nothing is let in by it after that' }]);
+      return await change(apiKeyId, body);
+    },
   );
 
   app.get(
@@ -98,25 +137,11 @@ export function apiKeyRoutes(
         tags,
         summary: 'Rename, disable or enable an API key',
         params,
-        body: z.strictObject({ name: z.string().min(1).max(100).optional(), status: status.optional() }),
+        body: changes,
         response: { 200: apiKey },
       },
     },
-    async (request) => {
-      const { id } = await find(request.params.id);
-      const { name, status: wanted } = request.body;
-      await db
-        .updateTable('api_keys')
-        .set({
-          updated_at: new Date(now()),
-          ...(name === undefined ? {} : { name }),
-          ...(wanted === undefined ? {} : { status: wanted }),
-        })
-        .where('id', '=', id)
-        .execute();
-      if (wanted === 'INACTIVE') closeChannels(id);
-      return toApiKey(await find(id));
-    },
+    async (request) => await change(request.params.id, request.body),
   );
 
   app.delete(
@@ -139,7 +164,9 @@ function toApiKey(row: ApiKeyRow, key = 'ak_1****'): z.infer<typeof apiKey> {
     name: row.name,
     key,
     status: row.status,
+    groups: [],
     created_at: row.created_at.toISOString(),
+    creation_time: row.created_at.getTime(),
     updated_at: row.updated_at.toISOString(),
     etag: row.updated_at.toISOString(),
     last_login_time: row.last_used_at?.getTime() ?? 0,

@@ -53,7 +53,11 @@ describe('notification channels', () => {
     const anonymous = new WebSocket(url());
     assert.match(String((await once(anonymous, 'error'))[0]), /401/);
     assert.equal((await service.call('PUT', '/v2/notification/websocket')).status, 201);
-    assert.equal((await service.call('PUT', '/v2/notification/websocket')).status, 200);
+    const cfg = { include_uid: false, include_timestamp: false };
+    const serialization = { type: 'v2', max_chunk_size: 1000, cfg };
+    assert.equal((await service.call('PUT', '/v2/notification/websocket', { serialization })).status, 200);
+    const more = { serialization: { ...serialization, cfg: { include_uid: true } } };
+    assert.equal((await service.call('PUT', '/v2/notification/websocket', more)).status, 400, 'not served');
     await service.call('POST', '/v3/devices', { endpoint_name: 'while-away' });
     const state = (await service.get('/v2/notification/websocket')).body;
     assert.equal(state.status, 'disconnected');

@@ -13,9 +13,19 @@ const pollMs = 25_000;
 export const channelName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
 const channelQuery = z.object({ channel: channelName.optional() });
 
+/** Pelion's additions to messages: none of them is served, and none asked for by most clients. */
+const never = z.literal(false).optional();
 const serialization = z.strictObject({
   type: z.literal('v2').optional(),
   max_chunk_size: z.number().int().min(100).max(20_000).optional(),
+  cfg: z
+    .strictObject({
+      deregistrations_as_object: never,
+      include_uid: never,
+      include_timestamp: never,
+      include_original_ep: never,
+    })
+    .optional(),
 });
 /** Not looked into a second time: what it holds is made by the service. */
 const notificationMessage = z

@@ -41,4 +41,9 @@ test('registered devices come in pages, each with the way to the next', async ()
     registered.filter((n) => n % 2 === 0).map((n) => `board-${n}`),
   );
   assert.equal((await service.get('/v2/endpoints?after=x')).status, 400);
+
+  const first = `/v2/endpoints/${'1'.padStart(32, '0')}/3/0/0`;
+  const cached = await service.get(`${first}?cacheOnly=true`);
+  assert.deepEqual([cached.status, cached.body], [404, 'RESOURCE_NOT_FOUND']);
+  assert.equal((await service.get(`${first}?cacheOnly=false`)).status, 202);
 });

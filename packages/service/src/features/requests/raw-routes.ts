@@ -30,7 +30,7 @@ const tags = ['device requests'];
 const noSuchDevice = 'DEVICE_NOT_FOUND';
 /** What a request that goes to a device may be refused for. */
 const refusals = {
-  not_found: noSuchDevice,
+  not_found: `${noSuchDevice}, RESOURCE_NOT_FOUND`,
   validation_error:
     'DEVICE_BLOCKED, DEVICE_NOT_CONNECTED, QUEUE_IS_FULL, METHOD_NOT_ALLOWED, MALFORMED_URI, MALFORMED_PAYLOAD, UNKNOWN_MEDIA_TYPE with the type, or what is not valid',
 };
@@ -187,7 +187,7 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
   const byResource = async (
     request: FastifyRequest & {
       params: z.infer<typeof resourceParams>;
-      query: { noResp?: boolean | undefined };
+      query: { noResp?: boolean | undefined; cacheOnly?: boolean | undefined };
     },
     reply: FastifyReply,
   ) => {
@@ -200,6 +200,7 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
       'payload-b64': body?.toString('base64'),
     });
     const device = await registered(request.params.id);
+    if (request.query.cacheOnly === true) throw new HttpError('not_found', 'RESOURCE_NOT_FOUND');
     const id = `${context.newId()}@${device.id}`;
     send(device, id, parsed, {}, request.query.noResp === true);
     if (request.query.noResp === true) return reply.code(204).send(undefined);
@@ -223,7 +224,10 @@ export function rawRequestRoutes(app: App, context: Context, parts: RawRequestPa
         summary:
           'Send a request to a resource; its answer comes on the notification channel (deprecated by Pelion)',
         params: resourceParams,
-        querystring: z.strictObject({ noResp: z.stringbool().optional() }),
+        querystring: z.strictObject({
+          noResp: z.stringbool().optional(),
+          cacheOnly: z.stringbool().optional().describe('Nothing is kept: with `true` nothing is found'),
+        }),
         response: { 202: asyncId, 204: nothing },
       },
       handler: byResource,
