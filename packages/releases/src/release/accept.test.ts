@@ -66,7 +66,7 @@ test('a file that was changed, cut short or made longer on the way is refused', 
   const client = await repository.client();
   const { components } = await acceptRelease(client, wanted, board);
   for (const { target, component } of components) {
-    const path = `targets/os/components/${target.sha256}/${target.sha256}.${component.file}`;
+    const path = `targets/os/components/${component.sha256}/${component.sha256}.${component.file}`;
     const bytes = await readFile(join(repository.folder, path));
     const check = async (lie: Uint8Array | AsyncIterable<Uint8Array> | undefined) => {
       const source = lyingSource(folderSource(repository.folder), { [path]: lie });

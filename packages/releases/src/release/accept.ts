@@ -115,7 +115,7 @@ async function vouched(
   const target = await client.find(path);
   if (target === undefined || target.role !== role)
     throw refuse('release/mixed-up', release, `nobody of its team vouches for ${path}`);
-  if (target.sha256 !== component.sha256 || target.length !== component.size)
+  if (target.hashes.sha256 !== component.sha256 || target.length !== component.size)
     throw refuse('release/mixed-up', release, `${path} is another file`);
   return target;
 }

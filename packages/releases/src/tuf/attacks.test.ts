@@ -2,81 +2,18 @@
 //
 // What a mirror, a captured service or somebody on the network may offer. None of it is believed.
 import assert from 'node:assert/strict';
-import { hash } from 'node:crypto';
-import { cp, readFile } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import fc from 'fast-check';
 import { folderSource, memoryStore } from '../sources/folder.ts';
-import { later, lyingSource, newSigner, SyntheticRepository } from '../testing/synthetic-repository.ts';
+import { forge, kindOf, metadataFiles, offered, published, read, resealed } from '../testing/forge.ts';
+import { later, lyingSource, newSigner } from '../testing/synthetic-repository.ts';
 import type { MetadataStore } from './client.ts';
 import type { MetadataSigner } from './keys.ts';
-import {
-  addSignature,
-  bytesToSign,
-  formatMetadata,
-  type Kind,
-  makeMetadata,
-  readMetadata,
-} from './metadata.ts';
-
-const metadataFiles = {
-  root: '2.root.json',
-  timestamp: 'timestamp.json',
-  snapshot: '2.snapshot.json',
-  targets: '1.targets.json',
-  os: '1.os.json',
-} as const;
-
-/** A repository with one release, whose root has the version 1. */
-async function published(): Promise<SyntheticRepository> {
-  const repository = await SyntheticRepository.open();
-  await repository.release('1.0');
-  await repository.sign();
-  return repository;
-}
-
-const read = (repository: SyntheticRepository, name: string) =>
-  readFile(join(repository.folder, 'metadata', name));
-
-const kindOf = (role: string): Kind => (role === 'os' ? 'targets' : (role as Kind));
-
-/** What the tests change in the signed part of metadata. */
-interface SignedJson {
-  version: number;
-  expires: string;
-  meta: Record<string, object>;
-}
-
-/** Metadata as it was but for `change`, signed by `signers`. */
-async function forge(
-  role: string,
-  bytes: Uint8Array,
-  signers: readonly MetadataSigner[],
-  change: (signed: SignedJson) => void = () => undefined,
-): Promise<Buffer> {
-  const signed = structuredClone(
-    readMetadata(kindOf(role), bytes, role).signed.toJSON(),
-  ) as unknown as SignedJson;
-  change(signed);
-  const metadata = makeMetadata(kindOf(role), signed);
-  for (const { key, signer } of signers)
-    addSignature(metadata, key.id, await signer.sign(bytesToSign(metadata)));
-  return formatMetadata(metadata);
-}
-
-/** What a device says of a mirror that gives `lies` for files of the repository. */
-async function offered(
-  repository: SyntheticRepository,
-  lies: Readonly<Record<string, Uint8Array | AsyncIterable<Uint8Array> | undefined>>,
-  store: MetadataStore = memoryStore(),
-): Promise<void> {
-  const named = Object.fromEntries(Object.entries(lies).map(([name, bytes]) => [`metadata/${name}`, bytes]));
-  const source = lyingSource(folderSource(repository.folder), named);
-  const client = await repository.client({ source, store });
-  await client.find('os/releases/1.0.json');
-}
+import { addSignature, formatMetadata, readMetadata } from './metadata.ts';
 
 test('metadata without a signature, with one of another key or of other bytes is refused, whichever role it is', async () => {
   await using repository = await published();
@@ -99,43 +36,91 @@ test('metadata without a signature, with one of another key or of other bytes is
   }
 });
 
-/** The lies that put `forged` in the place of a role's file, with snapshot and timestamp that name it. */
-async function resealed(
-  repository: SyntheticRepository,
-  role: string,
-  forged: Uint8Array,
-): Promise<Record<string, Uint8Array>> {
-  const { snapshot, timestamp } = repository.keys;
-  const lies: Record<string, Uint8Array> = {};
-  const entry = (bytes: Uint8Array, version: number) => ({
-    version,
-    length: bytes.length,
-    hashes: { sha256: digest(bytes) },
+test('a root that has no signature of its own is no start', async () => {
+  await using repository = await published();
+  const stranger = await newSigner();
+  for (const signers of [[], [stranger], [repository.keys.targets]]) {
+    const root = await forge('root', repository.root, signers);
+    await assert.rejects(repository.client({ root }), { code: 'release/unsigned' });
+  }
+  await assert.rejects(repository.client({ root: await read(repository, 'timestamp.json') }), {
+    code: 'release/bad-metadata',
   });
-  let middle: Uint8Array = await read(repository, metadataFiles.snapshot);
-  if (role === 'timestamp') return { 'timestamp.json': forged };
-  if (role === 'snapshot') middle = forged;
-  else {
-    lies[metadataFiles[role as 'os' | 'targets']] = forged;
-    middle = await forge('snapshot', middle, [snapshot], (signed) => {
-      signed.meta[`${role}.json`] = entry(forged, 1);
+});
+
+test('a file without a digest that is known, or of another length, is refused', async () => {
+  await using repository = await published();
+  const bytes = await read(repository, '1.os.json');
+  for (const hashes of [{}, { md5: '00' }, { sha256: 'AB'.repeat(32) }, { sha256: '' }]) {
+    const forged = await forge('os', bytes, [repository.keys.targets], (signed) => {
+      signed.targets['os/releases/1.0.json'] = { length: 1, hashes };
+    });
+    await assert.rejects(offered(repository, await resealed(repository, 'os', forged)), {
+      code: 'release/bad-metadata',
+      message: /no SHA-256/,
     });
   }
-  lies[metadataFiles.snapshot] = middle;
-  lies['timestamp.json'] = await forge(
-    'timestamp',
-    await read(repository, 'timestamp.json'),
-    [timestamp],
-    (signed) => {
-      signed.meta['snapshot.json'] = entry(middle, 2);
-    },
-  );
-  return lies;
-}
+  const client = await repository.client();
+  const target = await client.find('os/releases/1.0.json');
+  assert.ok(target !== undefined);
+  await buffer(client.read(target));
+  await assert.rejects(buffer(client.read({ ...target, length: target.length + 1 })), {
+    code: 'release/wrong-content',
+  });
+});
 
-function digest(bytes: Uint8Array): string {
-  return hash('sha256', bytes);
-}
+test('a role that two roles name is believed by each only for the keys that it gives', async () => {
+  await using repository = await published();
+  const { targets } = repository.keys;
+  const stranger = await newSigner();
+  const role = (name: string, key: MetadataSigner, paths: string[]) => ({
+    name,
+    keyids: [key.key.id],
+    threshold: 1,
+    terminating: false,
+    paths,
+  });
+  const file = (name: string, content: object) =>
+    forge('targets', Buffer.from(JSON.stringify(content)), [targets]).then((bytes) => ({ name, bytes }));
+  const below = (key: MetadataSigner, paths: string[]) => ({
+    signatures: [],
+    signed: {
+      ...head,
+      targets: {},
+      delegations: { keys: { [key.key.id]: key.key.json }, roles: [role('shared', key, paths)] },
+    },
+  });
+  const head = { _type: 'targets', spec_version: '1.0.31', version: 1, expires: '2028-01-01T00:00:00Z' };
+  const files = [
+    await file('a', below(targets, ['x/*'])),
+    await file('b', below(stranger, ['y/*'])),
+    await file('shared', {
+      signatures: [],
+      signed: { ...head, targets: { 'y/1': { length: 1, hashes: { sha256: 'ab'.repeat(32) } } } },
+    }),
+  ];
+  const above = {
+    signatures: [],
+    signed: {
+      ...head,
+      targets: {},
+      delegations: {
+        keys: { [targets.key.id]: targets.key.json },
+        roles: [role('a', targets, ['x/*']), role('b', targets, ['y/*'])],
+      },
+    },
+  };
+  const top = await forge('targets', Buffer.from(JSON.stringify(above)), [targets]);
+  const lies = await resealed(repository, 'targets', top, files);
+  const source = lyingSource(
+    folderSource(repository.folder),
+    Object.fromEntries(Object.entries(lies).map(([name, bytes]) => [`metadata/${name}`, bytes])),
+  );
+  const client = await repository.client({ source });
+  assert.equal(await client.find('x/1'), undefined);
+  // `shared` is loaded now, by the way of a. By the way of b it needs the stranger's signature, which it does not have.
+  await assert.rejects(client.find('y/1'), { code: 'release/unsigned' });
+});
 
 test('metadata whose term is over is refused: a mirror cannot hold a fleet where it is', async () => {
   await using repository = await published();

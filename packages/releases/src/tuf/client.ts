@@ -33,8 +33,8 @@ export interface Target {
   readonly path: string;
   /** Bytes. */
   readonly length: number;
-  /** SHA-256, hex. */
-  readonly sha256: string;
+  /** Hex; at least one of them. What this program makes has SHA-256. */
+  readonly hashes: { readonly sha256?: string; readonly sha512?: string };
   /** Who vouches for it. */
   readonly role: string;
 }
@@ -181,28 +181,31 @@ export class Client {
    * `release/too-large` as soon as there is one byte too many, `release/wrong-content` at the end.
    */
   async *read(target: Target): AsyncGenerator<Uint8Array> {
-    const { path, length, sha256 } = target;
+    const { path, length } = target;
     const stream = await this.#source.open(this.#targetPath(target));
     if (stream === undefined) throw missing(path);
-    const hash = createHash('sha256');
+    const digests = Object.entries(target.hashes).map(([algorithm, value]) => ({
+      value,
+      hash: createHash(algorithm),
+    }));
     let size = 0;
     for await (const piece of stream) {
       size += piece.length;
       if (size > length) throw tooLarge(path, length);
-      hash.update(piece);
+      for (const { hash } of digests) hash.update(piece);
       yield piece;
     }
-    if (size !== length || hash.digest('hex') !== sha256)
+    if (size !== length || digests.some(({ value, hash }) => hash.digest('hex') !== value))
       throw new MblError('release/wrong-content', `The file ${path} is not the one that was signed.`, {
         details: { path },
         remedy: 'Copy it again from where the release was made.',
       });
   }
 
-  #targetPath({ path, sha256 }: Target): string {
+  #targetPath({ path, hashes: { sha256, sha512 } }: Target): string {
     const parts = path.split('/').map(encodeURIComponent);
     const last = parts.pop() ?? '';
-    return ['targets', ...parts, this.#consistent ? `${sha256}.${last}` : last].join('/');
+    return ['targets', ...parts, this.#consistent ? `${sha256 ?? sha512}.${last}` : last].join('/');
   }
 
   get #consistent(): boolean {
@@ -247,11 +250,16 @@ export class Client {
 }
 
 function targetOf(file: TargetFile | undefined, role: string): Target | undefined {
-  const sha256 = file?.hashes['sha256'];
   if (file === undefined) return undefined;
-  if (sha256 === undefined || !/^[0-9a-f]{64}$/.test(sha256))
-    throw new MblError('release/bad-metadata', `The metadata ${role} gives no SHA-256 of ${file.path}.`);
-  return { path: file.path, length: file.length, sha256, role };
+  const { path, length } = file;
+  const { sha256, sha512 } = file.hashes;
+  const hashes = { ...(sha256 === undefined ? {} : { sha256 }), ...(sha512 === undefined ? {} : { sha512 }) };
+  const values = Object.values(hashes);
+  if (values.length > 0 && values.every((value) => /^(?:[0-9a-f]{64}){1,2}$/.test(value)))
+    return { path, length, hashes, role };
+  throw new MblError('release/bad-metadata', `The metadata ${role} gives no SHA-256 or SHA-512 of ${path}.`, {
+    details: { name: role },
+  });
 }
 
 function missing(name: string): MblError {
