@@ -10,11 +10,26 @@ export {
   readText,
 } from './release/accept.ts';
 export { type ComposedRelease, composeRelease, type ComposeOptions } from './release/compose.ts';
+export {
+  changedComponents,
+  changedPackages,
+  type ComponentChange,
+  type PackageChange,
+} from './release/diff.ts';
+export { type LocalRelease, localReleases, readBill } from './release/local.ts';
 export { componentPath, releasePath } from './release/paths.ts';
 export { addTargets, changeRole, initialise, renew, type RoleChange } from './repository/edit.ts';
 export { readRepository, writePublished, writeStaged } from './repository/folder.ts';
 export { bornRoot, publish, type Published, type PublishOptions } from './repository/publish.ts';
-export { authorityOf, type RepositoryState, teamsOf, type TopRole, topRoles } from './repository/roles.ts';
+export {
+  authorityOf,
+  ofKind,
+  type RepositoryState,
+  rolesOf,
+  teamsOf,
+  type TopRole,
+  topRoles,
+} from './repository/roles.ts';
 export { attachSignature, exportToSign, type Progress, progressOf, signStaged } from './repository/sign.ts';
 export { folderSource, folderStore, memoryStore } from './sources/folder.ts';
 export { httpSource } from './sources/http.ts';

@@ -29,6 +29,9 @@ import { initialiseKeys } from './keys/init.ts';
 import { showKeys } from './keys/show.ts';
 import { logs } from './logs.ts';
 import { createRelease } from './release/create.ts';
+import { diffReleases } from './release/diff.ts';
+import { changeRole } from './release/role.ts';
+import { showReleases } from './release/show.ts';
 import { signRelease } from './release/sign.ts';
 import { verifyRelease } from './release/verify.ts';
 import { run } from './run.ts';
@@ -56,6 +59,9 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       createRelease,
       signRelease,
       verifyRelease,
+      showReleases,
+      diffReleases,
+      changeRole,
     ]),
   ],
   Board: [

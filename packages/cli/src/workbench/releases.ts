@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join, resolve } from 'node:path';
-import type { MetadataSigner, TopRole } from '@mbl/releases';
-import { metadataSigner, topRoles } from '@mbl/releases';
+import {
+  type LocalRelease,
+  localReleases,
+  type MetadataSigner,
+  metadataSigner,
+  ofKind,
+  type RepositoryState,
+  type TopRole,
+  topRoles,
+} from '@mbl/releases';
+import { osTeam } from '@mbl/formats';
 import { type KeySet, MblError, openSigner } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
 
@@ -32,6 +41,26 @@ export async function namedSigners(
     signers.push(await metadataSigner(await openSigner(place, { environment: { ...environment } })));
   }
   return signers;
+}
+
+/** The releases of all teams, published or staged. */
+export async function repositoryReleases(
+  folder: string,
+  { published, staged }: RepositoryState,
+): Promise<LocalRelease[]> {
+  const teams = new Set(
+    [osTeam, ...published.keys(), ...staged.keys()].filter((role) => !topRoles.some((top) => top === role)),
+  );
+  const all: LocalRelease[] = [];
+  for (const team of teams)
+    all.push(
+      ...(await localReleases(
+        folder,
+        ofKind(published, team, 'targets')?.signed,
+        ofKind(staged, team, 'targets')?.signed,
+      )),
+    );
+  return all;
 }
 
 /** The folder of the repository: the one that was named, or the workspace's own. */

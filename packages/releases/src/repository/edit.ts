@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MblError } from '@mbl/trust';
-import { osTeam } from '@mbl/formats';
+import { isTeam, osTeam, teamRule } from '@mbl/formats';
 import { teamPaths } from '../release/paths.ts';
 import type { TufKey } from '../tuf/keys.ts';
 import { type AnyMetadata, makeMetadata } from '../tuf/metadata.ts';
@@ -103,6 +103,7 @@ export function changeRole(state: RepositoryState, role: string, change: RoleCha
       return { ...signed, roles, keys: used(keys, Object.values(roles)) };
     });
   } else {
+    if (!isTeam(role)) throw badRole(role, `a team has another name: ${teamRule}`);
     nextRoot(state);
     stage(state, 'targets', now, (signed) => {
       const delegations = signed['delegations'] as { keys: Json; roles: RoleJson[] };

@@ -70,6 +70,17 @@ export function teamsOf(state: RepositoryState): string[] {
   return Object.keys(nextTargets(state)?.signed.delegations?.roles ?? {});
 }
 
+/** The roles that a key may sign, in the present root or in the next one. */
+export function rolesOf(state: RepositoryState, keyId: string): string[] {
+  const before = ofKind(state.published, 'root', 'root')?.signed.roles ?? {};
+  const roles = [...topRoles, ...teamsOf(state)].filter((role) =>
+    authorityOf(state, role).keyIds.includes(keyId),
+  );
+  return before['root']?.keyIDs.includes(keyId) === true && !roles.includes('root')
+    ? ['root', ...roles]
+    : roles;
+}
+
 export function unknownTeam(team: string): MblError {
   return new MblError(
     'release/unknown-team',

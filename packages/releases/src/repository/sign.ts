@@ -90,7 +90,8 @@ export function exportToSign(state: RepositoryState, role: string): Buffer {
 
 /** How far each staged role is. */
 export function progressOf(state: RepositoryState): Progress[] {
-  return [...state.staged].map(([role, metadata]) => {
+  const staged = [...state.staged].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return staged.map(([role, metadata]) => {
     const { keyIds, threshold } = authorityOf(state, role);
     const valid = new Set(
       publicKeys(state)

@@ -140,3 +140,47 @@ test('a signature made elsewhere is put onto what was exported', async () => {
   assert.deepEqual(published, ['3.os.json', '3.snapshot.json', 'timestamp.json']);
   await json('release', 'verify', '--release', '1.2');
 });
+
+test('what is there, what waits and what differs is shown', async () => {
+  const shown = await mbl('release', 'show');
+  assert.match(shown.out, /^os +1\.0 +development +qemu-arm64 +0 +published$/m);
+  assert.match(shown.out, /^os +3 +20\d\d-\d\d-\d\d +1 of 1 +[0-9a-f]{16}$/m);
+  await json('release', 'create', '1.3', join(folder, 'other'), '--notes', 'Two lines,\nno more.');
+  const one = await mbl('release', 'show', '1.3');
+  assert.match(
+    one.out,
+    /^os 1\.3, development keys, rollback index 0: waits for signatures\n\nTwo lines,\nno more\.\n/,
+  );
+  assert.match((await mbl('release', 'show')).out, /version 4 waits: 0 of 1 signed/);
+  const differ = await mbl('release', 'diff', '1.0', '1.3');
+  assert.equal(differ.code, 1);
+  assert.match(differ.out, /qemu-arm64 +root +0\.1\.0\+1 +0\.1\.0\+2 +4\.0 KiB +4\.0 KiB/);
+  assert.match(differ.out, /^qemu-arm64 +systemd +257\.1 +257\.2$/m);
+  assert.doesNotMatch(differ.out, /dbus/);
+  assert.deepEqual((await mbl('release', 'diff', '1.2', '1.3')).code, 0);
+  assert.match((await mbl('release', 'diff', '1.2', '9')).err, /release\/unknown-release/);
+  assert.match((await mbl('release', 'show', '9')).err, /release\/unknown-release/);
+});
+
+test('keys change, and a team gets a folder of its own', async () => {
+  const { createPublicKey, generateKeyPairSync } = await import('node:crypto');
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const [key, pub] = [join(folder, 'team.pem'), join(folder, 'team.pub')];
+  writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(pub, createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }));
+  assert.match((await mbl('release', 'sign', '--key', key)).err, /release\/foreign-key/);
+  const changed = await json('release', 'role', 'root', '--add-key', pub, '--threshold', '2');
+  assert.equal(changed['threshold'], 2);
+  await json('release', 'role', 'thermostat', '--add-key', pub);
+  const { waiting } = await json('release', 'sign');
+  assert.deepEqual(waiting, ['root']);
+  const signed = await json('release', 'sign', '--key', key);
+  assert.deepEqual(signed['waiting'], ['snapshot']);
+  const { published } = await json('release', 'sign');
+  assert.ok((published as string[]).includes('2.root.json'), String(published));
+  const shown = (await json('release', 'show'))['roles'] as { role: string; keyIds: string[] }[];
+  assert.equal(shown.find(({ role }) => role === 'root')?.keyIds.length, 2);
+  assert.equal(shown.find(({ role }) => role === 'thermostat')?.keyIds.length, 1);
+  assert.equal((await json('release', 'verify'))['root'], 2);
+  assert.match((await mbl('release', 'role', 'root', '--threshold', '3')).err, /release\/bad-role/);
+});

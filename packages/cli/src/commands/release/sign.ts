@@ -64,6 +64,11 @@ export const signRelease = verb({
         );
       }
     }
+    const strangers = signers.every(({ key }) => releases.rolesOf(state, key.id).length === 0);
+    if (strangers && given.attach === undefined)
+      throw new MblError('release/foreign-key', 'None of these keys may sign anything in this repository.', {
+        remedy: 'See who may with: ./mbl release show',
+      });
     if (given.renew) releases.renew(state, now);
     if (given.attach !== undefined) {
       if (given.publicKey === undefined)
