@@ -30,5 +30,5 @@ export function typeOfPath(path: Path, model: ObjectModel): ResourceType | undef
 }
 
 export function typeOfNode(node: Node, model: ObjectModel): ResourceType {
-  return model.resource(node.path)?.type ?? inferType(node.value);
+  return model.resource(node.path)?.type ?? node.type ?? inferType(node.value);
 }

@@ -8,14 +8,14 @@ import type { Registration } from './registration.ts';
 import { Lwm2mServer } from './server.ts';
 
 /**
- * Whole conversations of clients that Debian has no package of, byte for byte in both directions (RFC 8323 §3.2). Built from Anjay's and
- * Leshan's sources and the specifications, not recorded.
+ * Whole conversations of foreign clients, byte for byte in both directions (RFC 8323 §3.2). Those of Anjay and Leshan, which Debian has no
+ * package of, are built from their sources and the specifications; those of libcoap are recorded.
  */
 class Replay {
   readonly clock = new SimulatedClock();
   readonly sent: Node[] = [];
   readonly server: Lwm2mServer<string>;
-  readonly #session: TcpSession;
+  #session: TcpSession;
   /** What the client answers to the next frames of the server, which must be these. */
   #script: (readonly [asked: string, answer: string])[] = [];
 
@@ -26,6 +26,15 @@ class Replay {
       onSend: (_board, nodes) => void this.sent.push(...nodes),
       clock: this.clock,
     });
+    this.#session = this.#connect();
+  }
+
+  /** A new connection in the place of the one before. */
+  reconnect(): void {
+    this.#session = this.#connect();
+  }
+
+  #connect(): TcpSession {
     let tokens = 0;
     const bytes = (length: number) => {
       const token = new Uint8Array(length);
@@ -39,17 +48,13 @@ class Replay {
         this.clock.schedule(1, () => this.#session.receive(hex(answer)));
       return 0;
     };
-    this.#session = new TcpSession(
-      { write, end: () => {} },
-      {
-        clock: this.clock,
-        random: { bytes, fraction: () => 0 },
-        maxMessageSize: 1152,
-        handler: this.server.handler('b'),
-      },
-    );
+    const random = { bytes, fraction: () => 0 };
+    const handler = this.server.handler('b');
+    const transport = { write, end: () => {} };
+    const session = new TcpSession(transport, { clock: this.clock, random, maxMessageSize: 1152, handler });
     this.#script = [['40 e1 22 04 80 20', '']];
-    this.#session.start();
+    session.start();
+    return session;
   }
 
   /** The server does something, for which it exchanges these frames and no others. */
@@ -222,4 +227,26 @@ test('Leshan over java-coap, LwM2M 1.1: registers before its CSM, SenML, composi
   );
   assert.deepEqual(replay.sent, [{ path: [3303, 0, 5700], value: 21, time: 1_700_000_000 }]);
   await replay.clientSends('52 04 0a03 b2 7264 01 31', '02 42 0a03');
+});
+
+test("libcoap 4.3.1's coap-client, recorded: registers, and updates, sends, deregisters over connections of their own", async () => {
+  const replay = new Replay();
+  // Uri-Port, which it always sends, says nothing here.
+  const csm = '50 e1 23 80 01 00 20';
+  await replay.clientSends(
+    `${csm} d1 1f 02 01 72 b085 42 7264 11 28 34 65703d62 06 6c743d333030 09 6c776d326d3d312e31 03 623d54 ff 3c2f333330332f303e`,
+    '51 41 01 82 7264 01 31',
+  );
+  assert.deepEqual(replay.board.paths, [[3303, 0]]);
+  replay.reconnect();
+  await replay.clientSends(`${csm} d1 02 02 01 72 b085 42 7264 01 31 46 6c743d363030`, '01 44 01');
+  assert.equal(replay.board.lifetime, 600);
+  // Over a connection on which nobody is registered.
+  replay.reconnect();
+  const sample = '5b7b226e223a222f333330332f302f35373030222c2276223a32317d5d';
+  await replay.clientSends(`${csm} d1 19 02 01 72 b085 42 6470 11 6e ff ${sample}`, '01 84 01');
+  assert.deepEqual(replay.sent, []);
+  replay.reconnect();
+  await replay.clientSends(`${csm} 81 04 01 72 b085 42 7264 01 31`, '01 42 01');
+  assert.equal(replay.server.registration('b'), undefined);
 });

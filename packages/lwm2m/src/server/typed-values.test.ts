@@ -134,6 +134,20 @@ test('writes are encoded by type, byte for byte', async () => {
   );
 });
 
+test('where nobody knows the resource, what the writer says is its type', async () => {
+  const { talk, board, asked } = await registered('</33001/0>', { payload: hex('') }, '1.0');
+  const written = { path: [33_001, 0, 1], value: 1 };
+  await talk.run(board.write('/33001/0', [{ ...written, type: 'float' }]));
+  await talk.run(board.write('/33001/0', [written]));
+  // The registry knows better.
+  await talk.run(board.write('/3311/0', [{ path: [3311, 0, 5851], value: 1, type: 'float' }]));
+  assert.deepEqual(
+    asked.map(({ payload }) => Buffer.from(payload).toString('hex')),
+    ['c4013f800000', 'c10101', 'e116db01'],
+  );
+  await assert.rejects(talk.run(board.write('/33001/0/1', [{ ...written, value: 1.5, type: 'integer' }])));
+});
+
 test('a value of another type is refused before anything is sent', async () => {
   const { talk, board, asked } = await registered('</3311/0>', { payload: hex('') });
   for (const [path, value] of [

@@ -8,7 +8,7 @@ import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
 import type { DeviceRequests, Reachable } from './device-requests.ts';
 import { clientGone, toHttpError } from './failure.ts';
-import { fromJson, resourceValue, toResourceValue, type WrittenValue, writtenValue } from './values.ts';
+import { resourceValue, toNode, toResourceValue, type WrittenValue, writtenValue } from './values.ts';
 
 const params = z.object({ id: z.string(), '*': z.string() });
 const deviceParams = z.object({ id: z.string() });
@@ -177,7 +177,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
       if ('value' in body) {
         const path = pathOf(request.params['*'], 3, 4);
         await ask(request, reply, (device, signal) =>
-          device.write(path, fromJson({ path, ...body }, device.model), { signal }),
+          device.write(path, [toNode({ path, ...body }, device.model)], { signal }),
         );
       } else {
         const path = pathOf(request.params['*'], 2, 3);
@@ -253,7 +253,7 @@ function below(base: Path, written: z.infer<typeof manyValues>): WrittenValue[] 
 }
 
 function toNodes(written: readonly WrittenValue[], model: ObjectModel): Node[] {
-  return written.map((one) => ({ path: one.path, value: fromJson(one, model) }));
+  return written.map((one) => toNode(one, model));
 }
 
 function pathOf(text: string, shortest: number, longest: number): Path {

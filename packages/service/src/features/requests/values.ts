@@ -71,12 +71,17 @@ function typeOf(value: Lwm2mValue): ResourceType {
 /** A value for a path, as a caller wrote it. */
 export type WrittenValue = z.infer<typeof writtenValue> & { readonly path: Path };
 
-/**
- * What a caller wrote, as a value of the type that the device's resource has. Text is read as that type. Throws a validation error where it is no
- * such value.
- */
-export function fromJson({ path, value, type }: WrittenValue, model: ObjectModel): Lwm2mValue {
+/** What a caller wrote, as a node of the device's resource, or of the type that the caller says. Throws a validation error where it is no such value. */
+export function toNode(written: WrittenValue, model: ObjectModel): Node {
+  const { path, type } = written;
+  return { path, value: fromJson(written, model), ...(type !== undefined && { type }) };
+}
+
+/** Text is read as the resource's type. */
+function fromJson({ path, value, type }: WrittenValue, model: ObjectModel): Lwm2mValue {
   const wanted = model.resource(path)?.type ?? type;
+  if (wanted === 'none')
+    throw invalid([{ name: 'value', message: 'The resource is executed; it has no value' }]);
   if (isInteger(wanted) && Number.isInteger(value) && !Number.isSafeInteger(value))
     throw invalid([{ name: 'value', message: 'An integer beyond 2^53 is exact only as text' }]);
   if (typeof value !== 'string') return value;
