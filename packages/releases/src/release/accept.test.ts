@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatRelease, parseRelease, type Release, type ReleaseComponent } from '@mbl/formats';
 import { addTargets } from '../repository/edit.ts';
 import { folderSource } from '../sources/folder.ts';
+import { forge, read, resealed } from '../testing/forge.ts';
 import { lyingSource, now, SyntheticRepository } from '../testing/synthetic-repository.ts';
 import { acceptRelease, checkComponent, listReleases } from './accept.ts';
-import { releasePath } from './paths.ts';
+import { componentPath, releasePath } from './paths.ts';
 
 const board = { machine: 'qemu-arm64', keys: 'development', rollbackIndex: 0 } as const;
 const wanted = { team: 'os', name: '1.0' };
@@ -132,5 +133,52 @@ test('what the team signed by mistake is refused too: components mixed up, a tre
     ),
   );
   await assert.rejects(accept('tree'), { code: 'release/wrong-content', message: /hash tree/ });
+  // A root whose data is right and whose tree is not: the kernel would find out only when it reads.
+  const root = image.components.find((each) => each.name === 'root');
+  assert.ok(root !== undefined);
+  const bytes = await readFile(join(repository.folder, 'targets', stored(root)));
+  bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+  const other = { ...root, sha256: createHash('sha256').update(bytes).digest('hex'), requires: [] };
+  await mkdir(join(repository.folder, 'targets/os/components', other.sha256));
+  await writeFile(join(repository.folder, 'targets', stored(other)), bytes);
+  addTargets(
+    repository.state,
+    'os',
+    [{ path: componentPath('os', other), length: bytes.length, sha256: other.sha256 }],
+    now,
+  );
+  await signed({ ...one, name: 'lies', images: [{ ...image, components: [other] }] });
+  await assert.rejects(accept('lies'), { code: 'release/wrong-content', message: /hash tree/ });
   await accept('1.0');
+});
+
+/** Where a component lies below `targets/`. */
+function stored(component: ReleaseComponent): string {
+  return `os/components/${component.sha256}/${component.sha256}.${component.file}`;
+}
+
+test('a component that another role vouches for is none of the release', async () => {
+  await using repository = await SyntheticRepository.open();
+  await repository.release('1.0');
+  await repository.sign();
+  const { components } = await acceptRelease(await repository.client(), wanted, board);
+  const [component] = components;
+  assert.ok(component !== undefined);
+  const forged = await forge(
+    'targets',
+    await read(repository, '1.targets.json'),
+    [repository.keys.targets],
+    (signed) => {
+      const { length, hashes, path } = component.target;
+      signed.targets[path] = { length, hashes };
+    },
+  );
+  const lies = await resealed(repository, 'targets', forged);
+  const named = Object.fromEntries(Object.entries(lies).map(([name, bytes]) => [`metadata/${name}`, bytes]));
+  const client = await repository.client({ source: lyingSource(folderSource(repository.folder), named) });
+  assert.equal((await client.find(component.target.path))?.role, 'targets');
+  await assert.rejects(acceptRelease(client, wanted, board), {
+    code: 'release/mixed-up',
+    message: /nobody of its team/,
+  });
 });

@@ -298,3 +298,26 @@ test('a repository whose files were taken away is not signed on', async () => {
   assert.equal((await readRepository(join(repository.folder, 'nothing'))).published.size, 0);
   await writeStaged(repository.folder, repository.state);
 });
+
+test('what is signed never changes under its name, and a role that was in a snapshot stays in it', async () => {
+  await using repository = await SyntheticRepository.open();
+  const { state } = repository;
+  await repository.release('1.0');
+  await repository.sign();
+  addTargets(state, 'os', [{ ...file('os/releases/2.0.json'), sha256: 'cd'.repeat(32) }], now);
+  assert.throws(() => addTargets(state, 'os', [file('os/releases/2.0.json')], now), {
+    code: 'release/exists',
+  });
+  state.staged.clear();
+  const store = memoryStore();
+  await repository.client({ store });
+  // Devices refuse a snapshot that has lost a role, even one whose team is gone.
+  const targets = {
+    ...state.published.get('targets')?.signed.toJSON(),
+    version: 2,
+    delegations: { keys: {}, roles: [] },
+  };
+  state.staged.set('targets', makeMetadata('targets', targets));
+  assert.deepEqual((await repository.sign()).waiting, []);
+  assert.equal(await (await repository.client({ store })).find('os/releases/1.0.json'), undefined);
+});
