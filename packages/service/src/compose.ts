@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { EventEmitter } from 'node:events';
 import type { Server } from 'node:https';
 import type { KeepAliveOptions } from '@mbl/coap';
 import type { CertificateAuthority } from '@mbl/trust';
@@ -11,7 +12,8 @@ import { certificateRoutes } from './features/certificates/routes.ts';
 import { Connections } from './features/connections/connections.ts';
 import { Edge } from './features/connections/edge.ts';
 import { Presence } from './features/connections/presence.ts';
-import { createRegistrations } from './features/connections/registrations.ts';
+import { Registrations } from './features/connections/registrations.ts';
+import type { DeviceSignals } from './features/connections/signals.ts';
 import { Denials } from './features/denials/denials.ts';
 import { denialRoutes } from './features/denials/routes.ts';
 import { EventRecorder } from './features/device-events/recorder.ts';
@@ -27,7 +29,7 @@ import { Channels } from './features/notifications/channels.ts';
 import { notificationRoutes } from './features/notifications/routes.ts';
 import { WebSocketDoor } from './features/notifications/websocket.ts';
 import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
-import { notConnected, RequestFailure } from './features/requests/failure.ts';
+import { blocked, deregistered, notConnected } from './features/requests/failure.ts';
 import { rawRequestRoutes } from './features/requests/raw-routes.ts';
 import { resourceRoutes } from './features/requests/resource-routes.ts';
 import { sentValues } from './features/requests/sent-values.ts';
@@ -64,65 +66,22 @@ export async function compose(
   const { log, now, newId } = context;
   const { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife } = dependencies;
 
-  const channels = stack.use(
-    new Channels(now, (channel) => {
-      // In the queue, which the stop waits for.
-      queue
-        .run(channel, () => subscriptions.release(channel))
-        .catch((error: unknown) => log.error('The subscriptions of a channel could not be ended', { error }));
-    }),
-  );
+  const queue = new KeyedQueue();
+  const signals = new EventEmitter<DeviceSignals>();
+  const disconnect: Disconnect = (device, reason) => void signals.emit('revoked', device, reason);
+  const channels = stack.use(new Channels(now));
   const events = new EventRecorder(context, channels.publish);
-  const pruner = setInterval(() => {
-    events.prune().catch((error: unknown) => log.error('Old events could not be removed', { error }));
-  }, pruneMs).unref();
-  stack.defer(() => clearInterval(pruner));
-  const connections = new Connections();
-  // A device that loses its right loses everything that goes with it.
-  const disconnect: Disconnect = ({ id, endpoint_name }, reason) => {
-    const endpointName = endpoint_name ?? '';
-    const registered = registrations.registration(endpointName);
-    if (registered !== undefined) registrations.remove(registered);
-    // One of which only the directory knows, from before the service started, ends too.
-    else
-      queue
-        .run(id, () => presence.deregistered({ deviceId: id, endpointName }, 'removed'))
-        .catch((error: unknown) => log.error('A deregistration could not be written', { error }));
-    requests.cancel(id, new RequestFailure(429, 'DEVICE_BLOCKED', reason));
-    connections.disconnect(id, reason);
-  };
-  const directoryOfDevices = new DeviceDirectory(context, events);
+  const directory = new DeviceDirectory(context, events);
   const register = new CertificateRegister(context, events, deviceCa, certificateLife);
   const denials = new Denials(context, events);
-  const codes = new EnrolmentCodes(context, { directory: directoryOfDevices, register, events, disconnect });
+  const codes = new EnrolmentCodes(context, { directory, register, events, disconnect });
 
   const presence = new Presence(context, events, channels.publish);
-  const queue = new KeyedQueue();
-  const registrations = stack.use(
-    createRegistrations(context, {
-      denials,
-      presence,
-      queue,
-      onReachable(device) {
-        requests.wake(device.identity.deviceId);
-        subscriptions
-          .restore(device)
-          .catch((error: unknown) => log.error('Subscriptions could not be restored', { error }));
-        void incidents.collect(device);
-      },
-      onSent: (device, nodes) => channels.publish({ notifications: sentValues(device, nodes, now()) }),
-      onDeregistered({ deviceId }) {
-        subscriptions.gone(deviceId);
-        requests.cancel(
-          deviceId,
-          new RequestFailure(429, 'DEVICE_REMOVED_REGISTRATION', 'The device deregistered'),
-        );
-      },
-    }),
-  );
+  const connections = new Connections();
+  const registrations = stack.use(new Registrations(context, { denials, presence, queue, signals }));
   const reach = (deviceId: string): Reachable | undefined => {
     const connection = connections.get(deviceId);
-    const registration = connection && registrations.registration(connection.identity.endpointName);
+    const registration = connection && registrations.find(connection.identity.endpointName);
     // A registration outlives its connection; it counts again when the device shows it on the new one.
     return registration?.peer === connection?.peer ? registration : undefined;
   };
@@ -130,6 +89,36 @@ export async function compose(
   const incidents = stack.use(new Incidents(context, { events }));
   const subscriptions = new Subscriptions(context, requests, channels.publish);
   await subscriptions.start();
+
+  // What happens to a device or a channel, and whom it concerns.
+  signals.on('reachable', (device) => {
+    requests.wake(device.identity.deviceId);
+    void subscriptions.restore(device);
+    void incidents.collect(device);
+  });
+  signals.on('sent', (device, nodes) => {
+    channels.publish({ notifications: sentValues(device, nodes, now()) });
+  });
+  signals.on('gone', ({ deviceId }) => {
+    subscriptions.gone(deviceId);
+    requests.cancel(deviceId, deregistered());
+  });
+  signals.on('revoked', ({ id, endpoint_name }, reason) => {
+    registrations.end({ deviceId: id, endpointName: endpoint_name ?? '' });
+    requests.cancel(id, blocked(reason));
+    connections.disconnect(id, reason);
+  });
+  channels.on('ended', (channel) => {
+    // In the queue, which the stop waits for.
+    queue
+      .run(channel, () => subscriptions.release(channel))
+      .catch((error: unknown) => log.error('The subscriptions of a channel could not be ended', { error }));
+  });
+  const pruner = setInterval(() => {
+    events.prune().catch((error: unknown) => log.error('Old events could not be removed', { error }));
+  }, pruneMs).unref();
+  stack.defer(() => clearInterval(pruner));
+
   const edge = stack.use(
     new Edge(context, {
       identity,
@@ -153,21 +142,21 @@ export async function compose(
       healthRoutes(app, context);
       apiKeyRoutes(app, context, keys, channels.closeAll);
       deviceRoutes(app, context, {
-        directory: directoryOfDevices,
+        directory,
         disconnect,
         lastSeen: (id) => connections.lastSeen(id),
       });
-      certificateRoutes(app, context, directoryOfDevices, register, disconnect);
+      certificateRoutes(app, context, directory, register, disconnect);
       enrolmentRoutes(app, context, codes);
       denialRoutes(app, context);
       deviceEventRoutes(app, context);
       rawRequestRoutes(app, context, {
-        directory: directoryOfDevices,
+        directory,
         requests,
         publish: channels.publish,
       });
-      resourceRoutes(app, { directory: directoryOfDevices, requests });
-      subscriptionRoutes(app, directoryOfDevices, subscriptions, channels);
+      resourceRoutes(app, { directory, requests });
+      subscriptionRoutes(app, directory, subscriptions, channels);
       notificationRoutes(app, { channels, connected: (channel) => webSockets.isConnected(channel) });
     },
   });

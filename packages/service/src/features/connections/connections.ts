@@ -16,6 +16,8 @@ export interface Connection {
   readonly peer: CoapPeer;
   /** Unix time in ms at which something came from the device. */
   lastSeen: number;
+  /** The one of which the directory knows. */
+  savedLastSeen: number;
 }
 
 /** A device that is being let in. */

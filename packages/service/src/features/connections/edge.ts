@@ -10,7 +10,6 @@ import {
   systemClock,
   UploadBudget,
 } from '@mbl/coap';
-import type { Lwm2mServer } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import { isPassing } from '../../infra/database.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
@@ -22,6 +21,7 @@ import { deviceTls } from './cipher-suites.ts';
 import type { Connection, Connections, DeviceIdentity, Entry } from './connections.ts';
 import { Doorway } from './doorway.ts';
 import type { Presence } from './presence.ts';
+import type { Registrations } from './registrations.ts';
 
 export interface EdgeParts {
   readonly identity: TlsIdentity;
@@ -29,7 +29,7 @@ export interface EdgeParts {
   readonly denials: Denials;
   readonly presence: Presence;
   readonly connections: Connections;
-  readonly registrations: Lwm2mServer<DeviceIdentity>;
+  readonly registrations: Registrations;
   /** Everything that concerns one device's presence happens in order. */
   readonly queue: KeyedQueue;
   readonly keepAlive: KeepAliveOptions;
@@ -56,7 +56,6 @@ export class Edge implements AsyncDisposable {
   readonly server: Server;
   readonly #context: Context;
   readonly #parts: EdgeParts;
-  readonly #saved = new Map<string, number>();
   readonly #door: Doorway;
   readonly #uploads = new UploadBudget(maxUploadBytesOfAll);
   #housekeeper: NodeJS.Timeout | undefined;
@@ -165,7 +164,7 @@ export class Edge implements AsyncDisposable {
       onHandlerError: (error) =>
         this.#context.log.error('A request of a device failed', { ...identity, error }),
     });
-    const connection: Connection = { identity, peer, lastSeen: this.#context.now() };
+    const connection: Connection = { identity, peer, lastSeen: this.#context.now(), savedLastSeen: 0 };
     socket.on('data', () => {
       connection.lastSeen = this.#context.now();
     });
@@ -181,7 +180,6 @@ export class Edge implements AsyncDisposable {
 
   async #left(connection: Connection, reason: string): Promise<void> {
     if (!this.#parts.connections.remove(connection)) return;
-    this.#saved.delete(connection.identity.deviceId);
     this.#context.log.info('Device offline', { ...connection.identity, reason });
     await this.#parts.presence.offline(connection.identity, connection.lastSeen, reason);
   }
@@ -202,16 +200,14 @@ export class Edge implements AsyncDisposable {
 
   async #housekeep(): Promise<void> {
     const seen = [];
-    for (const { identity, lastSeen } of this.#parts.connections) {
-      if (lastSeen - (this.#saved.get(identity.deviceId) ?? 0) < lastSeenMs) continue;
-      this.#saved.set(identity.deviceId, lastSeen);
+    for (const connection of this.#parts.connections) {
+      const { identity, lastSeen } = connection;
+      if (lastSeen - connection.savedLastSeen < lastSeenMs) continue;
+      connection.savedLastSeen = lastSeen;
       seen.push({ deviceId: identity.deviceId, lastSeen });
     }
     await this.#parts.presence.saveLastSeen(seen);
-    const { registrations } = this.#parts.registrations;
-    await this.#parts.presence.expireRegistrations(
-      new Set(registrations.map((one) => one.identity.deviceId)),
-    );
+    await this.#parts.presence.expireRegistrations(this.#parts.registrations.deviceIds());
   }
 
   /** Releases every connection and writes everybody down as offline. */

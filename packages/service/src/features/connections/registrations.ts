@@ -1,70 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Code } from '@mbl/coap';
-import {
-  Lwm2mError,
-  Lwm2mServer,
-  type Link,
-  type Node,
-  type Registration,
-  type ServerOptions,
-} from '@mbl/lwm2m';
+import type { EventEmitter } from 'node:events';
+import { Code, type RequestHandler } from '@mbl/coap';
+import { Lwm2mError, Lwm2mServer, type Link, type Registration } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import type { Denials } from '../denials/denials.ts';
 import type { RegisteredResource } from '../devices/table.ts';
 import { storable } from '../../infra/database.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { DeviceIdentity } from './connections.ts';
-import type { Presence, RegistrationFacts } from './presence.ts';
+import type { Presence, RegistrationEnd, RegistrationFacts } from './presence.ts';
+import type { DeviceSignals } from './signals.ts';
 
 export interface RegistrationParts {
   readonly denials: Denials;
   readonly presence: Presence;
   /** The order of what happens to one device. */
   readonly queue: KeyedQueue;
-  /** Told after a registration, and after an update over a new connection: earlier observations are gone. */
-  readonly onReachable: (registration: Registration<DeviceIdentity>) => void;
-  /** What a device reports by itself. */
-  readonly onSent: (identity: DeviceIdentity, nodes: readonly Node[]) => void;
-  readonly onDeregistered: (identity: DeviceIdentity) => void;
+  readonly signals: EventEmitter<DeviceSignals>;
 }
 
+type Who = Pick<DeviceIdentity, 'deviceId' | 'endpointName'>;
+
 /** The LwM2M registration interface (LwM2M Core 1.1 §6.2), bound to the directory. */
-export function createRegistrations(context: Context, parts: RegistrationParts): Lwm2mServer<DeviceIdentity> {
-  const { denials, presence, queue } = parts;
-  // After the answer to the device has left: a client may serve nobody before it knows that it is registered.
-  const reachable = (registration: Registration<DeviceIdentity>) =>
-    setImmediate(() => parts.onReachable(registration));
-  const options: ServerOptions<DeviceIdentity> = {
-    endpointName: (identity) => identity.endpointName,
-    async authorize(request, identity) {
-      if (request.endpoint === identity.endpointName) return;
-      const description = `The device tried to register as ${JSON.stringify(request.endpoint.slice(0, 64))}`;
-      await denials.record({ door: 'lwm2m', reason: 'name-mismatch', description, ...identity });
-      throw new Lwm2mError('lwm2m/endpoint-mismatch', 'ep is not the name in the certificate', {
-        status: Code.FORBIDDEN,
-      });
-    },
-    location: () => `rd/${context.newId()}`,
-    async onRegister(registration) {
-      const { identity } = registration;
-      await queue.run(identity.deviceId, () => presence.registered(identity, facts(registration)));
-      reachable(registration);
-    },
-    async onUpdate(registration, changes) {
-      const { identity } = registration;
-      await queue.run(identity.deviceId, () => presence.updated(identity, facts(registration)));
-      if (changes.peer !== undefined) reachable(registration);
-    },
-    onSend: ({ identity }, nodes) => parts.onSent(identity, nodes),
-    onDeregister({ identity }, reason) {
-      if (reason === 'replaced') return;
-      parts.onDeregistered(identity);
-      queue
-        .run(identity.deviceId, () => presence.deregistered(identity, reason))
-        .catch((error: unknown) => context.log.error('A deregistration could not be written', { error }));
-    },
-  };
-  return new Lwm2mServer(options);
+export class Registrations implements Disposable {
+  readonly #context: Context;
+  readonly #parts: RegistrationParts;
+  readonly #server: Lwm2mServer<DeviceIdentity>;
+
+  constructor(context: Context, parts: RegistrationParts) {
+    const { presence, queue } = parts;
+    this.#context = context;
+    this.#parts = parts;
+    this.#server = new Lwm2mServer({
+      endpointName: (identity) => identity.endpointName,
+      authorize: (request, identity) => this.#authorize(request.endpoint, identity),
+      location: () => `rd/${context.newId()}`,
+      onRegister: async (registration) => {
+        const { identity } = registration;
+        await queue.run(identity.deviceId, () => presence.registered(identity, facts(registration)));
+        this.#reachable(registration);
+      },
+      onUpdate: async (registration, changes) => {
+        const { identity } = registration;
+        await queue.run(identity.deviceId, () => presence.updated(identity, facts(registration)));
+        if (changes.peer !== undefined) this.#reachable(registration);
+      },
+      onSend: ({ identity }, nodes) => void parts.signals.emit('sent', identity, nodes),
+      onDeregister: ({ identity }, reason) => {
+        if (reason === 'replaced') return;
+        parts.signals.emit('gone', identity);
+        this.#writeEnd(identity, reason);
+      },
+    });
+  }
+
+  /** Answers what a device asks of the registration interface. */
+  handler(identity: DeviceIdentity): RequestHandler {
+    return this.#server.handler(identity);
+  }
+
+  find(endpointName: string): Registration<DeviceIdentity> | undefined {
+    return this.#server.registration(endpointName);
+  }
+
+  /** The ids of the devices whose registrations this service holds. */
+  deviceIds(): Set<string> {
+    return new Set(this.#server.registrations.map(({ identity }) => identity.deviceId));
+  }
+
+  /** The device lost its right to be registered. Of a registration from before the service started only the directory knows. */
+  end(who: Who): void {
+    const held = this.find(who.endpointName);
+    if (held === undefined) this.#writeEnd(who, 'removed');
+    else this.#server.remove(held);
+  }
+
+  [Symbol.dispose](): void {
+    this.#server[Symbol.dispose]();
+  }
+
+  async #authorize(endpoint: string, identity: DeviceIdentity): Promise<void> {
+    if (endpoint === identity.endpointName) return;
+    const description = `The device tried to register as ${JSON.stringify(endpoint.slice(0, 64))}`;
+    await this.#parts.denials.record({ door: 'lwm2m', reason: 'name-mismatch', description, ...identity });
+    throw new Lwm2mError('lwm2m/endpoint-mismatch', 'ep is not the name in the certificate', {
+      status: Code.FORBIDDEN,
+    });
+  }
+
+  /** After the answer to the device has left: a client may serve nobody before it knows that it is registered. */
+  #reachable(registration: Registration<DeviceIdentity>): void {
+    setImmediate(() => this.#parts.signals.emit('reachable', registration));
+  }
+
+  #writeEnd(who: Who, how: RegistrationEnd): void {
+    const { presence, queue } = this.#parts;
+    queue
+      .run(who.deviceId, () => presence.deregistered(who, how))
+      .catch((error: unknown) => this.#context.log.error('A deregistration could not be written', { error }));
+  }
 }
 
 function facts(registration: Registration<DeviceIdentity>): RegistrationFacts {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { EventEmitter } from 'node:events';
 import { HttpError } from '../../infra/http/errors.ts';
 import { Channel } from './channel.ts';
 import type { NotificationMessage } from './message.ts';
@@ -10,18 +11,16 @@ const maximumChannels = 1000;
 
 /**
  * The notification channels. An API key has one, as Pelion has it; a client that gives its channel a name has that one
- * beside it, so that two programs with one key do not take each other's events.
+ * beside it, so that two programs with one key do not take each other's events. `ended` tells of channels that end before the service does.
  */
-export class Channels implements Disposable {
+export class Channels extends EventEmitter<{ ended: [key: string] }> implements Disposable {
   readonly #channels = new Map<string, Channel>();
   readonly #now: () => number;
-  readonly #onEnd: (key: string) => void;
   readonly #sweeper: NodeJS.Timeout;
 
-  /** `onEnd` hears of channels that end before the service does. */
-  constructor(now: () => number, onEnd: (key: string) => void) {
+  constructor(now: () => number) {
+    super();
     this.#now = now;
-    this.#onEnd = onEnd;
     this.#sweeper = setInterval(() => this.#sweep(), sweepMs).unref();
   }
 
@@ -79,7 +78,7 @@ export class Channels implements Disposable {
   #end(channel: Channel): void {
     channel.end();
     this.#channels.delete(channel.key);
-    this.#onEnd(channel.key);
+    this.emit('ended', channel.key);
   }
 
   [Symbol.dispose](): void {

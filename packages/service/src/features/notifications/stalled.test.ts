@@ -26,7 +26,7 @@ async function held(): Promise<number> {
 test('a WebSocket whose peer reads nothing costs a bounded number of bytes, whatever happens meanwhile', {
   timeout: 120_000,
 }, async () => {
-  using channels = new Channels(Date.now, () => {});
+  using channels = new Channels(Date.now);
   const door = new WebSocketDoor({
     channels,
     authenticate: async () => 'key',

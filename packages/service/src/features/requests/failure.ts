@@ -25,6 +25,9 @@ export const timedOut = (cause?: unknown): RequestFailure =>
   new RequestFailure(504, 'TIMEOUT', 'The device did not answer in time', true, cause);
 export const expired = (): RequestFailure =>
   new RequestFailure(429, 'REQUEST_EXPIRED', 'The request waited too long for the device');
+export const deregistered = (): RequestFailure =>
+  new RequestFailure(429, 'DEVICE_REMOVED_REGISTRATION', 'The device deregistered');
+export const blocked = (reason: string): RequestFailure => new RequestFailure(429, 'DEVICE_BLOCKED', reason);
 export const clientGone = (): RequestFailure =>
   new RequestFailure(503, 'CLIENT_GONE', 'Whoever waited for the answer has hung up');
 

@@ -124,9 +124,15 @@ export class Subscriptions {
 
   /**
    * The device has registered: what was observed before ends, and is observed anew. On the same connection the device may go
-   * on with it otherwise.
+   * on with it otherwise. Never throws: what cannot be restored goes to the log.
    */
   async restore(device: Reachable): Promise<void> {
+    await this.#restore(device).catch((error: unknown) => {
+      this.#context.log.error('Subscriptions could not be restored', { error });
+    });
+  }
+
+  async #restore(device: Reachable): Promise<void> {
     const { deviceId } = device.identity;
     const { peer } = device;
     this.gone(deviceId);
