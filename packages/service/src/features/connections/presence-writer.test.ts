@@ -78,7 +78,7 @@ describe('presence', { timeout: 240_000 }, () => {
     assert.equal(await eventsOf(ids), 2 * ids.length);
   });
 
-  test('a database that drops every connection again and again loses nothing, and is no news', async () => {
+  test('a database that drops every connection again and again loses nothing, and each trouble is told once', async () => {
     const ids = await devices(2000, 'dropped');
     const [more = ''] = await devices(1, 'more');
     const writer = new PresenceWriter(context, events);
@@ -107,9 +107,9 @@ describe('presence', { timeout: 240_000 }, () => {
     await killer.end();
     assert.equal(await online(ids), ids.length);
     assert.equal(await eventsOf(ids), ids.length, 'each event once');
-    // One that fails once is written by the next try, and is no news.
-    const words = said.filter((one) => /Presence/.test(one));
-    assert.deepEqual(words, []);
+    // What fails once and no more is no news; where the next try was broken too, the end is told as the beginning is.
+    const pair = ['Presence cannot be written; it is kept, and tried again', 'Presence is written again'];
+    for (let n = 0; n < said.length; n += 2) assert.deepEqual(said.slice(n, n + 2), pair);
   });
 
   test('a write that fails again and again is told once, and so is its end; not where the database is known to be away', async () => {

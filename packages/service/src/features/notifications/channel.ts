@@ -60,7 +60,10 @@ export class Channel {
     for (const { message, bytes } of this.#waiting) {
       const size = Object.values(message).reduce((sum: number, part: unknown[]) => sum + part.length, 0);
       if (count > 0 && items + size > this.chunk) break;
-      for (const [key, part] of Object.entries(message)) merged[key] = [...(merged[key] ?? []), ...part];
+      for (const [key, part] of Object.entries(message)) {
+        const list = (merged[key] ??= []);
+        for (const one of part as unknown[]) list.push(one);
+      }
       items += size;
       count += 1;
       this.#bytes -= bytes;
