@@ -128,10 +128,11 @@ describe('subscriptions', { timeout: 240_000 }, () => {
     await using device = await TestDevice.register(service, identity, { handler });
     assert.ok(device);
     assert.equal((await service.call('PUT', `${path()}/3/0/9`)).status, 202);
-    await eventually(async () => asked === 1, 'asked');
+    await eventually(async () => asked >= 1, 'asked');
     assert.equal((await service.call('DELETE', `${path()}/3/0/9`)).status, 204);
     answering.resolve();
-    await eventually(async () => observers.length === 1, 'accepted');
+    // Once more where what the registration restores comes after the subscription.
+    await eventually(async () => observers.length >= 1 && observers.length === asked, 'accepted');
     await eventually(async () => live() === 0, 'ended');
   });
 
