@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
-import type { ImageDescription } from '@mbl/formats';
+import { type ImageDescription, readText } from '@mbl/formats';
 import {
+  releaseRootFile,
   confirmProfile,
   imageKeyNames,
   imagePublicKeys,
@@ -100,6 +101,9 @@ export interface BuildResult {
 
 /** Kernel arguments of every image. Not even root puts code into the kernel: no memory device, no unsigned module, no kexec. */
 const distributionArguments = ['panic=1', 'lockdown=integrity', 'module.sig_enforce=1'];
+
+/** TUF's bound for a root: `mostBytes` of `@mbl/releases`. */
+const maxReleaseRootBytes = 128 * 1024;
 
 /** Builds a signed image: versions from the lock, tasks from the cache, then flash and disk. */
 export async function build(options: BuildOptions): Promise<BuildResult> {
@@ -268,6 +272,7 @@ async function allTasks(
     node,
     modules: machine.kernel.modules,
     profile: unidentified.keys,
+    releaseRoot: await readText(join(keys.dir, releaseRootFile), maxReleaseRootBytes),
   };
   const before = [
     uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),

@@ -30,6 +30,11 @@ export function readVersion({ root }: Workspace): string {
   return version;
 }
 
+/** The workspace's repository of releases, which its service serves to devices. */
+export function releasesFolder({ state }: Workspace): string {
+  return join(state, 'releases');
+}
+
 /** The folder of the key set: the one that `--keys` names, or the workspace's own. */
 export function keysFolder({ state }: Workspace, given: string | undefined): string {
   return given === undefined ? join(state, 'keys') : resolve(given);

@@ -30,7 +30,7 @@ export {
   keyCatalogue,
   keyNames,
 } from './keys/catalogue.ts';
-export type { KeyPlace, KeyProfile } from './keys/index-file.ts';
+export { type KeyPlace, type KeyProfile, releaseRootFile } from './keys/index-file.ts';
 export { type InitKeysOptions, initKeys } from './keys/init.ts';
 export {
   deviceCa,

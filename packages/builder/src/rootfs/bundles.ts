@@ -13,6 +13,7 @@ export const SERVICES = {
   platformd: 'packages/device/src/platformd/main.ts',
   storage: 'packages/device/src/storage/main.ts',
   'good-boot': 'packages/device/src/good-boot/main.ts',
+  health: 'packages/device/src/health/main.ts',
 } as const;
 
 /** Where `bundleServices` lists the npm packages in the bundles (`Component[]`); the root takes it out again. */

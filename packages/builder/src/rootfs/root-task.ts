@@ -12,24 +12,26 @@ export const rootContents = [...composed, 'trusted-applications'];
 
 /** `root.img`, the sealed root file system with the image's identity in it; `root.json`: how it is opened. */
 export function rootTask(recipe: RootRecipe, description: Unidentified): Task {
-  const { image } = recipe;
+  const { image, releaseRoot } = recipe;
   return {
     name: 'root',
     title: 'Root file system',
-    inputs: { ...composition(recipe), image: image.name, description: { ...description } },
+    inputs: {
+      ...composition(recipe),
+      image: image.name,
+      description: { ...description },
+      releaseRoot: releaseRoot ?? '',
+    },
     code: import.meta.filename,
     files: compositionFiles(recipe),
     tools: ['image'],
     needs: [...rootContents, 'root-base', 'identity'],
     async run(context) {
       const identity = await readIdentity(context.need('identity'), description);
+      const files = new Map([['etc/mbl/image.json', formatImage(identity)]]);
+      if (releaseRoot !== undefined) files.set('etc/mbl/releases/root.json', releaseRoot);
       await buildRoot({
-        ...(await partsOf(
-          recipe,
-          context,
-          rootContents,
-          new Map([['etc/mbl/image.json', formatImage(identity)]]),
-        )),
+        ...(await partsOf(recipe, context, rootContents, files)),
         out: context.out,
         name: image.name,
         base: await loadBase(context.need('root-base')),

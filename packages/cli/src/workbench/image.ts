@@ -7,6 +7,7 @@ import type { Cli } from '../cli.ts';
 import type { ImageOptions, KeyOptions } from '../parameters.ts';
 import type { Report } from '../progress.ts';
 import { keysFolder, readVersion } from '../workspace.ts';
+import { releaseRoot } from './releases.ts';
 
 /** What only `mbl build` lets one choose. */
 export interface BuildChoices {
@@ -26,6 +27,8 @@ export async function buildImage(cli: Cli, options: ImageOptions & BuildChoices)
   const { output, workspace, signal, environment } = cli;
   await ensureKeys(cli, options);
   const keys = await loadKeys(keysFolder(workspace, options.keys), { environment: { ...environment } });
+  // A set of before releases has none; a team's own keys are not used without being asked for.
+  if (keys.profile === 'development') await releaseRoot(keys);
   const lockChanges: LockFileChange[] = [];
   const built = output.progress.phase(
     `build ${options.machine} ${options.image}`,

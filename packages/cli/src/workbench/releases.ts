@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { link, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   type LocalRelease,
   localReleases,
+  makeBornRoot,
   type MetadataSigner,
   metadataSigner,
   ofKind,
@@ -10,9 +12,10 @@ import {
   type TopRole,
   topRoles,
 } from '@mbl/releases';
-import { osTeam } from '@mbl/formats';
-import { type KeySet, MblError, openSigner } from '@mbl/trust';
+import { osTeam, readText } from '@mbl/formats';
+import { type KeySet, MblError, openSigner, releaseRootFile } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
+import { releasesFolder } from '../workspace.ts';
 
 /** The keys that sign metadata, of a key set. */
 export async function setSigners({ keys }: KeySet): Promise<Readonly<Record<TopRole, MetadataSigner>>> {
@@ -21,6 +24,30 @@ export async function setSigners({ keys }: KeySet): Promise<Readonly<Record<TopR
   );
   return Object.fromEntries(signers) as Record<TopRole, MetadataSigner>;
 }
+
+/**
+ * The root of releases that goes with a key set: devices are born with it, repositories begin with it. A file of the set, made where there is
+ * none yet.
+ */
+export async function releaseRoot(keys: KeySet): Promise<Uint8Array> {
+  const file = join(keys.dir, releaseRootFile);
+  const known = await readText(file, maxRootBytes);
+  if (known !== undefined) return Buffer.from(known);
+  const root = await makeBornRoot(await setSigners(keys), new Date());
+  const draft = `${file}.${process.pid}`;
+  await writeFile(draft, root, { flush: true });
+  try {
+    // Of two that make it at once, one root holds.
+    await link(draft, file);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } finally {
+    await rm(draft);
+  }
+  return Buffer.from((await readText(file, maxRootBytes)) ?? root);
+}
+
+const maxRootBytes = 128 * 1024;
 
 /** The keys that `--key` names: files, or keys in a token. */
 export async function namedSigners(
@@ -65,5 +92,5 @@ export async function repositoryReleases(
 
 /** The folder of the repository: the one that was named, or the workspace's own. */
 export function repositoryFolder({ workspace }: Cli, given: string | undefined): string {
-  return given === undefined ? join(workspace.state, 'releases') : resolve(given);
+  return given === undefined ? releasesFolder(workspace) : resolve(given);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Metadata, Root } from '@tufjs/models';
 import { MblError } from '@mbl/trust';
 import { isTeam, osTeam, teamRule } from '@mbl/formats';
 import { teamPaths } from '../release/paths.ts';
@@ -32,15 +33,27 @@ export interface NewTarget {
   readonly sha256: string;
 }
 
-/** Stages a new root with one key for each role, and `targets` that lets the team `os` sign with the key of `targets`. */
-export function initialise(state: RepositoryState, keys: Readonly<Record<TopRole, TufKey>>, now: Date): void {
-  const root = {
+/** The first root, with one key for each role; not signed yet. */
+export function firstRoot(keys: Readonly<Record<TopRole, TufKey>>, now: Date): Metadata<Root> {
+  return makeMetadata('root', {
     ...head('root', 1, now),
     keys: Object.fromEntries(topRoles.map((role) => keyEntry(keys[role]))),
     roles: Object.fromEntries(topRoles.map((role) => [role, { keyids: [keys[role].id], threshold: 1 }])),
     consistent_snapshot: true,
-  };
-  state.staged.set('root', makeMetadata('root', root));
+  });
+}
+
+/**
+ * Stages the first root (`root`: the one that devices are born with, where there is one), and `targets` that lets the team `os` sign with
+ * the key of `targets`.
+ */
+export function initialise(
+  state: RepositoryState,
+  keys: Readonly<Record<TopRole, TufKey>>,
+  now: Date,
+  root: Metadata<Root> = firstRoot(keys, now),
+): void {
+  state.staged.set('root', root);
   const os = {
     name: osTeam,
     keyids: [keys.targets.id],

@@ -182,7 +182,7 @@ export class Client {
    */
   async *read(target: Target): AsyncGenerator<Uint8Array> {
     const { path, length } = target;
-    const stream = await this.#source.open(this.#targetPath(target));
+    const stream = await this.#source.open(this.locate(target));
     if (stream === undefined) throw missing(path);
     const digests = Object.entries(target.hashes).map(([algorithm, value]) => ({
       value,
@@ -202,7 +202,8 @@ export class Client {
       });
   }
 
-  #targetPath({ path, hashes: { sha256, sha512 } }: Target): string {
+  /** Where a file lies, relative to the repository (§6.2). */
+  locate({ path, hashes: { sha256, sha512 } }: Target): string {
     const parts = path.split('/').map(encodeURIComponent);
     const last = parts.pop() ?? '';
     return ['targets', ...parts, this.#consistent ? `${sha256 ?? sha512}.${last}` : last].join('/');

@@ -21,6 +21,9 @@ export interface KeyIndex {
 }
 
 export const indexFileName = 'keys.json';
+
+/** The root of a team's releases, signed with the set's `tuf-root`: what devices are born with. Public. */
+export const releaseRootFile = 'release-root.json';
 export const maxIndexBytes = 64 * 1024;
 
 const algorithms: readonly unknown[] = [

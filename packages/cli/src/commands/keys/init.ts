@@ -14,6 +14,7 @@ export const initialiseKeys = verb({
   },
   async run({ output, workspace, environment }, { keys, production, pkcs11Module, token }) {
     const { initKeys, MblError } = await import('@mbl/trust');
+    const { releaseRoot } = await import('../../workbench/releases.ts');
     const { printKeys } = await import('./list.ts');
     if ((pkcs11Module === undefined) !== (token === undefined)) {
       throw new MblError(
@@ -25,15 +26,17 @@ export const initialiseKeys = verb({
       );
     }
     const folder = keysFolder(workspace, keys);
-    const made = await output.progress.phase('make keys', async () =>
-      initKeys(folder, {
+    const made = await output.progress.phase('make keys', async () => {
+      const keys = await initKeys(folder, {
         profile: production ? 'production' : 'development',
         environment: { ...environment },
         ...(pkcs11Module === undefined || token === undefined
           ? {}
           : { pkcs11: { module: pkcs11Module, token } }),
-      }),
-    );
+      });
+      await releaseRoot(keys);
+      return keys;
+    });
     await printKeys(output, made);
     if (!production) {
       const where = token === undefined ? 'in plain files' : 'in a token';

@@ -33,7 +33,9 @@ export const signRelease = verb({
     const { readFile, writeFile } = await import('node:fs/promises');
     const releases = await import('@mbl/releases');
     const { loadKeys, MblError } = await import('@mbl/trust');
-    const { namedSigners, repositoryFolder, setSigners } = await import('../../workbench/releases.ts');
+    const { namedSigners, releaseRoot, repositoryFolder, setSigners } = await import(
+      '../../workbench/releases.ts'
+    );
     const { keysFolder } = await import('../../workspace.ts');
     const { output, workspace, environment } = cli;
     const folder = repositoryFolder(cli, given.repository);
@@ -55,14 +57,7 @@ export const signRelease = verb({
       const set = await setSigners(keys);
       signers = Object.values(set);
       // A new repository: the key set says who may sign in it.
-      if (isNew(state)) {
-        const { root, targets, snapshot, timestamp } = set;
-        releases.initialise(
-          state,
-          { root: root.key, targets: targets.key, snapshot: snapshot.key, timestamp: timestamp.key },
-          now,
-        );
-      }
+      if (isNew(state)) releases.beginRepository(state, set, await releaseRoot(keys), now);
     }
     const strangers = signers.every(({ key }) => releases.rolesOf(state, key.id).length === 0);
     if (strangers && given.attach === undefined)
