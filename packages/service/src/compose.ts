@@ -46,6 +46,8 @@ export interface Dependencies {
   readonly keepAlive: KeepAliveOptions;
   /** Seconds. */
   readonly certificateLife: number;
+  /** Folder of the repository of releases. */
+  readonly releases: string;
 }
 
 /** The three listeners, ready to listen. */
@@ -64,7 +66,7 @@ export async function compose(
   stack: AsyncDisposableStack,
 ): Promise<Listeners> {
   const { log, now, newId } = context;
-  const { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife } = dependencies;
+  const { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife, releases } = dependencies;
 
   const queue = new KeyedQueue();
   const signals = new EventEmitter<DeviceSignals>();
@@ -177,6 +179,7 @@ export async function compose(
     codes,
     denials,
     events,
+    releases,
     connected: (deviceId) => connections.get(deviceId) !== undefined,
   });
   stack.defer(() => closed(est));

@@ -18,6 +18,7 @@ const usage = `Usage: main.ts --directory DIR [options]
   --database-url URL              a PostgreSQL database instead of the private cluster (or DATABASE_URL)
   --device-ca CERTIFICATE         CA for device certificates, PEM file; with --device-ca-key
   --device-ca-key KEY             its private key, PEM file
+  --releases FOLDER               the repository of releases that devices get (default: DIR/releases)
   --help
 `;
 
@@ -66,6 +67,7 @@ async function readOptions(args: readonly string[]): Promise<ServiceOptions | un
     },
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(deviceCa === undefined ? {} : { deviceCa }),
+    ...(values.releases === undefined ? {} : { releases: values.releases }),
   };
 }
 
@@ -83,6 +85,7 @@ function parse(args: readonly string[]) {
         'database-url': { type: 'string' },
         'device-ca': { type: 'string' },
         'device-ca-key': { type: 'string' },
+        releases: { type: 'string' },
         help: { type: 'boolean' },
       },
     });

@@ -47,6 +47,8 @@ export interface ServiceOptions {
    * its identity. Default: 10 s, 5 s.
    */
   readonly keepAlive?: KeepAliveOptions;
+  /** Folder of a repository of releases, as `mbl release sign` leaves it. Default: `releases` in the directory. */
+  readonly releases?: string;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
   readonly log?: Log;
@@ -94,9 +96,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   );
 
   const { keepAlive = defaultKeepAlive, certificateLife = defaultCertificateLife } = options;
+  const releases = resolve(options.releases ?? join(directory, 'releases'));
   const { app, est, edge } = await compose(
     context,
-    { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife },
+    { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife, releases },
     starting,
   );
 

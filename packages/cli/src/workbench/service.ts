@@ -9,7 +9,7 @@ import { readServiceFile, type ServiceFile } from '@mbl/formats';
 import { type Device, ServiceClient } from '@mbl/service';
 import { MblError } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
-import type { Workspace } from '../workspace.ts';
+import { releasesFolder, type Workspace } from '../workspace.ts';
 
 /** The ports of the service: boards are made for them, so they stay the same from start to start. */
 export interface ServicePorts {
@@ -100,6 +100,7 @@ export async function startDaemon(
       [
         main,
         ...['--directory', folder],
+        ...['--releases', releasesFolder(workspace)],
         ...[
           '--http-port',
           String(ports.http),

@@ -19,6 +19,7 @@ import type { CertificateRegister } from '../certificates/register.ts';
 import { renewCertificate } from '../certificates/renewal.ts';
 import type { Denial, DenialReason, Denials } from '../denials/denials.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
+import { releasesPath, serveRepository } from '../releases/repository-files.ts';
 import type { EnrolmentCodes } from './codes.ts';
 
 export interface EstParts {
@@ -29,6 +30,8 @@ export interface EstParts {
   readonly codes: EnrolmentCodes;
   readonly denials: Denials;
   readonly events: EventRecorder;
+  /** The repository of releases, which is served beside it. */
+  readonly releases: string;
   /** Whether a device holds a connection at this moment. */
   readonly connected: (deviceId: string) => boolean;
 }
@@ -93,6 +96,10 @@ async function handle(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  if (request.url?.startsWith(releasesPath) === true) {
+    await serveRepository(parts.releases, request, response);
+    return;
+  }
   const name = /^\/\.well-known\/est\/([^?]*)/.exec(request.url ?? '')?.[1];
   const operation = operations.get(name ?? '');
   try {
