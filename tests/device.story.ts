@@ -135,6 +135,12 @@ describe('a device', { timeout: 1_800_000 }, () => {
     await attackFromInside(board, {
       unit: 'mbl-cloud-client',
       script: 'cloud-client.mjs',
+      attempts: {
+        'read the metadata of releases': 'ls /config/update/metadata/*',
+        'choose the slot': 'dd if=/dev/zero of=/run/mbl/slots/state count=1',
+        'write the slot that runs':
+          'slot=$(sed -n s/slot=//p /run/mbl/boot); dd if=/run/mbl/slots/root_$slot of=/run/mbl/slots/root_$slot count=1 conv=notrunc',
+      },
     });
     await attackFromInside(board, {
       unit: 'mbl-platformd',

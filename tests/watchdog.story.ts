@@ -16,7 +16,9 @@ import { bootTimeoutMs, imageOf } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
 const restarts = /watchdog: no sign of life, restarting/;
-const loop = Buffer.from('00000014', 'hex'); // b .
+/** Two ways to hang: `b .`, and `wfi; b .-4`, which leaves the processor to others. */
+const spin = Buffer.from('00000014', 'hex');
+const sleepOn = Buffer.from('7f2003d5ffffff17', 'hex');
 
 /** Waits until the watchdog has restarted the board; gives the seconds since `since`. */
 async function restarted(board: Board, since: Date): Promise<number> {
@@ -48,7 +50,7 @@ describe('a watchdog restarts a board', { concurrency: true, timeout: 900_000 },
     const board = boards.uBoot;
     // In its first instruction: BL31 has armed the watchdog, with 60 s.
     const bytes = await ownFirmware(board, keys, (uBoot) =>
-      Buffer.concat([loop, uBoot.subarray(loop.length)]),
+      Buffer.concat([spin, uBoot.subarray(spin.length)]),
     );
     await attack(board, [{ part: 'bank_a', bytes }], async () => {
       const { line } = await board.serial.waitFor('BL31: Built', patience);
@@ -62,7 +64,7 @@ describe('a watchdog restarts a board', { concurrency: true, timeout: 900_000 },
     const board = boards.kernel;
     // In its first instruction: U-Boot has left the watchdog the 120 s of the device tree.
     const kernel = gunzipSync(await board.readPart('kernel'));
-    const gzip = gzipSync(Buffer.concat([loop, kernel.subarray(loop.length)]), { level: 1 });
+    const gzip = gzipSync(Buffer.concat([sleepOn, kernel.subarray(sleepOn.length)]), { level: 1 });
     const bytes = await repackFit(board, folder, keys.keys.fit, { kernel: gzip });
     await attack(board, [{ part: 'fit', bytes }], async () => {
       const { line } = await board.serial.waitFor('Starting kernel', patience);

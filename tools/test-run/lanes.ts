@@ -7,7 +7,7 @@ import type { Suite } from './select.ts';
  */
 export const buildingStories: ReadonlySet<string> = new Set(
   ['archive', 'attacks-resigned', 'bad-input', 'built-in-key', 'cli', 'compare', 'hosts', 'hsm', 'layer']
-    .concat('offline', 'up')
+    .concat('offline', 'up', 'update')
     .map((name) => `tests/${name}.story.ts`),
 );
 

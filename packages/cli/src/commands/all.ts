@@ -18,6 +18,7 @@ import { rebootDevice } from './device/reboot.ts';
 import { revokeDevice } from './device/revoke.ts';
 import { showDevice } from './device/show.ts';
 import { resumeDevice, suspendDevice } from './device/suspend.ts';
+import { updateDevice } from './device/update.ts';
 import { watchResource } from './device/watch.ts';
 import { writeResource } from './device/write.ts';
 import { doctor } from './doctor.ts';
@@ -83,6 +84,7 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       readResource,
       writeResource,
       executeResource,
+      updateDevice,
       watchResource,
       rebootDevice,
       listEvents,

@@ -63,7 +63,9 @@ test('the service reads, observes and executes every object, and never sees obje
     '14/2',
     '3/0',
     '33400/0',
+    '33401/0',
     '4/0',
+    '5/0',
   ]);
   const read = async (path: string) =>
     Object.fromEntries((await registration.read(path)).map((node) => [node.path.join('/'), node.value]));

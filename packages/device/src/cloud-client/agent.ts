@@ -12,6 +12,7 @@ import { enrol, renew } from './est-client.ts';
 import { classifyFailure, isCertificateRefused } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
 import { type DeviceObjects, deviceObjects } from './objects/all.ts';
+import type { Repository } from './update/repository.ts';
 import { type History, planStep, type Step } from './planner.ts';
 import {
   isLifetime,
@@ -56,7 +57,10 @@ export interface AgentOptions {
   readonly settingsDir: string;
   readonly settings: ServerSettings;
   readonly platform: Platform;
+  readonly repository: Repository;
   readonly log: Log;
+  /** Told when the device is registered, and when it is no more: the judgement of a new version waits for it. */
+  readonly registered?: (registered: boolean) => Promise<void>;
   /** Milliseconds since 1970, as the device believes. */
   readonly now?: () => number;
   /** A number in [0, 1). */
@@ -169,8 +173,10 @@ export class Agent {
         server: factory.service.lwm2m,
       });
       this.#offline = false;
+      await this.#options.registered?.(true);
       await this.#watch(peer, identity, signal);
     } finally {
+      await this.#options.registered?.(false);
       if (!peer.closed.aborted) await this.#sayFarewell();
       peer.close();
     }

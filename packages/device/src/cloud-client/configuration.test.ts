@@ -7,7 +7,7 @@ import { maxFactoryBytes } from '@mbl/formats';
 import { addressOf } from '../common/address.ts';
 import { TemporaryFolder } from '../testing/support.ts';
 import { loadFactory } from './factory.ts';
-import { loadImage } from './image.ts';
+import { loadImage } from '../common/image.ts';
 
 test('missing and oversized files are errors with a code', async () => {
   using folder = new TemporaryFolder();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { rm, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
@@ -6,9 +7,10 @@ import { journalLog, type Log } from '../common/log.ts';
 import { Agent } from './agent.ts';
 import { loadFactory } from './factory.ts';
 import { IdentityStore } from './identity.ts';
-import { loadImage } from './image.ts';
+import { loadImage } from '../common/image.ts';
 import { connectPlatform } from './platform-client.ts';
 import { loadSettings } from './settings.ts';
+import { httpRepository } from './update/repository.ts';
 
 /** EX_CONFIG of sysexits.h: the unit does not start the client again, for nothing would change. */
 const badFactoryExit = 78;
@@ -27,6 +29,8 @@ export async function runCloudClient(
       factory: { type: 'string', default: process.env['CREDENTIALS_DIRECTORY'] ?? '/factory' },
       image: { type: 'string', default: '/etc/mbl/image.json' },
       identity: { type: 'string', default: '/config/identity' },
+      // systemd's folder for this service, gone with it.
+      runtime: { type: 'string', default: process.env['RUNTIME_DIRECTORY'] ?? '/run/mbl-cloud-client' },
       bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
     },
   });
@@ -45,7 +49,11 @@ export async function runCloudClient(
       factory,
       image,
       platform,
+      repository: httpRepository({
+        service: { ...factory.service, url: factory.service.est, trust: factory.trust },
+      }),
       log,
+      registered: async (registered) => await mark(join(values.runtime, 'registered'), registered),
       store: new IdentityStore(values.identity, factory.endpointName),
       settingsDir: values.identity,
       settings: await loadSettings(values.identity),
@@ -61,6 +69,11 @@ export async function runCloudClient(
     });
     return error instanceof MblError && factoryErrors.includes(error.code) ? badFactoryExit : 1;
   }
+}
+
+/** A file that is there while something holds. What cannot be written delays a verdict, and ends no connection. */
+async function mark(path: string, holds: boolean): Promise<void> {
+  await (holds ? writeFile(path, '') : rm(path, { force: true })).catch(() => undefined);
 }
 
 if (import.meta.main) {

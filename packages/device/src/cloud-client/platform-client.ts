@@ -4,9 +4,6 @@ import { MblError } from '@mbl/trust';
 import { type Platform, platformContract, platformName, platformPath } from '../platform/contract.ts';
 import { memberName, type Method, readFromBus } from '../platform/method.ts';
 
-/** The first call starts the service, which takes a slow board its time. */
-const timeoutMs = 30_000;
-
 export type PlatformClient = Platform & AsyncDisposable;
 
 /**
@@ -15,12 +12,13 @@ export type PlatformClient = Platform & AsyncDisposable;
  */
 export function connectPlatform(busAddress: string): PlatformClient {
   const connection = new BusConnection(busAddress);
-  const calls = Object.entries<Method>(platformContract).map(([name, { args, result }]) => {
+  const calls = Object.entries<Method>(platformContract).map(([name, { args, result, deadlineMs }]) => {
     const shapes = Object.entries(args);
     const call = async (values: Readonly<Record<string, never>> = {}) => {
       const answer = await connection.call(name, {
         signature: shapes.map(([, { signature }]) => signature).join(''),
         body: shapes.map(([key, shape]) => shape.toBus(values[key] as never)),
+        deadlineMs,
       });
       return result && readFromBus(`the answer to ${name}`, () => result.fromBus(answer));
     };
@@ -40,13 +38,14 @@ class BusConnection implements AsyncDisposable {
 
   async call(
     member: string,
-    { signature, body }: { readonly signature: string; readonly body: unknown[] },
+    call: { readonly signature: string; readonly body: unknown[]; readonly deadlineMs: number },
   ): Promise<unknown> {
+    const { signature, body, deadlineMs } = call;
     try {
       const bus = await (this.#bus ??= this.#connect());
       const message = { destination: platformName, path: platformPath, interface: platformName, member };
       const args = body.length === 0 ? {} : { signature, body };
-      return await bus.invoke<unknown>({ ...message, ...args }, { timeout: timeoutMs });
+      return await bus.invoke<unknown>({ ...message, ...args }, { timeout: deadlineMs });
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new MblError('device/platform-unavailable', `mbl-platformd did not do ${member}: ${why}`, {

@@ -4,7 +4,9 @@ import { memoryMethods, readMemory } from './memory.ts';
 import type { Implementation } from './method.ts';
 import { networkMethods, readNetwork } from './network.ts';
 import type { SystemOptions } from './options.ts';
+import type { ReleaseVerifier } from './release.ts';
 import { restart, restartMethods } from './restart.ts';
+import { installUpdates, updateMethods } from './update.ts';
 
 /** The D-Bus name, the interface, and the path of its only object. */
 export const platformName = 'com.mbl.Platform1';
@@ -19,16 +21,18 @@ export const platformContract = {
   ...memoryMethods,
   ...networkMethods,
   ...boardMethods,
+  ...updateMethods,
 };
 
 export type Platform = Implementation<typeof platformContract>;
 
 /** The running system, as `mbl-platformd` offers it. */
-export function systemPlatform(options: SystemOptions): Platform {
+export function systemPlatform(options: SystemOptions, verifier: ReleaseVerifier): Platform {
   return {
     ...restart(options),
     ...readMemory(options),
     ...readNetwork(options),
     ...readBoard(options),
+    ...installUpdates(options, verifier),
   };
 }

@@ -10,15 +10,21 @@ export interface Method<Args extends Arguments = Arguments, Result = unknown> {
   readonly args: Args;
   /** Undefined where nothing comes back. */
   readonly result: Shape<Result> | undefined;
+  /** How long a call may take. */
+  readonly deadlineMs: number;
 }
 
 /** `method({ ids: list(text) })`, `method({}, struct({ total: uint64 }))` */
 export function method<Args extends Arguments, Result = void>(
   args: Args,
   result?: Shape<Result>,
+  { deadlineMs = usualMs }: { readonly deadlineMs?: number } = {},
 ): Method<Args, Result> {
-  return { args, result };
+  return { args, result, deadlineMs };
 }
+
+/** The first call starts the service, which takes a slow board its time. */
+const usualMs = 30_000;
 
 export type Methods = Readonly<Record<string, Method>>;
 

@@ -10,6 +10,12 @@ export interface SystemOptions {
   readonly bootFile: string;
   /** A file for each incident, written by the storage unit: `<kind>-<8 hex>`, one line of detail. */
   readonly incidents: string;
+  /** Folder of the partitions of the slots and of the boot state, by their names. */
+  readonly disk: string;
+  /** Folder of what is known of updates. */
+  readonly update: string;
+  /** What the running image says of itself. */
+  readonly imageFile: string;
 }
 
 export const defaultSystem: SystemOptions = {
@@ -17,4 +23,7 @@ export const defaultSystem: SystemOptions = {
   rebootFile: '/run/mbl-platformd/reboot',
   bootFile: '/run/mbl/boot',
   incidents: '/config/incidents',
+  disk: '/run/mbl/slots',
+  update: '/config/update',
+  imageFile: '/etc/mbl/image.json',
 };

@@ -77,5 +77,9 @@ test('the signatures are those that were agreed on', () => {
     ['GetBoot', '', '(su)'],
     ['GetIncidents', '', 'a(sss)'],
     ['ForgetIncidents', 'as', ''],
+    ['GetUpdate', '', '(sss)'],
+    ['CheckRelease', 'sa(ss)', '(sssa(ssstss))'],
+    ['VerifySlot', '', 's'],
+    ['StartTrial', '', ''],
   ]);
 });

@@ -17,6 +17,7 @@ export class Misshapen extends Error {}
 
 /** Most characters of a text, and most entries of a list. */
 const longestText = 4096;
+const longestDocument = 1024 * 1024;
 const longestList = 256;
 
 function check(holds: boolean): asserts holds {
@@ -28,6 +29,16 @@ export const text: Shape<string> = {
   toBus: (value) => value,
   fromBus(value) {
     check(typeof value === 'string' && value.length <= longestText);
+    return value;
+  },
+};
+
+/** A file as a text: metadata of releases. */
+export const document: Shape<string> = {
+  signature: 's',
+  toBus: (value) => value,
+  fromBus(value) {
+    check(typeof value === 'string' && value.length <= longestDocument);
     return value;
   },
 };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { journalLog, type Log } from '../common/log.ts';
 import { aborted } from '../common/wait.ts';
 import { platformName, systemPlatform } from '../platform/contract.ts';
 import { defaultSystem } from '../platform/options.ts';
+import { tufVerifier } from '../platform/release.ts';
 import { PlatformService } from './service.ts';
 
 /** Runs until the signal is aborted or the bus is gone; the process's exit code. */
@@ -16,14 +18,24 @@ export async function runPlatform(args: readonly string[], log: Log, signal: Abo
       'reboot-file': { type: 'string', default: defaultSystem.rebootFile },
       'boot-file': { type: 'string', default: defaultSystem.bootFile },
       incidents: { type: 'string', default: defaultSystem.incidents },
+      disk: { type: 'string', default: defaultSystem.disk },
+      update: { type: 'string', default: defaultSystem.update },
+      image: { type: 'string', default: defaultSystem.imageFile },
+      'release-root': { type: 'string', default: '/etc/mbl/releases/root.json' },
     },
   });
-  const platform = systemPlatform({
-    root: values.root,
-    rebootFile: values['reboot-file'],
-    bootFile: values['boot-file'],
-    incidents: values.incidents,
-  });
+  const platform = systemPlatform(
+    {
+      root: values.root,
+      rebootFile: values['reboot-file'],
+      bootFile: values['boot-file'],
+      incidents: values.incidents,
+      disk: values.disk,
+      update: values.update,
+      imageFile: values.image,
+    },
+    tufVerifier({ root: values['release-root'], seen: join(values.update, 'metadata') }),
+  );
   try {
     await using service = new PlatformService(platform, values.bus, log);
     await service.start();

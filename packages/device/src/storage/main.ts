@@ -107,6 +107,7 @@ async function checkConfig(at: Place): Promise<Incident[]> {
   const wrong: string[] = [];
   if (await removeUnlessFolder(at('/config/ssh'))) wrong.push('/config/ssh');
   if (await makeFolder(at('/config/incidents'), 0o755, platform)) wrong.push('/config/incidents');
+  if (await makeFolder(at('/config/update'), 0o755, platform)) wrong.push('/config/update');
   if (await makeFolder(at('/config/identity'), 0o700, client)) wrong.push('/config/identity');
   if (await ownFiles(at('/config/identity'), client)) wrong.push('something in /config/identity');
   return replaced('config-repaired', wrong);

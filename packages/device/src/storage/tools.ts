@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-
-export interface Outcome {
-  /** undefined: it did not end within its deadline, was killed, or could not be started. */
-  readonly code: number | undefined;
-  /** What it said last, a line. */
-  readonly said: string;
-}
+import { type Outcome, runProgram } from '../common/run.ts';
 
 /** What the storage service needs of the system. */
 export interface Tools {
@@ -24,44 +17,8 @@ export interface Tools {
   say(line: string): void;
 }
 
-/** Most of what a program says that is kept, in characters. */
-const keptOutput = 64 * 1024;
-
 export const systemTools: Tools = {
-  async run(command, args, deadlineMs) {
-    return await new Promise((resolve) => {
-      let said = '';
-      const child = spawn(command, args, {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        // What an administrator's file would say must not decide how file systems are made.
-        env: {
-          PATH: '/usr/sbin:/usr/bin',
-          LC_ALL: 'C',
-          MKE2FS_CONFIG: '/dev/null',
-          E2FSCK_CONFIG: '/dev/null',
-        },
-      });
-      const done = (code: number | undefined): void => {
-        clearTimeout(timer);
-        const lines = said.split('\n').map((line) => line.trim());
-        resolve({ code, said: lines.findLast((line) => line !== '') ?? '' });
-      };
-      // A program that waits for a disk which does not answer cannot be killed: nobody waits for its end.
-      const timer = setTimeout(() => {
-        child.kill('SIGKILL');
-        child.unref();
-        said += `\nno end within ${deadlineMs / 1000} s`;
-        done(undefined);
-      }, deadlineMs);
-      for (const stream of [child.stdout, child.stderr])
-        stream.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-keptOutput)));
-      child.once('error', (error) => {
-        said += `\n${error.message}`;
-        done(undefined);
-      });
-      child.once('close', (code) => done(code ?? undefined));
-    });
-  },
+  run: runProgram,
   async read(device, length) {
     await using file = await open(device);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);

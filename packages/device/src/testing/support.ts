@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createLog, type Log } from '../common/log.ts';
 import type { Incident } from '../platform/board.ts';
 import type { Platform } from '../platform/contract.ts';
+import type { InstallComponent, MetadataFile, UpdateState } from '../platform/update.ts';
 
 /** A folder that is removed afterwards. */
 export class TemporaryFolder implements Disposable {
@@ -64,6 +65,9 @@ export class FakePlatform implements Platform {
   available = 64 * 1024 * 1024;
   fail = false;
   incidents: readonly Incident[] = [];
+  update: UpdateState = { state: 'none', release: '', reason: '' };
+  components: readonly InstallComponent[] = [];
+  slotFault = '';
 
   reboot(): Promise<void> {
     this.reboots++;
@@ -91,6 +95,28 @@ export class FakePlatform implements Platform {
 
   forgetIncidents({ ids }: { readonly ids: readonly string[] }) {
     this.incidents = this.incidents.filter(({ id }) => !ids.includes(id));
+    return Promise.resolve();
+  }
+
+  getUpdate() {
+    return Promise.resolve(this.update);
+  }
+
+  /** Wants one file of metadata, and has one component. */
+  checkRelease({ release, metadata }: { release: string; metadata: readonly MetadataFile[] }) {
+    const [file] = metadata;
+    const plan = { missing: '', refused: '', name: release, components: [] };
+    if (file === undefined) return Promise.resolve({ ...plan, missing: 'metadata/timestamp.json' });
+    if (file.content !== 'signed') return Promise.resolve({ ...plan, refused: 'nobody signed it' });
+    return Promise.resolve({ ...plan, components: this.components });
+  }
+
+  verifySlot() {
+    return Promise.resolve(this.slotFault);
+  }
+
+  startTrial() {
+    this.update = { state: 'waits', release: '1.1', reason: '' };
     return Promise.resolve();
   }
 }

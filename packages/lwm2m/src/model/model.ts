@@ -3,7 +3,9 @@ import type { Path } from '../path.ts';
 import type { ObjectDefinition, ResourceDefinition } from './definition.ts';
 import { connectivityMonitoringModel } from './object-4-connectivity-monitoring.ts';
 import { deviceModel } from './object-3-device.ts';
+import { firmwareUpdateModel } from './object-5-firmware-update.ts';
 import { mblBoardModel } from './object-33400-mbl-board.ts';
+import { mblUpdateModel } from './object-33401-mbl-update.ts';
 import { securityModel } from './object-0-security.ts';
 import { serverModel } from './object-1-server.ts';
 import { softwareComponentModel } from './object-14-software-component.ts';
@@ -54,6 +56,8 @@ export const standardModel = new ObjectModel([
   serverModel,
   deviceModel,
   connectivityMonitoringModel,
+  firmwareUpdateModel,
   softwareComponentModel,
   mblBoardModel,
+  mblUpdateModel,
 ]);

@@ -3,6 +3,7 @@ import type { ObjectInstance } from '@mbl/lwm2m';
 import { boardObject } from './board.ts';
 import { connectivityObject } from './connectivity.ts';
 import { deviceObject } from './device.ts';
+import { firmwareUpdateObject } from './firmware-update.ts';
 import type { DeviceObject, ObjectOptions } from './object.ts';
 import { securityObject } from './security.ts';
 import { serverSettings } from './server.ts';
@@ -16,6 +17,7 @@ const makers: readonly ((options: ObjectOptions) => DeviceObject)[] = [
   connectivityObject,
   softwareComponents,
   boardObject,
+  firmwareUpdateObject,
 ];
 
 /** The device as LwM2M shows it, and a way to report what changed by itself. */

@@ -4,12 +4,15 @@ import type { Lwm2mValue, ObjectInstance } from '@mbl/lwm2m';
 import type { Log } from '../../common/log.ts';
 import type { Platform } from '../../platform/contract.ts';
 import type { ServerSettings } from '../settings.ts';
+import type { Repository } from '../update/repository.ts';
 
 /** What objects show, and what they act on. */
 export interface ObjectOptions {
   readonly factory: FactoryConfiguration;
   readonly image: ImageIdentity;
   readonly platform: Platform;
+  /** Where releases come from. */
+  readonly repository: Repository;
   readonly settings: ServerSettings;
   /** Keeps what the server writes into object 1, over a power cut once it resolved; throws `Lwm2mError` to refuse it. */
   readonly keep: (resourceId: number, value: Lwm2mValue) => Promise<void>;

@@ -12,7 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Outcome, systemTools, type Tools } from '../tools.ts';
+import type { Outcome } from '../../common/run.ts';
+import { systemTools, type Tools } from '../tools.ts';
 
 const programs = {
   ...process.env,

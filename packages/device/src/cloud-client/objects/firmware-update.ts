@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Code } from '@mbl/coap';
+import { firmwareUpdateModel, Lwm2mError, mblUpdateModel, objectInstance } from '@mbl/lwm2m';
+import { MblError } from '@mbl/trust';
+import { Updater, updateResults, type UpdateStatus, updateStates } from '../update/updater.ts';
+import type { DeviceObject, ObjectOptions } from './object.ts';
+
+/** Appendix E.6, resource 8: HTTP and HTTPS, from which the device pulls. */
+const protocols = new Map([
+  [0, 2],
+  [1, 3],
+]);
+const pullOnly = 0;
+
+/** The update of the operating system (LwM2M Core 1.1 Appendix E.6): the Package URI names a release in its repository. */
+export function firmwareUpdateObject({ platform, repository, log }: ObjectOptions): DeviceObject {
+  const updater: Updater = new Updater({ platform, repository, log, changed: () => changed() });
+  /** No value before the platform has said how the last update went. */
+  const show =
+    <T>(part: (status: UpdateStatus) => T) =>
+    async (): Promise<T | undefined> => {
+      const status = await updater.known();
+      return status && part(status);
+    };
+  const instance = objectInstance(firmwareUpdateModel, 0, {
+    package: {
+      write(value) {
+        if (value.length > 0)
+          throw new Lwm2mError(
+            'device/pull-only',
+            'this device fetches releases itself: write the Package URI',
+            {
+              status: Code.METHOD_NOT_ALLOWED,
+            },
+          );
+        begin('');
+      },
+    },
+    packageUri: { read: () => updater.status.uri, write: begin },
+    update: {
+      execute: async () => {
+        // E.6: in any state but Downloaded it is refused.
+        if (updater.status.state !== 'downloaded')
+          throw new Lwm2mError('device/not-downloaded', 'no release is there to be started', {
+            status: Code.METHOD_NOT_ALLOWED,
+          });
+        await updater.install();
+      },
+    },
+    state: { read: show((status) => updateStates[status.state]) },
+    updateResult: { read: show((status) => updateResults[status.result]) },
+    pkgVersion: { read: show(({ release }) => release) },
+    firmwareUpdateProtocolSupport: protocols,
+    firmwareUpdateDeliveryMethod: pullOnly,
+  });
+
+  const about = objectInstance(mblUpdateModel, 0, {
+    release: { read: show(({ release }) => release) },
+    detail: { read: show(({ detail }) => detail) },
+  });
+
+  function begin(uri: string): void {
+    try {
+      updater.begin(uri);
+    } catch (cause) {
+      if (!(cause instanceof MblError)) throw cause;
+      throw new Lwm2mError('device/updating', cause.message, { status: Code.METHOD_NOT_ALLOWED, cause });
+    }
+  }
+
+  function changed(): void {
+    for (const name of ['state', 'updateResult', 'pkgVersion', 'packageUri'] as const) instance.changed(name);
+    for (const name of ['release', 'detail'] as const) about.changed(name);
+  }
+
+  return {
+    instances: [instance, about],
+    refresh: async () => {
+      await updater.look().catch((error: unknown) => {
+        log.warning('platform unavailable', {
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      });
+    },
+  };
+}

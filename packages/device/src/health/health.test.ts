@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { type BootState, bootStateOffsets, chooseBootState, formatBootState } from '@mbl/formats';
+import { runProgram } from '../common/run.ts';
+import { TrialStore } from '../slots/trial.ts';
+import type { Run } from './health.ts';
+import { judgeTrial, type VerdictOptions } from './main.ts';
+
+const started: BootState = { sequence: 5, first: 'b', tried: 'b', attempts: { a: 0, b: 1 } };
+
+/** A board that runs slot b on trial, where all is well. */
+async function board(t: TestContext) {
+  const folder = await mkdtemp(join(tmpdir(), 'mbl-health-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const at = (name: string) => join(folder, name);
+  await mkdir(at('update'));
+  await mkdir(at('checks'));
+  const state = Buffer.alloc(8192);
+  state.set(formatBootState(started), bootStateOffsets[0]);
+  await writeFile(at('state'), state);
+  await writeFile(at('boot'), 'slot=b\nattempts=1\n');
+  await writeFile(at('registered'), '');
+  const store = new TrialStore(at('update'));
+  await store.beginTrial({ slot: 'b', release: '1.1', rollbackIndex: 0 });
+  const run: Run = async (command, args, deadline) =>
+    command === 'systemctl' ? { code: 0, said: '' } : await runProgram(command, args, deadline);
+  const said: string[] = [];
+  const options: VerdictOptions = {
+    update: at('update'),
+    boot: at('boot'),
+    state: at('state'),
+    registered: at('registered'),
+    checks: at('checks'),
+    limitMs: 50,
+    pauseMs: 10,
+    run,
+    say: (line) => said.push(line),
+  };
+  return {
+    at,
+    store,
+    said,
+    options,
+    first: async () => chooseBootState(await readFile(at('state'))).state.first,
+  };
+}
+
+test('a healthy trial is left to be confirmed', async (t) => {
+  const { options, at, first, store } = await board(t);
+  await writeFile(at('checks/10-good'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
+  assert.equal(await judgeTrial(options), true);
+  assert.equal(await first(), 'b');
+  assert.equal(await store.failure(), undefined);
+});
+
+const faults: Record<
+  string,
+  { reason: RegExp; fault: (at: (name: string) => string) => Promise<Partial<VerdictOptions>> }
+> = {
+  'a unit that failed': {
+    reason: /^a unit failed: product\.service$/,
+    fault: async () => ({
+      run: async () => ({ code: 0, said: 'product.service loaded failed failed A product' }),
+    }),
+  },
+  'no registration': {
+    reason: /not registered/,
+    fault: async (at) => {
+      await rm(at('registered'));
+      return {};
+    },
+  },
+  "a product's check that is not content": {
+    reason: /^the check 20-bad ended with 3: no sensor answers$/,
+    fault: async (at) => {
+      await writeFile(at('checks/20-bad'), '#!/bin/sh\necho no sensor answers\nexit 3\n', { mode: 0o755 });
+      return {};
+    },
+  },
+  'a check that cannot be started': {
+    reason: /^the check 20-bad did not end/,
+    fault: async (at) => {
+      await writeFile(at('checks/20-bad'), 'no program', { mode: 0o644 });
+      return {};
+    },
+  },
+};
+
+for (const [title, { fault, reason }] of Object.entries(faults)) {
+  test(`${title} sends the board back, with the reason`, async (t) => {
+    const { options, at, first, store } = await board(t);
+    assert.equal(await judgeTrial({ ...options, ...(await fault(at)) }), false);
+    assert.equal(await first(), 'a');
+    assert.match((await store.failure()) ?? '', reason);
+  });
+}
+
+test('what becomes well within the limit is healthy', async (t) => {
+  const { options, at } = await board(t);
+  await rm(at('registered'));
+  setTimeout(() => void writeFile(at('registered'), ''), 50);
+  assert.equal(await judgeTrial({ ...options, limitMs: 60_000 }), true);
+});
+
+test('the slot that ran before is not judged, nor one that nobody put on trial', async (t) => {
+  const { options, at, store } = await board(t);
+  await rm(at('registered'));
+  await writeFile(at('boot'), 'slot=a\nattempts=1\n');
+  assert.equal(await judgeTrial(options), true);
+  await writeFile(at('boot'), 'slot=b\nattempts=1\n');
+  await writeFile(at('update/trial.json'), '{"slot":"c"}');
+  assert.equal(await store.trial(), undefined, 'what is damaged is none');
+  assert.equal(await judgeTrial(options), true);
+});

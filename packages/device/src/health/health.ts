@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import { access, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isErrno } from '../common/files.ts';
+import type { Outcome } from '../common/run.ts';
+
+export type Run = (command: string, args: readonly string[], deadlineMs: number) => Promise<Outcome>;
+
+export interface HealthOptions {
+  readonly run: Run;
+  /** A file that is there while the device is registered with its service. */
+  readonly registered: string;
+  /** The product's own checks: programs, each of which ends with 0 where all is well. They are part of the signed root. */
+  readonly checks: string;
+  readonly limitMs: number;
+  /** Between two looks. */
+  readonly pauseMs: number;
+  readonly say: (line: string) => void;
+}
+
+const deadlineMs = 60_000;
+
+/**
+ * Waits until the system is healthy: no unit failed, the device is registered, each of the product's checks is content. Returns undefined
+ * then, and after the limit one sentence about what is wrong.
+ */
+export async function becomesHealthy(options: HealthOptions): Promise<string | undefined> {
+  const { limitMs, pauseMs, say } = options;
+  const until = performance.now() + limitMs;
+  let said = '';
+  for (;;) {
+    const fault = await faultOf(options);
+    if (fault === undefined || performance.now() >= until) return fault;
+    if (fault !== said) say(`not healthy yet: ${fault}`);
+    said = fault;
+    await sleep(pauseMs);
+  }
+}
+
+async function faultOf({ run, registered, checks }: HealthOptions): Promise<string | undefined> {
+  const units = await run('systemctl', ['list-units', '--failed', '--plain', '--no-legend'], deadlineMs);
+  if (units.code !== 0) return 'systemd does not answer';
+  if (units.said !== '') return `a unit failed: ${units.said.split(/\s/)[0]}`;
+  if (!(await exists(registered))) return 'the device is not registered with its service';
+  for (const name of await programs(checks)) {
+    const { code, said } = await run(join(checks, name), [], deadlineMs);
+    if (code !== 0)
+      return `the check ${name} ${code === undefined ? 'did not end' : `ended with ${code}`}${said === '' ? '' : `: ${said}`}`;
+  }
+  return undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** In the order of their names. */
+async function programs(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).toSorted();
+  } catch (cause) {
+    if (isErrno(cause, 'ENOENT')) return [];
+    throw cause;
+  }
+}

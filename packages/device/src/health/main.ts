@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Judges a slot on trial: docs/decisions/0020. One that does not become healthy in time gives way to the slot that ran before.
+import { parseArgs } from 'node:util';
+import { readText } from '@mbl/formats';
+import { runProgram } from '../common/run.ts';
+import { parseBoot } from '../platform/board.ts';
+import { changeBootState, rejected } from '../slots/boot-state.ts';
+import { TrialStore } from '../slots/trial.ts';
+import { becomesHealthy, type Run } from './health.ts';
+
+export interface VerdictOptions {
+  readonly update: string;
+  readonly boot: string;
+  readonly state: string;
+  readonly registered: string;
+  readonly checks: string;
+  readonly limitMs: number;
+  readonly pauseMs: number;
+  readonly run: Run;
+  readonly say: (line: string) => void;
+}
+
+/** True: healthy, or no trial. False: the other slot starts first from now on, and the board is to restart. */
+export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
+  const { say } = options;
+  const store = new TrialStore(options.update);
+  const [trial, boot] = [await store.trial(), parseBoot((await readText(options.boot, 4096)) ?? '')];
+  if (trial === undefined || trial.slot !== boot.slot) return true;
+  say(`slot ${trial.slot} is on trial with ${trial.release}, start ${boot.attempts}`);
+  const fault = await becomesHealthy(options);
+  if (fault === undefined) {
+    say(`slot ${trial.slot} is healthy`);
+    return true;
+  }
+  say(`slot ${trial.slot} goes back: ${fault}`);
+  await store.noteFailure(fault);
+  await changeBootState(options.state, (state) => rejected(state, trial.slot));
+  return false;
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      update: { type: 'string', default: '/config/update' },
+      boot: { type: 'string', default: '/run/mbl/boot' },
+      state: { type: 'string', default: '/run/mbl/disk/state' },
+      registered: { type: 'string', default: '/run/mbl-cloud-client/registered' },
+      checks: { type: 'string', default: '/etc/mbl/health.d' },
+      limit: { type: 'string', default: process.env['MBL_HEALTH_LIMIT'] ?? '600' },
+    },
+  });
+  const healthy = await judgeTrial({
+    ...values,
+    limitMs: Number(values.limit) * 1000,
+    pauseMs: 5000,
+    run: runProgram,
+    // Level "error", so that a quiet console shows it too.
+    say: (line) => void process.stdout.write(`<3>mbl-health: ${line}\n`),
+  });
+  process.exitCode = healthy ? 0 : 1;
+}

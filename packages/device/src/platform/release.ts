@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { osTeam, readText } from '@mbl/formats';
+import {
+  acceptRelease,
+  type AcceptedRelease,
+  type Board,
+  Client,
+  type MetadataStore,
+  type Source,
+  type Target,
+} from '@mbl/releases';
+import { MblError } from '@mbl/trust';
+import { writeAtomic } from '../common/files.ts';
+import type { InstallComponent, RunningImage } from './update.ts';
+
+/** A release that its team signed and this board may have, and where a target lies in the repository. */
+export interface SignedRelease {
+  readonly accepted: AcceptedRelease;
+  readonly locate: (target: Target) => string;
+}
+
+/** Judges metadata that somebody brings, a file at a time. */
+export interface ReleaseVerifier {
+  /**
+   * `files` by their names in the repository; an empty one says that the repository has none. Throws `MblError` for what nobody signed, is too
+   * old, out of date or not for this board.
+   */
+  verify(
+    release: string,
+    files: ReadonlyMap<string, string>,
+    board: Board,
+  ): Promise<SignedRelease | { readonly missing: string }>;
+}
+
+export interface VerifierOptions {
+  /** The root of the metadata that the image was made with, a file of the signed root. */
+  readonly root: string;
+  /** Folder of the metadata that was seen before, so that nobody can lead the board back. */
+  readonly seen: string;
+  readonly now?: () => Date;
+}
+
+/** The client of TUF (TUF 1.0.34 §5) over files that another process fetches. */
+export function tufVerifier({ root, seen, now = () => new Date() }: VerifierOptions): ReleaseVerifier {
+  return {
+    async verify(name, files, board) {
+      const source = new OfferedFiles(files);
+      try {
+        const client = await Client.open({
+          root: await bornRoot(root),
+          source,
+          store: seenMetadata(seen),
+          now: now(),
+        });
+        const accepted = await acceptRelease(client, { team: osTeam, name }, board);
+        return { accepted, locate: (target) => client.locate(target) };
+      } catch (error) {
+        if (source.missing !== undefined) return { missing: source.missing };
+        throw error;
+      }
+    },
+  };
+}
+
+async function bornRoot(path: string): Promise<Uint8Array> {
+  return await readFile(path).catch((cause: unknown) => {
+    throw new MblError('device/no-release-root', 'the image was made without a root for releases', { cause });
+  });
+}
+
+/** Files that were handed in; remembers the first that was asked for and was not among them. */
+class OfferedFiles implements Source {
+  readonly #files: ReadonlyMap<string, string>;
+  missing: string | undefined;
+
+  constructor(files: ReadonlyMap<string, string>) {
+    this.#files = files;
+  }
+
+  open(path: string): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const content = this.#files.get(path);
+    if (content === undefined) {
+      this.missing ??= path;
+      return Promise.reject(new Error(`${path} is not there yet`));
+    }
+    return Promise.resolve(content === '' ? undefined : pieces(content));
+  }
+}
+
+// oxlint-disable-next-line require-await -- an iterable that is asynchronous by its type.
+async function* pieces(content: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(content);
+}
+
+const mostSeenBytes = 4 << 20;
+
+function seenMetadata(folder: string): MetadataStore {
+  return {
+    async read(name) {
+      const text = await readText(join(folder, name), mostSeenBytes);
+      return text === undefined ? undefined : Buffer.from(text);
+    },
+    // Node's permission model has no fsync.
+    async write(name, bytes) {
+      await mkdir(folder, { recursive: true });
+      await writeAtomic(join(folder, name), Buffer.from(bytes).toString('utf8'), 0o644);
+    },
+  };
+}
+
+/** Where a component goes: the name of the slot's partition. */
+const partitions: Readonly<Record<string, string>> = { kernel: 'boot', root: 'root' };
+
+/** What of a release goes where on this board. Throws `device/release-refused` for one that changes what cannot be installed, or is not whole. */
+export function placeRelease(
+  { accepted, locate }: SignedRelease,
+  image: RunningImage,
+  device: (partition: string) => string,
+): InstallComponent[] {
+  const { release } = accepted;
+  const refuse = (why: string) => new MblError('device/release-refused', `${release.name}: ${why}`);
+  const components: InstallComponent[] = [];
+  for (const { component, target } of accepted.components) {
+    const { name, version, size, sha256, verity } = component;
+    if (name === 'boot-firmware' && version !== image.components['boot-firmware'].version)
+      throw refuse(`it brings the boot firmware ${version}, which cannot be installed on a running board`);
+    const partition = partitions[name];
+    if (partition === undefined) continue;
+    const rootHash = verity?.rootHash ?? '';
+    components.push({ name, path: locate(target), device: device(partition), size, sha256, rootHash });
+  }
+  // The kernel names the root that it opens: one without the other would not start.
+  for (const name of Object.keys(partitions))
+    if (!components.some((component) => component.name === name)) throw refuse(`it has no ${name}`);
+  return components;
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ImageIdentity, readText, type Slot } from '@mbl/formats';
+import { MblError } from '@mbl/trust';
+import { changeBootState, onTrial, otherSlot, readBootState, rejected } from '../slots/boot-state.ts';
+import { digestOf } from '../slots/contents.ts';
+import { type Outcome, TrialStore } from '../slots/trial.ts';
+import { parseBoot } from './board.ts';
+import { loadImage } from '../common/image.ts';
+import { type Implementation, method } from './method.ts';
+import type { SystemOptions } from './options.ts';
+import { placeRelease, type ReleaseVerifier } from './release.ts';
+import { document, list, oneOf, type ShapeOf, struct, text, uint64 } from './shapes.ts';
+
+/** A file of the release's metadata, by its name in the repository. */
+const metadataFile = struct({ name: text, content: document });
+
+/** What goes where: `size` bytes of the target `path` to the start of `device`. Digests are 64 hex digits; `rootHash` may be ''. */
+const component = struct({
+  name: text,
+  path: text,
+  device: text,
+  size: uint64,
+  sha256: text,
+  rootHash: text,
+});
+
+/**
+ * `missing`: a file of the metadata without which nothing can be said yet. `refused`: why this board does not take the release, whatever
+ * else comes. Where both are '', `components` says what to install.
+ */
+const plan = struct({ missing: text, refused: text, name: text, components: list(component) });
+
+/**
+ * `waits`: installed, and to be started at the next restart; `trying`: started, and not proved good yet; `fell-back`: the slot that ran
+ * before runs again, `reason` says why.
+ */
+const update = struct({
+  state: oneOf('none', 'waits', 'trying', 'confirmed', 'fell-back'),
+  release: text,
+  reason: text,
+});
+
+export type MetadataFile = ShapeOf<typeof metadataFile>;
+export type InstallPlan = ShapeOf<typeof plan>;
+export type InstallComponent = ShapeOf<typeof component>;
+export type UpdateState = ShapeOf<typeof update>;
+
+const readingMs = 10 * 60_000;
+
+export const updateMethods = {
+  GetUpdate: method({}, update),
+  /** Judges the metadata of a release and says what to write to the idle slot. */
+  CheckRelease: method({ release: text, metadata: list(metadataFile) }, plan, { deadlineMs: 60_000 }),
+  /** Reads the idle slot. '' where it holds what the release that was checked last says, else what is wrong. */
+  VerifySlot: method({}, text, { deadlineMs: readingMs }),
+  /** The idle slot starts at the next restart, on trial. */
+  StartTrial: method({}, undefined, { deadlineMs: readingMs }),
+};
+
+/** Installs what signed metadata names, and nothing else: whoever writes the idle slot decides nothing. */
+export function installUpdates(
+  { bootFile, disk, update: folder, imageFile }: SystemOptions,
+  verifier: ReleaseVerifier,
+): Implementation<typeof updateMethods> {
+  const store = new TrialStore(folder);
+  const state = join(disk, 'state');
+  let checked: Checked | undefined;
+
+  /** The slot that does not run. */
+  async function idleSlot(): Promise<Slot> {
+    const { slot } = parseBoot((await readText(bootFile, 4096)) ?? '');
+    if (slot !== 'a' && slot !== 'b')
+      throw new MblError('device/no-slot', 'nobody knows which slot the board runs');
+    const idle = otherSlot(slot);
+    // The initramfs leaves a slot writable only when kernel and root come from the other one.
+    await access(join(disk, `root_${idle}`), constants.R_OK | constants.W_OK).catch((cause: unknown) => {
+      throw new MblError(
+        'device/no-idle-slot',
+        'the board needs both slots: its kernel is of one, its root of the other',
+        { cause },
+      );
+    });
+    await keepFallback(slot);
+    return idle;
+  }
+
+  /** The idle slot is what the board goes back to until the running one proved good; and what waits in it is not to start half-written. */
+  async function keepFallback(running: Slot): Promise<void> {
+    const boot = await readBootState(state);
+    if (boot.tried !== running || boot.attempts[running] > 0)
+      throw new MblError('device/not-proved', `slot ${running}, which runs, has not proved good yet`, {
+        remedy: 'Try again in some minutes.',
+      });
+    if (boot.first === running) return;
+    await changeBootState(state, (held) => rejected(held, otherSlot(running)));
+    const trial = await store.trial();
+    if (trial !== undefined)
+      await store.endTrial({
+        release: trial.release,
+        result: 'fell-back',
+        reason: 'another release took its place',
+      });
+  }
+
+  function current(): NonNullable<typeof checked> {
+    if (checked !== undefined) return checked;
+    throw new MblError('device/no-release', 'no release was checked since the platform service started');
+  }
+
+  async function faultOfSlot(): Promise<string | undefined> {
+    const install = current();
+    for (const { name, device, size, sha256 } of install.verified ? [] : install.components)
+      if ((await digestOf(device, size)) !== sha256)
+        return `slot ${install.slot} does not hold the ${name} of ${install.name}`;
+    install.verified = true;
+    return undefined;
+  }
+
+  return {
+    async getUpdate() {
+      const trial = await store.trial();
+      if (trial !== undefined) {
+        const { slot } = parseBoot((await readText(bootFile, 4096)) ?? '');
+        const boot = await readBootState(state);
+        const attempts = boot.attempts[trial.slot];
+        if (slot === trial.slot) {
+          if (boot.first !== trial.slot || attempts > 0)
+            return { state: 'trying', release: trial.release, reason: '' };
+          await store.accept(trial.rollbackIndex);
+          await store.endTrial({ release: trial.release, result: 'confirmed', reason: '' });
+        } else {
+          if (boot.first === trial.slot && attempts === 0)
+            return { state: 'waits', release: trial.release, reason: '' };
+          const never = attempts === 0 ? 'it was never started' : `it did not come up in ${attempts} starts`;
+          const reason = (await store.failure()) ?? never;
+          await store.endTrial({ release: trial.release, result: 'fell-back', reason });
+        }
+      }
+      return shown(await store.outcome());
+    },
+
+    async checkRelease({ release, metadata }) {
+      const slot = await idleSlot();
+      const files = new Map(metadata.map(({ name, content }) => [name, content]));
+      checked = undefined;
+      const nothing = { missing: '', refused: '', name: release, components: [] };
+      try {
+        const image = await loadImage(imageFile);
+        const { machine, keys } = image;
+        const board = { machine, keys, rollbackIndex: await store.acceptedIndex() };
+        const verdict = await verifier.verify(release, files, board);
+        if ('missing' in verdict) return { ...nothing, missing: verdict.missing };
+        const components = placeRelease(verdict, image, (part) => join(disk, `${part}_${slot}`));
+        const { name, rollbackIndex } = verdict.accepted.release;
+        checked = { name, rollbackIndex, components, slot, verified: false };
+        return { ...nothing, name, components };
+      } catch (error) {
+        // What is not signed as it must be stays so; a disk that fails is no fault of the release's.
+        if (error instanceof MblError) return { ...nothing, refused: error.message };
+        throw error;
+      }
+    },
+
+    async verifySlot() {
+      return (await faultOfSlot()) ?? '';
+    },
+
+    async startTrial() {
+      const fault = await faultOfSlot();
+      if (fault !== undefined) throw new MblError('device/slot-mismatch', fault);
+      const { slot, name, rollbackIndex } = current();
+      // First, so that a cut between the two leaves a trial that never was, and not a new version that nobody judges.
+      await store.beginTrial({ slot, release: name, rollbackIndex });
+      await changeBootState(state, (held) => onTrial(held, slot));
+      // What is written from now on would be written over what is to start.
+      checked = undefined;
+    },
+  };
+}
+
+/** What goes to the idle slot, as signed metadata says. */
+interface Checked {
+  readonly name: string;
+  readonly rollbackIndex: number;
+  readonly components: readonly InstallComponent[];
+  readonly slot: Slot;
+  verified: boolean;
+}
+
+function shown(outcome: Outcome | undefined): UpdateState {
+  if (outcome === undefined) return { state: 'none', release: '', reason: '' };
+  return { state: outcome.result, release: outcome.release, reason: outcome.reason };
+}
+
+/** What the platform needs to know of the running system. */
+export type RunningImage = Pick<ImageIdentity, 'machine' | 'keys' | 'components'>;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import { unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readRecord, readText, type Slot } from '@mbl/formats';
+import { isErrno, writeAtomic } from '../common/files.ts';
+
+/** A version that was installed and has to prove itself: docs/decisions/0020. */
+export interface Trial {
+  readonly slot: Slot;
+  /** The release that brought it. */
+  readonly release: string;
+  readonly rollbackIndex: number;
+}
+
+/** How the last trial ended. */
+export interface Outcome {
+  readonly release: string;
+  readonly result: 'confirmed' | 'fell-back';
+  /** One sentence; empty where nothing went wrong. */
+  readonly reason: string;
+}
+
+const maxBytes = 4096;
+const slotName = /^[ab]$/;
+
+/**
+ * What is known of trials, in files of a folder that a power cut leaves whole. Nobody signs it: what is damaged counts as not there, and a
+ * slot that is not known to be on trial is judged like any other.
+ */
+export class TrialStore {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async trial(): Promise<Trial | undefined> {
+    return await this.#read('trial.json', (json) => ({
+      slot: json.string('slot', slotName) as Slot,
+      release: json.string('release'),
+      rollbackIndex: json.integer('rollbackIndex'),
+    }));
+  }
+
+  async beginTrial(trial: Trial): Promise<void> {
+    // What the last trial said must not be taken for what this one says.
+    await this.#remove('failure.json');
+    await this.#write('trial.json', trial);
+  }
+
+  /** Keeps why the slot on trial is no good, before the board goes back. */
+  async noteFailure(reason: string): Promise<void> {
+    await this.#write('failure.json', { reason: reason.slice(0, 200) });
+  }
+
+  async failure(): Promise<string | undefined> {
+    return await this.#read('failure.json', (json) => json.string('reason'));
+  }
+
+  async outcome(): Promise<Outcome | undefined> {
+    return await this.#read('outcome.json', (json) => ({
+      release: json.string('release'),
+      result: json.is('result', 'confirmed') ? 'confirmed' : 'fell-back',
+      reason: json.is('reason', '') ? '' : json.string('reason'),
+    }));
+  }
+
+  async endTrial(outcome: Outcome): Promise<void> {
+    await this.#write('outcome.json', outcome);
+    await this.#remove('trial.json');
+    await this.#remove('failure.json');
+  }
+
+  /** The highest rollback index of a release that proved good; 0 before the first. */
+  async acceptedIndex(): Promise<number> {
+    return (await this.#read('accepted.json', (json) => json.integer('rollbackIndex'))) ?? 0;
+  }
+
+  async accept(rollbackIndex: number): Promise<void> {
+    if (rollbackIndex > (await this.acceptedIndex())) await this.#write('accepted.json', { rollbackIndex });
+  }
+
+  async #read<T>(name: string, take: (json: ReturnType<typeof readRecord>) => T): Promise<T | undefined> {
+    const path = join(this.#folder, name);
+    try {
+      const text = await readText(path, maxBytes);
+      if (text === undefined) return undefined;
+      return take(readRecord(text, { path, code: 'device/bad-trial', most: maxBytes }));
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #write(name: string, content: object): Promise<void> {
+    await writeAtomic(join(this.#folder, name), `${JSON.stringify({ version: 1, ...content })}\n`, 0o644);
+  }
+
+  async #remove(name: string): Promise<void> {
+    await unlink(join(this.#folder, name)).catch((cause: unknown) => {
+      if (!isErrno(cause, 'ENOENT')) throw cause;
+    });
+  }
+}
