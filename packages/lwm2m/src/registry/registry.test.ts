@@ -33,7 +33,7 @@ test('every row of the data is one of a definition', () => {
 
 test('our own tables say what the registry says', () => {
   for (const table of standardModel.objects) {
-    if (table.id === 33_400) continue;
+    if (table.id >= 33_000) continue;
     for (const ours of table.resources) {
       const theirs = usual.resource([table.id, 0, ours.id]);
       const facts = ({ operations, type, multiple }: typeof ours) => ({ operations, type, multiple });
@@ -51,6 +51,7 @@ test('knows integers from floats, and units', () => {
   assert.deepEqual(shown([3311, 0, 5851]), ['Dimmer', 'integer', '/100', '0..100']);
   assert.deepEqual(shown([6, 0, 5]), ['Timestamp', 'time', undefined, undefined]);
   assert.deepEqual(shown([33_400, 0, 1]).slice(1), ['integer', undefined, undefined]);
+  assert.equal(shown([33_401, 0, 1])[1], 'string');
   assert.equal(usual.resource([10_300, 0, 0]), undefined);
 });
 

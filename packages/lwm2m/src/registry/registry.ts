@@ -3,6 +3,7 @@ import type { ObjectDefinition, ResourceRow } from '../model/definition.ts';
 import { resourceTable } from '../model/definition.ts';
 import { ObjectModel } from '../model/model.ts';
 import { mblBoardModel } from '../model/object-33400-mbl-board.ts';
+import { mblUpdateModel } from '../model/object-33401-mbl-update.ts';
 import data from './oma-objects.json' with { type: 'json' };
 
 /** What a link without `ver` means (LwM2M Core 1.1 §7.2.2). */
@@ -57,4 +58,5 @@ export const omaRegistry = new ObjectRegistry([
     resources: resourceTable(resources as unknown as readonly ResourceRow[]),
   })),
   mblBoardModel,
+  mblUpdateModel,
 ]);
