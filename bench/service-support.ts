@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
@@ -26,6 +26,8 @@ export class BenchService implements AsyncDisposable {
 
   static async start(): Promise<BenchService> {
     const service = new BenchService(await scratch());
+    // PostgreSQL does not run as root, and has to pass: otherwise its cluster is kept elsewhere, and stays.
+    await chmod(service.#state.path, 0o711);
     // The service is measured from inside without a line of its own for that.
     process.env['NODE_OPTIONS'] =
       `--import=${pathToFileURL(join(import.meta.dirname, 'loop-probe.ts')).href}`;
