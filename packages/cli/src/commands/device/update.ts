@@ -39,8 +39,7 @@ export const updateDevice = verb({
         if (now === undefined) continue;
         report(undefined, `${now.state}${now.detail === '' ? '' : `: ${now.detail}`}`);
         if (now.state === 'downloaded' && !ordered) {
-          await client.execute(device.id, '/5/0/2', undefined, { signal });
-          ordered = true;
+          ordered = await order(client, device.id, signal);
         } else if (now.state === 'idle') return now;
       }
       throw new MblError(
@@ -63,6 +62,22 @@ export const updateDevice = verb({
     output.line(`${name} runs ${final.release}`);
   },
 });
+
+/** False where the device could not be asked: it is asked again if it still waits for the order. */
+async function order(client: ServiceClient, id: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await client.execute(id, '/5/0/2', undefined, { signal });
+    return true;
+  } catch (error) {
+    if (isAway(error) && !signal.aborted) return false;
+    throw error;
+  }
+}
+
+/** What the service says of a device that restarts, or of a connection that broke meanwhile. */
+function isAway(error: unknown): boolean {
+  return error instanceof MblError && error.code.startsWith('service/');
+}
 
 interface Status {
   readonly state: string;
@@ -89,7 +104,7 @@ async function look(client: ServiceClient, id: string, signal: AbortSignal): Pro
       detail: String(value('/33401/0/1') ?? ''),
     };
   } catch (error) {
-    if (error instanceof MblError && error.code.startsWith('service/') && !signal.aborted) return undefined;
+    if (isAway(error) && !signal.aborted) return undefined;
     throw error;
   }
 }
