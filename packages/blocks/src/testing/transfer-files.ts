@@ -2,6 +2,7 @@
 //
 // node transfer-files.ts ORDER: a transfer between files, as the order (JSON) says; a line for each group of blocks that is on the disk, the
 // report at the end.
+import { readFile } from 'node:fs/promises';
 import { FileDisk, type FileExtent, FileJournal, FileSource } from '../file-devices.ts';
 import { HttpMirror } from '../http-mirror.ts';
 import type { PayloadFile } from '../payload/format.ts';
@@ -16,6 +17,11 @@ export interface Order {
   readonly map?: { readonly file: string; readonly size: number };
   readonly url: string;
   readonly journal: string;
+}
+
+/** KiB that this process had at most. Its resource usage does not tell: that begins with what its parent had. */
+export async function peakMemory(): Promise<number> {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(await readFile('/proc/self/status', 'utf8'))?.[1]);
 }
 
 if (import.meta.main) {
@@ -34,5 +40,5 @@ if (import.meta.main) {
     signal: AbortSignal.timeout(300_000),
     onProgress: ({ done, groups }) => process.stdout.write(`${done}/${groups}\n`),
   });
-  process.stdout.write(`${JSON.stringify({ ...report, memory: process.resourceUsage().maxRSS })}\n`);
+  process.stdout.write(`${JSON.stringify({ ...report, memory: await peakMemory() })}\n`);
 }
