@@ -173,7 +173,6 @@ export class Agent {
         server: factory.service.lwm2m,
       });
       this.#offline = false;
-      await this.#options.registered?.(true);
       await this.#watch(peer, identity, signal);
     } finally {
       await this.#options.registered?.(false);
@@ -189,6 +188,7 @@ export class Agent {
     const gone = AbortSignal.any([peer.closed, this.#lost.signal, signal]);
     // The first call starts the platform service; nothing waits for it.
     void this.#objects.refresh();
+    void this.#whole(gone);
     while (!gone.aborted) {
       await sleep(refresh, gone);
       if (performance.now() - since >= stable) this.#backoff.reset();
@@ -196,6 +196,19 @@ export class Agent {
       if (gone.aborted) throw new ConnectionLost(gone.reason);
       await this.#objects.refresh();
       if (planStep({ key: identity.key, identity }, this.#now(), this.#history()).do === 'renew') return;
+    }
+  }
+
+  /** Tells that the device is registered once its platform service answers too: without it no update would ever come again. */
+  async #whole(gone: AbortSignal): Promise<void> {
+    while (!gone.aborted) {
+      const answers = await this.#options.platform.getUpdate().then(
+        () => true,
+        () => false,
+      );
+      if (gone.aborted) return;
+      if (answers) return await this.#options.registered?.(true);
+      await sleep(this.#timing.stable, gone);
     }
   }
 

@@ -22,6 +22,8 @@ export async function runProgram(
     let said = '';
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own: what it started ends with it.
+      detached: true,
       // What an administrator's file would say must not decide how file systems are made.
       env: {
         PATH: '/usr/sbin:/usr/bin',
@@ -37,8 +39,14 @@ export async function runProgram(
     };
     // A program that waits for a disk which does not answer cannot be killed: nobody waits for its end.
     const timer = setTimeout(() => {
-      child.kill('SIGKILL');
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // It ended by itself.
+      }
       child.unref();
+      child.stdout.destroy();
+      child.stderr.destroy();
       said += `\nno end within ${deadlineMs / 1000} s`;
       done(undefined);
     }, deadlineMs);

@@ -24,6 +24,7 @@ async function board(t: TestContext) {
   await writeFile(at('state'), state);
   await writeFile(at('boot'), 'slot=b\nattempts=1\n');
   await writeFile(at('registered'), '');
+  await writeFile(at('root.json'), '');
   const store = new TrialStore(at('update'));
   await store.beginTrial({ slot: 'b', release: '1.1', rollbackIndex: 0 });
   const run: Run = async (command, args, deadline) =>
@@ -34,6 +35,7 @@ async function board(t: TestContext) {
     boot: at('boot'),
     state: at('state'),
     registered: at('registered'),
+    releaseRoot: at('root.json'),
     checks: at('checks'),
     limitMs: 50,
     pauseMs: 10,
@@ -66,6 +68,26 @@ const faults: Record<
     fault: async () => ({
       run: async () => ({ code: 0, said: 'product.service loaded failed failed A product' }),
     }),
+  },
+  'an image that takes no releases': {
+    reason: /no root for releases/,
+    fault: async (at) => {
+      await rm(at('root.json'));
+      return {};
+    },
+  },
+  'a system that does not start to its end': {
+    reason: /has not started to its end/,
+    fault: async () => ({
+      run: async (_command, args) => ({ code: args.includes('is-active') ? 3 : 0, said: '' }),
+    }),
+  },
+  'a kernel with the root of the other slot': {
+    reason: /runs with the root of slot a/,
+    fault: async (at) => {
+      await writeFile(at('boot'), 'slot=a\nattempts=1\n');
+      return {};
+    },
   },
   'no registration': {
     reason: /not registered/,
@@ -109,8 +131,13 @@ test('what becomes well within the limit is healthy', async (t) => {
 test('the slot that ran before is not judged, nor one that nobody put on trial', async (t) => {
   const { options, at, store } = await board(t);
   await rm(at('registered'));
+  const state = Buffer.alloc(8192);
+  state.set(formatBootState({ ...started, tried: 'a' }), bootStateOffsets[0]);
+  const before = await readFile(at('state'));
+  await writeFile(at('state'), state);
   await writeFile(at('boot'), 'slot=a\nattempts=1\n');
   assert.equal(await judgeTrial(options), true);
+  await writeFile(at('state'), before);
   await writeFile(at('boot'), 'slot=b\nattempts=1\n');
   await writeFile(at('update/trial.json'), '{"slot":"c"}');
   assert.equal(await store.trial(), undefined, 'what is damaged is none');

@@ -11,6 +11,8 @@ export interface HealthOptions {
   readonly run: Run;
   /** A file that is there while the device is registered with its service. */
   readonly registered: string;
+  /** The root of releases in the image: without it this version would be the last. */
+  readonly releaseRoot: string;
   /** The product's own checks: programs, each of which ends with 0 where all is well. They are part of the signed root. */
   readonly checks: string;
   readonly limitMs: number;
@@ -38,11 +40,15 @@ export async function becomesHealthy(options: HealthOptions): Promise<string | u
   }
 }
 
-async function faultOf({ run, registered, checks }: HealthOptions): Promise<string | undefined> {
+async function faultOf({ run, registered, releaseRoot, checks }: HealthOptions): Promise<string | undefined> {
   const units = await run('systemctl', ['list-units', '--failed', '--plain', '--no-legend'], deadlineMs);
   if (units.code !== 0) return 'systemd does not answer';
   if (units.said !== '') return `a unit failed: ${units.said.split(/\s/)[0]}`;
-  if (!(await exists(registered))) return 'the device is not registered with its service';
+  if ((await run('systemctl', ['is-active', '--quiet', 'multi-user.target'], deadlineMs)).code !== 0)
+    return 'the system has not started to its end';
+  if (!(await exists(releaseRoot))) return 'the image has no root for releases';
+  if (!(await exists(registered)))
+    return 'the device is not registered with its service, or its platform service does not answer';
   for (const name of await programs(checks)) {
     const { code, said } = await run(join(checks, name), [], deadlineMs);
     if (code !== 0)

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { readText } from '@mbl/formats';
 import { runProgram } from '../common/run.ts';
 import { parseBoot } from '../platform/board.ts';
-import { changeBootState, rejected } from '../slots/boot-state.ts';
+import { changeBootState, readBootState, rejected } from '../slots/boot-state.ts';
 import { TrialStore } from '../slots/trial.ts';
 import { becomesHealthy, type Run } from './health.ts';
 
@@ -14,6 +14,7 @@ export interface VerdictOptions {
   readonly boot: string;
   readonly state: string;
   readonly registered: string;
+  readonly releaseRoot: string;
   readonly checks: string;
   readonly limitMs: number;
   readonly pauseMs: number;
@@ -26,9 +27,14 @@ export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
   const { say } = options;
   const store = new TrialStore(options.update);
   const [trial, boot] = [await store.trial(), parseBoot((await readText(options.boot, 4096)) ?? '')];
-  if (trial === undefined || trial.slot !== boot.slot) return true;
+  if (trial === undefined) return true;
+  const { tried } = await readBootState(options.state);
+  if (tried !== trial.slot) return true;
   say(`slot ${trial.slot} is on trial with ${trial.release}, start ${boot.attempts}`);
-  const fault = await becomesHealthy(options);
+  const fault =
+    boot.slot === tried
+      ? await becomesHealthy(options)
+      : `its kernel runs with the root of slot ${boot.slot}: its own cannot be opened`;
   if (fault === undefined) {
     say(`slot ${trial.slot} is healthy`);
     return true;
@@ -39,6 +45,9 @@ export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
   return false;
 }
 
+/** Seconds. */
+const usualLimit = 600;
+
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
@@ -46,17 +55,19 @@ if (import.meta.main) {
       boot: { type: 'string', default: '/run/mbl/boot' },
       state: { type: 'string', default: '/run/mbl/disk/state' },
       registered: { type: 'string', default: '/run/mbl-cloud-client/registered' },
+      releaseRoot: { type: 'string', default: '/etc/mbl/releases/root.json' },
       checks: { type: 'string', default: '/etc/mbl/health.d' },
-      limit: { type: 'string', default: process.env['MBL_HEALTH_LIMIT'] ?? '600' },
+      limit: { type: 'string', default: process.env['MBL_HEALTH_LIMIT'] ?? String(usualLimit) },
     },
   });
   const healthy = await judgeTrial({
     ...values,
-    limitMs: Number(values.limit) * 1000,
+    limitMs: (Number(values.limit) > 0 ? Number(values.limit) : usualLimit) * 1000,
     pauseMs: 5000,
     run: runProgram,
     // Level "error", so that a quiet console shows it too.
     say: (line) => void process.stdout.write(`<3>mbl-health: ${line}\n`),
   });
-  process.exitCode = healthy ? 0 : 1;
+  // At once: a check that was ended may have left something behind that holds its output open.
+  process.exit(healthy ? 0 : 1);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { osTeam, readText } from '@mbl/formats';
 import {
@@ -98,14 +98,24 @@ const mostSeenBytes = 4 << 20;
 
 function seenMetadata(folder: string): MetadataStore {
   return {
+    // What is damaged counts as not there: it is fetched again.
     async read(name) {
-      const text = await readText(join(folder, name), mostSeenBytes);
+      const text = await readText(join(folder, name), mostSeenBytes).catch(() => undefined);
       return text === undefined ? undefined : Buffer.from(text);
     },
     // Node's permission model has no fsync.
     async write(name, bytes) {
-      await mkdir(folder, { recursive: true });
-      await writeAtomic(join(folder, name), Buffer.from(bytes).toString('utf8'), 0o644);
+      const write = async () => {
+        await mkdir(folder, { recursive: true });
+        await writeAtomic(join(folder, name), Buffer.from(bytes).toString('utf8'), 0o644);
+      };
+      try {
+        await write();
+      } catch {
+        // A file in the place of a folder, or the other way round.
+        await rm(folder, { recursive: true, force: true });
+        await write();
+      }
     },
   };
 }

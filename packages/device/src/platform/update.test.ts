@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
@@ -287,4 +287,54 @@ test('metadata that nobody signed, that is old, or that goes back is refused', a
   assert.match((await board.check('1.1', forged)).plan.refused, /not signed/);
   board.clock = later(40);
   assert.match((await board.check('1.1')).plan.refused, /has expired/);
+});
+
+test('what proved good counts before another release is judged, though nobody asked how it went', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.2', { rollbackIndex: 5 }));
+  await board.repository.add(releaseOf('1.0'));
+  board.write((await board.check('1.2')).plan);
+  await board.platform.startTrial();
+  board.boots('b', { ...board.state, tried: 'b', attempts: { a: 0, b: 0 } });
+  assert.match((await board.check('1.0')).plan.refused, /rollback index is 0/);
+});
+
+test('a slot that the boot loader may start again is still on trial', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.1'));
+  board.write((await board.check('1.1')).plan);
+  await board.platform.startTrial();
+  const { sequence } = board.state;
+  // Refused once, so that slot a runs; then the power goes before slot a has proved good.
+  board.boots('a', { sequence: sequence + 1, first: 'b', tried: 'a', attempts: { a: 1, b: 1 } });
+  assert.equal((await board.platform.getUpdate()).state, 'fell-back');
+  board.boots('b', { sequence: sequence + 2, first: 'b', tried: 'b', attempts: { a: 1, b: 2 } });
+  assert.equal((await board.platform.getUpdate()).state, 'trying');
+});
+
+test('a release that is judged while another one is started changes nothing of it', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.1', { rollbackIndex: 1 }));
+  await board.repository.add(releaseOf('1.2', { rollbackIndex: 2 }));
+  board.write((await board.check('1.2')).plan);
+  board.write((await board.check('1.1')).plan);
+  const started = board.platform.startTrial();
+  const judged = board.check('1.2').catch(() => undefined);
+  await started;
+  const trial = JSON.parse(readFileSync(board.at('update', 'trial.json'), 'utf8')) as { release: string };
+  assert.equal(trial.release, '1.1');
+  await judged;
+});
+
+test('damage to what the board remembers keeps no update away', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.1'));
+  writeFileSync(board.at('update', 'metadata'), 'a file');
+  assert.equal((await board.check('1.1')).plan.refused, '');
+  rmSync(board.at('update', 'metadata'), { recursive: true });
+  mkdirSync(board.at('update', 'metadata', 'timestamp.json', 'folder'), { recursive: true });
+  assert.equal((await board.check('1.1')).plan.refused, '');
+  mkdirSync(board.at('update', 'trial.json'));
+  mkdirSync(board.at('update', 'outcome.json'));
+  assert.equal((await board.platform.getUpdate()).state, 'none');
 });

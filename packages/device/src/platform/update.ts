@@ -104,13 +104,50 @@ export function installUpdates(
       });
   }
 
+  /** Calls that decide, one after the other: none sees what another one is changing. */
+  let turn: Promise<unknown> = Promise.resolve();
+  function oneAtATime<T>(call: () => Promise<T>): Promise<T> {
+    const done = turn.then(call);
+    turn = done.catch(() => undefined);
+    return done;
+  }
+
+  /** How the last update stands, from what the boot state says of its slot; what has ended is written down. */
+  async function settle(): Promise<UpdateState> {
+    const trial = await store.trial();
+    if (trial === undefined) return shown(await store.outcome());
+    const { slot, release } = trial;
+    const { slot: running } = parseBoot((await readText(bootFile, 4096)) ?? '');
+    const { first, tried, attempts } = await readBootState(state);
+    if (running === slot && tried === slot) {
+      if (first !== slot || attempts[slot] > 0) return { state: 'trying', release, reason: '' };
+      await store.accept(trial.rollbackIndex);
+      return await ended({ release, result: 'confirmed', reason: '' });
+    }
+    if (first === slot && attempts[slot] === 0) return { state: 'waits', release, reason: '' };
+    const never =
+      attempts[slot] === 0 ? 'it was never started' : `it did not come up in ${attempts[slot]} starts`;
+    const outcome: Outcome = {
+      release,
+      result: 'fell-back',
+      reason: (await store.failure()) ?? never,
+    };
+    // Until the slot that runs proved good the boot loader may start the other one again: it is on trial then as before.
+    return first === slot ? shown(outcome) : await ended(outcome);
+  }
+
+  /** What cannot be written down is written down the next time. */
+  async function ended(outcome: Outcome): Promise<UpdateState> {
+    await store.endTrial(outcome).catch(() => undefined);
+    return shown(outcome);
+  }
+
   function current(): NonNullable<typeof checked> {
     if (checked !== undefined) return checked;
     throw new MblError('device/no-release', 'no release was checked since the platform service started');
   }
 
-  async function faultOfSlot(): Promise<string | undefined> {
-    const install = current();
+  async function faultOfSlot(install: Checked): Promise<string | undefined> {
     for (const { name, device, size, sha256 } of install.verified ? [] : install.components)
       if ((await digestOf(device, size)) !== sha256)
         return `slot ${install.slot} does not hold the ${name} of ${install.name}`;
@@ -119,64 +156,47 @@ export function installUpdates(
   }
 
   return {
-    async getUpdate() {
-      const trial = await store.trial();
-      if (trial !== undefined) {
-        const { slot } = parseBoot((await readText(bootFile, 4096)) ?? '');
-        const boot = await readBootState(state);
-        const attempts = boot.attempts[trial.slot];
-        if (slot === trial.slot) {
-          if (boot.first !== trial.slot || attempts > 0)
-            return { state: 'trying', release: trial.release, reason: '' };
-          await store.accept(trial.rollbackIndex);
-          await store.endTrial({ release: trial.release, result: 'confirmed', reason: '' });
-        } else {
-          if (boot.first === trial.slot && attempts === 0)
-            return { state: 'waits', release: trial.release, reason: '' };
-          const never = attempts === 0 ? 'it was never started' : `it did not come up in ${attempts} starts`;
-          const reason = (await store.failure()) ?? never;
-          await store.endTrial({ release: trial.release, result: 'fell-back', reason });
+    getUpdate: () => oneAtATime(settle),
+
+    checkRelease: ({ release, metadata }) =>
+      oneAtATime(async () => {
+        // A version that proved good counts from here on, whether or not anybody has asked for it.
+        await settle();
+        const slot = await idleSlot();
+        const files = new Map(metadata.map(({ name, content }) => [name, content]));
+        checked = undefined;
+        const nothing = { missing: '', refused: '', name: release, components: [] };
+        try {
+          const image = await loadImage(imageFile);
+          const { machine, keys } = image;
+          const board = { machine, keys, rollbackIndex: await store.acceptedIndex() };
+          const verdict = await verifier.verify(release, files, board);
+          if ('missing' in verdict) return { ...nothing, missing: verdict.missing };
+          const components = placeRelease(verdict, image, (part) => join(disk, `${part}_${slot}`));
+          const { name, rollbackIndex } = verdict.accepted.release;
+          checked = { name, rollbackIndex, components, slot, verified: false };
+          return { ...nothing, name, components };
+        } catch (error) {
+          // What is not signed as it must be stays so; a disk that fails is no fault of the release's.
+          if (error instanceof MblError) return { ...nothing, refused: error.message };
+          throw error;
         }
-      }
-      return shown(await store.outcome());
-    },
+      }),
 
-    async checkRelease({ release, metadata }) {
-      const slot = await idleSlot();
-      const files = new Map(metadata.map(({ name, content }) => [name, content]));
-      checked = undefined;
-      const nothing = { missing: '', refused: '', name: release, components: [] };
-      try {
-        const image = await loadImage(imageFile);
-        const { machine, keys } = image;
-        const board = { machine, keys, rollbackIndex: await store.acceptedIndex() };
-        const verdict = await verifier.verify(release, files, board);
-        if ('missing' in verdict) return { ...nothing, missing: verdict.missing };
-        const components = placeRelease(verdict, image, (part) => join(disk, `${part}_${slot}`));
-        const { name, rollbackIndex } = verdict.accepted.release;
-        checked = { name, rollbackIndex, components, slot, verified: false };
-        return { ...nothing, name, components };
-      } catch (error) {
-        // What is not signed as it must be stays so; a disk that fails is no fault of the release's.
-        if (error instanceof MblError) return { ...nothing, refused: error.message };
-        throw error;
-      }
-    },
+    verifySlot: () => oneAtATime(async () => (await faultOfSlot(current())) ?? ''),
 
-    async verifySlot() {
-      return (await faultOfSlot()) ?? '';
-    },
-
-    async startTrial() {
-      const fault = await faultOfSlot();
-      if (fault !== undefined) throw new MblError('device/slot-mismatch', fault);
-      const { slot, name, rollbackIndex } = current();
-      // First, so that a cut between the two leaves a trial that never was, and not a new version that nobody judges.
-      await store.beginTrial({ slot, release: name, rollbackIndex });
-      await changeBootState(state, (held) => onTrial(held, slot));
-      // What is written from now on would be written over what is to start.
-      checked = undefined;
-    },
+    startTrial: () =>
+      oneAtATime(async () => {
+        const install = current();
+        const fault = await faultOfSlot(install);
+        if (fault !== undefined) throw new MblError('device/slot-mismatch', fault);
+        const { slot, name, rollbackIndex } = install;
+        // First, so that a cut between the two leaves a trial that never was, and not a new version that nobody judges.
+        await store.beginTrial({ slot, release: name, rollbackIndex });
+        await changeBootState(state, (held) => onTrial(held, slot));
+        // What is written from now on would be written over what is to start.
+        checked = undefined;
+      }),
   };
 }
 

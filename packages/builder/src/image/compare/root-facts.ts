@@ -9,6 +9,7 @@ import { runCommand } from '../../engine/run-command.ts';
 import { readApplication, type SignedApplication, withoutSignature } from './application-key.ts';
 import { type ErofsListing, listErofs } from './erofs.ts';
 import { type Facts, shortDigest } from './facts.ts';
+import { withoutReleaseKeys } from './release-root.ts';
 
 /** A root file system, listed, and its files unpacked into a folder. */
 export interface RootContent {
@@ -20,6 +21,7 @@ const file = 0o100000;
 const typeMask = 0o170000;
 const applications = /^usr\/lib\/optee_armtz\/[^/]+\.ta$/;
 const identity = 'etc/mbl/image.json';
+const releaseRoot = 'etc/mbl/releases/root.json';
 
 /** An erofs: its bytes, and the file in which it stands. */
 export interface RootPlace {
@@ -63,8 +65,8 @@ export async function applicationOf({
 }
 
 /**
- * Says what a root holds, file by file. Taken out: the signatures of trusted applications; in `etc/mbl/image.json` what `meaningOf`
- * takes out of a text.
+ * Says what a root holds, file by file. Taken out: the signatures of trusted applications; the keys of the root for releases; in
+ * `etc/mbl/image.json` what `meaningOf` takes out of a text.
  */
 export async function addRoot(
   facts: Facts,
@@ -86,9 +88,10 @@ export async function addRoot(
     if (applications.test(path)) {
       const bytes = await readFile(unpacked);
       facts.addBytes(place, bytes, withoutSignature(bytes));
-    } else if (path === identity) {
+    } else if (path === identity || path === releaseRoot) {
       const text = await readFile(unpacked, 'utf8');
-      facts.addBytes(place, Buffer.from(text), Buffer.from(meaningOf(text)));
+      const meaning = path === identity ? meaningOf(text) : withoutReleaseKeys(text);
+      facts.addBytes(place, Buffer.from(text), Buffer.from(meaning));
     } else {
       facts.add(place, 'size', size);
       facts.add(place, 'content', await digestOf(unpacked));

@@ -29,6 +29,18 @@ export const updateDevice = verb({
     const name = device.endpoint_name;
     const uri = release.includes('#') ? release : `#${release}`;
     await client.write(device.id, '/5/0/1', uri, { signal });
+    const wanted = release.slice(release.indexOf('#') + 1);
+    /** Somebody else may have ordered another one meanwhile. */
+    const assertOurs = (now: Status): void => {
+      if (now.release === '' || now.release === wanted) return;
+      throw new MblError(
+        'cli/update-replaced',
+        `${name} is busy with ${now.release}, which somebody else ordered`,
+        {
+          remedy: `Look at it with: mbl device read ${name} /33401/0`,
+        },
+      );
+    };
     const final = await output.progress.phase(`update ${name}`, async (report) => {
       const until = performance.now() + patienceMs;
       let ordered = false;
@@ -38,6 +50,7 @@ export const updateDevice = verb({
         // It is away while it restarts.
         if (now === undefined) continue;
         report(undefined, `${now.state}${now.detail === '' ? '' : `: ${now.detail}`}`);
+        assertOurs(now);
         if (now.state === 'downloaded' && !ordered) {
           ordered = await order(client, device.id, signal);
         } else if (now.state === 'idle') return now;

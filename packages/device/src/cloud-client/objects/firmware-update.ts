@@ -25,7 +25,8 @@ export function firmwareUpdateObject({ platform, repository, log }: ObjectOption
   const instance = objectInstance(firmwareUpdateModel, 0, {
     package: {
       write(value) {
-        if (value.length > 0)
+        // E.6: an empty one, or one zero byte, resets.
+        if (value.length > 1 || (value[0] ?? 0) !== 0)
           throw new Lwm2mError(
             'device/pull-only',
             'this device fetches releases itself: write the Package URI',

@@ -15,12 +15,14 @@ export interface ReleasePlace {
 
 /** Repositories of releases, which lie on any web server: nothing that comes from there is believed. */
 export interface Repository {
-  /** `<URL of the repository>#<release>`, or `#<release>` for the service's own. Throws `device/bad-update-uri`. */
+  /** `<URL of the repository>#<release>`, or `#<release>` for the service's own. Throws `device/bad-update-uri`, `device/update-protocol`. */
   open(uri: string): ReleasePlace;
 }
 
 /** The most that a metadata file may have: the platform's bound for what it reads. */
 const mostMetadataBytes = 1024 * 1024;
+
+const metadataMs = 5 * 60_000;
 
 export function httpRepository(options: FetchOptions): Repository {
   return {
@@ -30,9 +32,11 @@ export function httpRepository(options: FetchOptions): Repository {
         release,
         async metadata(name, signal) {
           const pieces: Uint8Array[] = [];
+          // A server that drips must not hold the update up for ever.
+          const soon = AbortSignal.any([signal, AbortSignal.timeout(metadataMs)]);
           const found = await fetchBytes(
             new URL(name, base),
-            { ...options, most: mostMetadataBytes, signal },
+            { ...options, most: mostMetadataBytes, signal: soon },
             (piece) => {
               pieces.push(piece);
             },
@@ -63,12 +67,25 @@ export function httpRepository(options: FetchOptions): Repository {
 /** The service has its repository beside its enrolment. */
 function parseUri(uri: string, service: string): { base: URL; release: string } {
   const url = URL.parse(uri, new URL('/releases/', service));
-  const release = url === null ? '' : decodeURIComponent(url.hash.slice(1));
-  if (url === null || !['http:', 'https:'].includes(url.protocol) || release === '')
+  const release = url === null ? undefined : decoded(url.hash.slice(1));
+  if (url === null || release === undefined || release === '')
     throw new MblError(
       'device/bad-update-uri',
       'the Package URI is <http or https URL of a repository>#<release>',
     );
-  const base = new URL(url.pathname.endsWith('/') ? url.pathname : `${url.pathname}/`, url);
+  if (!['http:', 'https:'].includes(url.protocol))
+    throw new MblError('device/update-protocol', `releases come by http or https, not by ${url.protocol}`);
+  const base = new URL(url);
+  base.hash = '';
+  base.search = '';
+  if (!base.pathname.endsWith('/')) base.pathname += '/';
   return { base, release };
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -146,3 +146,38 @@ test('a URI that names no release is refused; another one takes the place of wha
   updater.begin('');
   assert.equal(updater.status.state, 'idle');
 });
+
+test('an order that the platform does not carry out ends in a failure, and the release can be brought again', async (t) => {
+  const { updater, uri, platform } = await updating(t, repository);
+  updater.begin(uri);
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+  platform.startTrial = () => Promise.reject(new Error('no release was checked'));
+  await assert.rejects(updater.install(), /no release was checked/);
+  assert.equal(updater.status.result, 'failed');
+  updater.begin(uri);
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+});
+
+test('a restart that nobody hears is ordered again', async (t) => {
+  const { updater, uri, platform } = await updating(t, repository);
+  updater.begin(uri);
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+  let orders = 0;
+  platform.reboot = () => (++orders < 3 ? Promise.reject(new Error('the bus is gone')) : Promise.resolve());
+  await updater.install();
+  assert.equal(orders, 3);
+});
+
+test('a URI that cannot be one says so at once', async (t) => {
+  const { updater, uri } = await updating(t, repository);
+  for (const [wrong, result] of [
+    [uri.replace('#1.1', '#%zz'), 'invalidUri'],
+    ['coap://10.0.2.2/releases/#1.1', 'unsupportedProtocol'],
+  ] as const) {
+    updater.begin(wrong);
+    await eventually(() => updater.status.result === result, 60_000);
+  }
+  // It stays with its host, which has nothing there.
+  updater.begin(uri.replace('/mirror', '//mirror'));
+  await eventually(() => updater.status.result === 'integrityCheckFailure', 60_000);
+});

@@ -18,6 +18,7 @@ export const updateResults = {
   integrityCheckFailure: 5,
   invalidUri: 7,
   failed: 8,
+  unsupportedProtocol: 9,
 } as const;
 
 export interface UpdateStatus {
@@ -51,6 +52,8 @@ export interface UpdaterOptions {
   readonly timing?: UpdaterTiming;
   readonly changed: () => void;
 }
+
+const mostRestarts = 5;
 
 /** A release may rotate its root key that often since the device was made: each step is a file. */
 const mostMetadataFiles = 256;
@@ -124,9 +127,34 @@ export class Updater {
     if (this.#status.state !== 'downloaded')
       throw new MblError('device/not-downloaded', 'no release is there to be started');
     log.warning('update ordered', { by: 'service', release: this.#status.release });
-    await platform.startTrial();
+    try {
+      await platform.startTrial();
+    } catch (error) {
+      // The platform has started anew, say, and knows of no release: it has to be brought once more.
+      this.#set({
+        state: 'idle',
+        result: 'failed',
+        detail: error instanceof Error ? error.message : String(error),
+      });
+      throw error;
+    }
     this.#set({ state: 'updating', detail: '' });
-    await platform.reboot();
+    await this.#restart();
+  }
+
+  /** Orders the restart until somebody hears it: the slot that is to start is chosen, and nothing else can be begun before. */
+  async #restart(): Promise<void> {
+    const { platform, log } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await platform.reboot();
+        return;
+      } catch (error) {
+        if (attempt === mostRestarts) throw error;
+        log.warning('restart waits', { reason: error instanceof Error ? error.message : String(error) });
+        await sleep(this.#timing.retryFirst * attempt, new AbortController().signal);
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -221,6 +249,7 @@ export class Updater {
 function resultOf(error: unknown): UpdateStatus['result'] | undefined {
   const code = error instanceof MblError ? error.code : '';
   if (code === 'device/bad-update-uri') return 'invalidUri';
+  if (code === 'device/update-protocol') return 'unsupportedProtocol';
   if (code === 'device/update-refused') return 'integrityCheckFailure';
   return code === 'device/metadata-endless' ? 'integrityCheckFailure' : undefined;
 }
