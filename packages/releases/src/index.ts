@@ -19,10 +19,10 @@ export {
 export { type LocalRelease, localReleases, readBill } from './release/local.ts';
 export { componentPath, releasePath } from './release/paths.ts';
 export { beginRepository, makeBornRoot } from './repository/born-root.ts';
-export { addTargets, changeRole, initialise, renew, type RoleChange } from './repository/edit.ts';
+export { addTargets, changeRole, renew, type RoleChange } from './repository/edit.ts';
 
 export { readRepository, writePublished, writeStaged } from './repository/folder.ts';
-export { bornRoot, publish, type Published, type PublishOptions } from './repository/publish.ts';
+export { publish, type Published, type PublishOptions } from './repository/publish.ts';
 export {
   authorityOf,
   emptyState,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process';
-import { mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +23,6 @@ const preferred: ServicePorts = { http: 8080, est: 8443, lwm2m: 5684 };
 
 const startDeadline = 90_000;
 const stopDeadline = 30_000;
-const largestLog = 16 << 20;
 
 export function serviceFolder(workspace: Workspace): string {
   return join(workspace.state, 'service');
@@ -88,9 +87,6 @@ export async function startDaemon(
   const ports = await servicePorts(workspace);
   await writeFile(portsFile(workspace), `${JSON.stringify(ports)}\n`);
   const path = serviceLog(workspace);
-  if (((await stat(path).catch(() => undefined))?.size ?? 0) > largestLog) {
-    await rename(path, join(folder, 'service.previous.log'));
-  }
   const log = await open(path, 'a');
   try {
     const { size: before } = await log.stat();

@@ -188,7 +188,7 @@ export class Agent {
     const gone = AbortSignal.any([peer.closed, this.#lost.signal, signal]);
     // The first call starts the platform service; nothing waits for it.
     void this.#objects.refresh();
-    void this.#whole(gone);
+    void this.#tellRegistered(gone);
     while (!gone.aborted) {
       await sleep(refresh, gone);
       if (performance.now() - since >= stable) this.#backoff.reset();
@@ -200,7 +200,7 @@ export class Agent {
   }
 
   /** Tells that the device is registered once its platform service answers too: without it no update would ever come again. */
-  async #whole(gone: AbortSignal): Promise<void> {
+  async #tellRegistered(gone: AbortSignal): Promise<void> {
     while (!gone.aborted) {
       const answers = await this.#options.platform.getUpdate().then(
         () => true,

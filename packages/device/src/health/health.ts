@@ -24,8 +24,8 @@ export interface HealthOptions {
 const deadlineMs = 60_000;
 
 /**
- * Waits until the system is healthy: no unit failed, the device is registered, each of the product's checks is content. Returns undefined
- * then, and after the limit one sentence about what is wrong.
+ * Waits until the system is healthy: started to its end, no unit failed, registered, able to take the next release, each of the product's
+ * checks content. Returns undefined then, and after the limit one sentence about what is wrong.
  */
 export async function becomesHealthy(options: HealthOptions): Promise<string | undefined> {
   const { limitMs, pauseMs, say } = options;

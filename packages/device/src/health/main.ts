@@ -7,19 +7,15 @@ import { runProgram } from '../common/run.ts';
 import { parseBoot } from '../platform/board.ts';
 import { changeBootState, readBootState, rejected } from '../slots/boot-state.ts';
 import { TrialStore } from '../slots/trial.ts';
-import { becomesHealthy, type Run } from './health.ts';
+import { becomesHealthy, type HealthOptions } from './health.ts';
 
-export interface VerdictOptions {
+export interface VerdictOptions extends HealthOptions {
+  /** Folder of what is known of updates. */
   readonly update: string;
+  /** How the board was started: lines like `slot=a`. */
   readonly boot: string;
+  /** The partition of the boot state. */
   readonly state: string;
-  readonly registered: string;
-  readonly releaseRoot: string;
-  readonly checks: string;
-  readonly limitMs: number;
-  readonly pauseMs: number;
-  readonly run: Run;
-  readonly say: (line: string) => void;
 }
 
 /** True: healthy, or no trial. False: the other slot starts first from now on, and the board is to restart. */

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readMetadata } from '../tuf/metadata.ts';
 import { TrustedMetadata } from '../tuf/trusted-metadata.ts';
 import type { MetadataSigner } from '../tuf/keys.ts';
-import { formatMetadata } from '../tuf/metadata.ts';
+import { formatMetadata, readMetadata } from '../tuf/metadata.ts';
 import { firstRoot, initialise } from './edit.ts';
 import type { RepositoryState, TopRole } from './roles.ts';
 import { signMetadata } from './sign.ts';

@@ -30,12 +30,12 @@ export const updateDevice = verb({
     const uri = release.includes('#') ? release : `#${release}`;
     await client.write(device.id, '/5/0/1', uri, { signal });
     const wanted = release.slice(release.indexOf('#') + 1);
-    /** Somebody else may have ordered another one meanwhile. */
+    /** Somebody else may have ordered another one meanwhile; and a client that starts anew has forgotten what it was bringing. */
     const assertOurs = (now: Status): void => {
       if (now.release === '' || now.release === wanted) return;
       throw new MblError(
         'cli/update-replaced',
-        `${name} is busy with ${now.release}, which somebody else ordered`,
+        `${name} speaks of ${now.release} now: another release was ordered, or its client started anew`,
         {
           remedy: `Look at it with: mbl device read ${name} /33401/0`,
         },
@@ -68,7 +68,7 @@ export const updateDevice = verb({
         'cli/update-failed',
         `${name} runs what it ran before: ${final.detail === '' ? `result ${final.result}` : final.detail}`,
         {
-          remedy: `What it did: mbl device events ${name}`,
+          remedy: `What it says: mbl device read ${name} /33401/0`,
         },
       );
     output.value({ device: device.id, release: final.release });
