@@ -258,6 +258,7 @@ async function allTasks(
   const { sources, boot, root, local, node } = inputs;
   const osDirectory = join(repository, 'os');
   const { suite } = image;
+  const include = join(osDirectory, 'firmware', 'include');
   const { trustedFirmware, optee, uBoot } = machine.firmware;
   const key = (name: string): string => publicKeys[name] ?? '';
   const recipe: RootRecipe = {
@@ -275,10 +276,11 @@ async function allTasks(
     releaseRoot: await readText(join(keys.dir, releaseRootFile), maxReleaseRootBytes),
   };
   const before = [
-    uBootTask({ cache, source: sources['u-boot'], defconfig: uBoot.defconfig, config: uBoot.config }),
-    opteeTask({ cache, source: sources['optee-os'], ...optee, taPublicKey: key('ta') }),
+    uBootTask({ cache, source: sources['u-boot'], include, ...uBoot }),
+    opteeTask({ cache, source: sources['optee-os'], include, ...optee, taPublicKey: key('ta') }),
     trustedFirmwareTask({
       cache,
+      include,
       bank: flashAreas(machine.flash).bank_a,
       source: sources['arm-trusted-firmware'],
       mbedtls: sources.mbedtls,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { copyFile, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
@@ -10,6 +10,8 @@ import { sourceInputs, unpackInto } from './sources.ts';
 export interface OpteeRecipe {
   readonly cache: string;
   readonly source: LockedSource;
+  /** Folder of headers that all firmware shares (`os/firmware/include`); absolute. */
+  readonly include: string;
   /** OP-TEE's name of the platform: `vexpress-qemu_armv8a`. */
   readonly platform: string;
   readonly options: Readonly<Record<string, string>>;
@@ -25,15 +27,17 @@ const applications = { pkcs11: 'fd02c9da-306c-48c7-a49c-bbd827ae86ee' } as const
  * `upstream-signed/<uuid>.ta`, the same signed with the upstream's published test key, which a device must refuse.
  */
 export function opteeTask(recipe: OpteeRecipe): Task {
-  const { cache, source, platform, options, taPublicKey } = recipe;
+  const { cache, source, include, platform, options, taPublicKey } = recipe;
   return {
     name: 'optee',
     title: `OP-TEE ${source.version}`,
     inputs: { source: sourceInputs(source), platform, options, taPublicKey },
     code: import.meta.filename,
+    files: [include],
     tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
+      await cp(include, join(tree, 'core', 'include'), { recursive: true });
       const output = join(context.work, 'out');
       const publicKey = join(context.work, 'ta-public.pem');
       await writeFile(publicKey, taPublicKey);

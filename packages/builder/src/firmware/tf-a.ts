@@ -12,6 +12,8 @@ import { sourceInputs, unpackInto } from './sources.ts';
 export interface TrustedFirmwareRecipe {
   readonly cache: string;
   readonly source: LockedSource;
+  /** Folder of headers that all firmware shares (`os/firmware/include`); absolute. */
+  readonly include: string;
   readonly mbedtls: LockedSource;
   /** TF-A's name of the platform: `qemu`. */
   readonly platform: string;
@@ -26,7 +28,7 @@ export interface TrustedFirmwareRecipe {
 
 /** TF-A with trusted board boot: `bl1.bin`, `bl2.bin`, `bl31.bin`. The chain of trust is signed later (`tbbrCertificates`). */
 export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
-  const { cache, source, mbedtls, platform, options, sources, bank, rootOfTrust } = recipe;
+  const { cache, source, include, mbedtls, platform, options, sources, bank, rootOfTrust } = recipe;
   return {
     name: 'trusted-firmware',
     title: `TF-A ${source.version}`,
@@ -35,11 +37,12 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
       bank: { offset: bank.offset, size: bank.size },
     },
     code: import.meta.filename,
-    files: sources === undefined ? [] : [sources],
+    files: sources === undefined ? [include] : [include, sources],
     tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       const crypto = await unpackInto(context, cache, mbedtls);
+      await cp(include, join(tree, 'include'), { recursive: true });
       if (sources !== undefined) await cp(sources, join(tree, 'plat', 'mbl', platform), { recursive: true });
       const output = join(context.work, 'out');
       const built = join(output, platform, 'release');

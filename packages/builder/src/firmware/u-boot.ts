@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, cp, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
@@ -10,6 +10,8 @@ import { sourceInputs, unpackInto } from './sources.ts';
 export interface UBootRecipe {
   readonly cache: string;
   readonly source: LockedSource;
+  /** Folder of headers that all firmware shares (`os/firmware/include`); absolute. */
+  readonly include: string;
   /** The board's own configuration in U-Boot's tree, `qemu_arm64_defconfig`. */
   readonly defconfig: string;
   /** Fragments that go on top, absolute paths; later ones win. Beside the first: `mbl.env`, the compiled-in environment, and
@@ -19,7 +21,7 @@ export interface UBootRecipe {
 
 /** U-Boot without its control device tree: `u-boot-nodtb.bin`, the code of BL33. */
 export function uBootTask(recipe: UBootRecipe): Task {
-  const { cache, source, defconfig, config } = recipe;
+  const { cache, source, include, defconfig, config } = recipe;
   const [first] = config;
   if (first === undefined)
     throw new MblError('builder/u-boot-config', 'the machine names no U-Boot configuration');
@@ -30,10 +32,11 @@ export function uBootTask(recipe: UBootRecipe): Task {
     title: `U-Boot ${source.version}`,
     inputs: { source: sourceInputs(source), defconfig },
     code: import.meta.filename,
-    files: [...config, environment, command],
+    files: [include, ...config, environment, command],
     tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
+      await cp(include, join(tree, 'include'), { recursive: true });
       await copyFile(environment, join(tree, 'mbl.env'));
       await copyFile(command, join(tree, 'cmd', 'mbl_boot.c'));
       await appendFile(join(tree, 'cmd', 'Makefile'), '\nobj-y += mbl_boot.o\n');
