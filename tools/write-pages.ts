@@ -8,6 +8,7 @@ import { cliPagePath, renderCliPage } from './checks/cli-page.ts';
 import { cataloguePath, updateErrorCatalogue } from './checks/error-catalogue.ts';
 import { eventsPagePath, renderEventsPage } from './checks/events-page.ts';
 import { readSources } from './checks/sources.ts';
+import { renderUpdateReasonsPage, updateReasonsPagePath } from './checks/update-reasons-page.ts';
 
 const { root } = findWorkspace();
 
@@ -20,3 +21,4 @@ const sources = await readSources(root);
 await rewrite(cataloguePath, (page) => updateErrorCatalogue(sources, page));
 await rewrite(cliPagePath, (page) => renderCliPage(describeProgram(), page));
 await rewrite(eventsPagePath, renderEventsPage);
+await rewrite(updateReasonsPagePath, renderUpdateReasonsPage);

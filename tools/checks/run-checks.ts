@@ -12,6 +12,7 @@ import { checkEventsPage, eventsPagePath } from './events-page.ts';
 import { checkFiles } from './files.ts';
 import { checkLinks } from './links.ts';
 import { readPages, readSources } from './sources.ts';
+import { checkUpdateReasonsPage, updateReasonsPagePath } from './update-reasons-page.ts';
 
 /** A check of the repository: it passes when it finds nothing to say. */
 export interface RepositoryCheck {
@@ -99,6 +100,13 @@ export function repositoryChecks(root: string): RepositoryCheck[] {
     {
       title: 'reference of the events',
       run: () => findings(async () => checkEventsPage(await readFile(join(root, eventsPagePath), 'utf8'))),
+    },
+    {
+      title: 'reference of the reasons of updates',
+      run: () =>
+        findings(async () =>
+          checkUpdateReasonsPage(await readFile(join(root, updateReasonsPagePath), 'utf8')),
+        ),
     },
   ];
 }

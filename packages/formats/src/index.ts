@@ -57,3 +57,4 @@ export {
   type ServiceFile,
   serviceFilePath,
 } from './service-file.ts';
+export { isUpdateReason, type UpdateReason, updateReasons } from './update-reasons.ts';

@@ -7,6 +7,7 @@ import type { Report } from '../progress.ts';
 /** LwM2M Core 1.1 Appendix E.6, resources 3 and 5. */
 const states = ['idle', 'downloading', 'downloaded', 'updating'];
 const success = 1;
+const failed = 8;
 
 const pauseMs = 2000;
 /** Longer than three starts in vain and the verdict on each. */
@@ -53,7 +54,8 @@ export async function bringRelease({
       );
     if (now.state === 'downloaded' && !ordered) {
       ordered = await order(client, device.id, signal);
-    } else if (now.state === 'idle') return proved(name, now);
+    } else if (now.state === 'idle' || (now.state === 'downloaded' && now.result === failed))
+      return proved(name, now);
   }
   throw new MblError(
     'cli/update-endless',

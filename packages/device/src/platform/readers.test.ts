@@ -77,8 +77,8 @@ test('the signatures are those that were agreed on', () => {
     ['GetBoot', '', '(su)'],
     ['GetIncidents', '', 'a(sss)'],
     ['ForgetIncidents', 'as', ''],
-    ['GetUpdate', '', '(sss)'],
-    ['CheckRelease', 'sa(ss)', '(sssa(ssstss))'],
+    ['GetUpdate', '', '(ssss)'],
+    ['CheckRelease', 'sa(ss)', '(ssssa(ssstss))'],
     ['VerifySlot', '', 's'],
     ['StartTrial', '', ''],
   ]);

@@ -205,9 +205,14 @@ test('a release is judged file by file, installed, tried, confirmed', async () =
   assert.equal((await board.platform.getUpdate()).state, 'waits');
   board.boots('b', { ...board.state, tried: 'b', attempts: { a: 0, b: 1 } });
   assert.equal((await board.platform.getUpdate()).state, 'trying');
-  await assert.rejects(board.check('1.1'), { code: 'device/not-proved' }, 'the way back is kept');
+  assert.equal((await board.check('1.1')).plan.reason, 'update/not-proved', 'the way back is kept');
   board.boots('b', { ...board.state, attempts: { a: 0, b: 0 } });
-  assert.deepEqual(await board.platform.getUpdate(), { state: 'confirmed', release: '1.1', reason: '' });
+  assert.deepEqual(await board.platform.getUpdate(), {
+    state: 'confirmed',
+    release: '1.1',
+    reason: '',
+    detail: '',
+  });
 
   await board.repository.add(releaseOf('1.0', { rollbackIndex: 2 }));
   assert.match((await board.check('1.0')).plan.refused, /rollback index is 2/);
@@ -216,23 +221,30 @@ test('a release is judged file by file, installed, tried, confirmed', async () =
 test('a version that did not come up, or was sent back, is told with its reason', async () => {
   using board = new TestBoard();
   await board.repository.add(releaseOf('1.1'));
-  for (const [failure, state, reason] of [
-    [undefined, { ...proved, first: 'b', attempts: { a: 1, b: 3 } }, 'it did not come up in 3 starts'],
+  for (const [failure, state, reason, detail] of [
+    [
+      undefined,
+      { ...proved, first: 'b', attempts: { a: 1, b: 3 } },
+      'update/did-not-come-up',
+      'it did not come up in 3 starts',
+    ],
     [
       'the check 10-sensor ended with 3',
       { ...proved, attempts: { a: 1, b: 1 } },
+      'update/unhealthy',
       'the check 10-sensor ended with 3',
     ],
-    [undefined, proved, 'it was never started'],
+    [undefined, proved, 'update/not-started', 'it was never started'],
   ] as const) {
     board.boots('a', proved);
     board.write((await board.check('1.1')).plan);
     await board.platform.startTrial();
     if (failure !== undefined)
-      writeFileSync(board.at('update', 'failure.json'), JSON.stringify({ reason: failure }));
+      writeFileSync(board.at('update', 'failure.json'), JSON.stringify({ detail: failure }));
     board.boots('a', state);
-    assert.deepEqual(await board.platform.getUpdate(), { state: 'fell-back', release: '1.1', reason });
-    assert.equal((await board.platform.getUpdate()).reason, reason, 'and again');
+    const told = { state: 'fell-back', release: '1.1', reason, detail };
+    assert.deepEqual(await board.platform.getUpdate(), told);
+    assert.deepEqual(await board.platform.getUpdate(), told, 'and again');
   }
 });
 
@@ -243,9 +255,9 @@ test('another release takes the place of one that waits, which then does not sta
   await board.platform.startTrial();
   await board.check('1.1');
   assert.equal(board.state.first, 'a');
-  assert.match((await board.platform.getUpdate()).reason, /took its place/);
+  assert.equal((await board.platform.getUpdate()).reason, 'update/replaced');
   board.boots('a', { ...board.state, tried: 'b' });
-  await assert.rejects(board.check('1.1'), { code: 'device/not-proved' }, 'kernel and root of two slots');
+  assert.equal((await board.check('1.1')).plan.reason, 'update/not-proved', 'kernel and root of two slots');
 });
 
 test('what is not for this board is refused, and no file of it is asked for', async () => {
@@ -258,15 +270,16 @@ test('what is not for this board is refused, and no file of it is asked for', as
   await board.repository.add(
     releaseOf('half', { images: [{ ...image, components: image.components.slice(0, 1) }] }),
   );
-  for (const [name, why] of [
-    ['production', /production keys/],
-    ['firmware', /boot firmware 9\.9/],
-    ['machine', /not for qemu-arm64/],
-    ['half', /no root/],
-    ['unknown', /no release unknown/],
+  for (const [name, why, reason] of [
+    ['production', /production keys/, 'update/wrong-device'],
+    ['firmware', /boot firmware 9\.9/, 'update/not-installable'],
+    ['machine', /not for qemu-arm64/, 'update/wrong-device'],
+    ['half', /no root/, 'update/not-installable'],
+    ['unknown', /no release unknown/, 'update/unknown-release'],
   ] as const) {
     const { plan } = await board.check(name);
     assert.match(plan.refused, why);
+    assert.equal(plan.reason, reason);
     assert.deepEqual(plan.components, []);
     await assert.rejects(board.platform.startTrial(), { code: 'device/no-release' });
   }

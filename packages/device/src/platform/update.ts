@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ImageIdentity, readText, type Slot } from '@mbl/formats';
+import { type ImageIdentity, readText, type Slot, type UpdateReason, updateReasons } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { changeBootState, onTrial, otherSlot, readBootState, rejected } from '../slots/boot-state.ts';
 import { digestOf } from '../slots/contents.ts';
@@ -10,11 +10,15 @@ import { parseBoot } from './board.ts';
 import { loadImage } from '../common/image.ts';
 import { type Implementation, method } from './method.ts';
 import type { SystemOptions } from './options.ts';
+import { reasonOf } from '../common/update-reason.ts';
 import { placeRelease, type ReleaseVerifier } from './release.ts';
 import { document, list, oneOf, type ShapeOf, struct, text, uint64 } from './shapes.ts';
 
 /** A file of the release's metadata, by its name in the repository. */
 const metadataFile = struct({ name: text, content: document });
+
+/** A code, or '' where nothing is wrong. */
+const reason = oneOf('', ...(Object.keys(updateReasons) as UpdateReason[]));
 
 /** What goes where: `size` bytes of the target `path` to the start of `device`. Digests are 64 hex digits; `rootHash` may be ''. */
 const component = struct({
@@ -28,18 +32,25 @@ const component = struct({
 
 /**
  * `missing`: a file of the metadata without which nothing can be said yet. `refused`: why this board does not take the release, whatever
- * else comes. Where both are '', `components` says what to install.
+ * else comes; `reason` is the code of it. Where both are '', `components` says what to install.
  */
-const plan = struct({ missing: text, refused: text, name: text, components: list(component) });
+const plan = struct({
+  missing: text,
+  refused: text,
+  reason,
+  name: text,
+  components: list(component),
+});
 
 /**
  * `waits`: installed, and to be started at the next restart; `trying`: started, and not proved good yet; `fell-back`: the slot that ran
- * before runs again, `reason` says why.
+ * before runs again, `reason` and `detail` say why.
  */
 const update = struct({
   state: oneOf('none', 'waits', 'trying', 'confirmed', 'fell-back'),
   release: text,
-  reason: text,
+  reason,
+  detail: text,
 });
 
 export type MetadataFile = ShapeOf<typeof metadataFile>;
@@ -100,7 +111,8 @@ export function installUpdates(
       await store.endTrial({
         release: trial.release,
         result: 'fell-back',
-        reason: 'another release took its place',
+        reason: 'update/replaced',
+        detail: 'another release took its place',
       });
   }
 
@@ -120,20 +132,21 @@ export function installUpdates(
     const { slot: running } = parseBoot((await readText(bootFile, 4096)) ?? '');
     const { first, tried, attempts } = await readBootState(state);
     if (running === slot && tried === slot) {
-      if (first !== slot || attempts[slot] > 0) return { state: 'trying', release, reason: '' };
+      if (first !== slot || attempts[slot] > 0) return { state: 'trying', release, reason: '', detail: '' };
       await store.accept(trial.rollbackIndex);
-      return await ended({ release, result: 'confirmed', reason: '' });
+      return await ended({ release, result: 'confirmed', reason: '', detail: '' });
     }
-    if (first === slot && attempts[slot] === 0) return { state: 'waits', release, reason: '' };
-    const never =
-      attempts[slot] === 0 ? 'it was never started' : `it did not come up in ${attempts[slot]} starts`;
-    const outcome: Outcome = {
-      release,
-      result: 'fell-back',
-      reason: (await store.failure()) ?? never,
-    };
+    if (first === slot && attempts[slot] === 0) return { state: 'waits', release, reason: '', detail: '' };
+    const outcome: Outcome = { release, result: 'fell-back', ...(await whyBack(attempts[slot])) };
     // Until the slot that runs proved good the boot loader may start the other one again: it is on trial then as before.
     return first === slot ? shown(outcome) : await ended(outcome);
+  }
+
+  async function whyBack(starts: number): Promise<Pick<Outcome, 'reason' | 'detail'>> {
+    const unhealthy = await store.failure();
+    if (unhealthy !== undefined) return { reason: 'update/unhealthy', detail: unhealthy };
+    if (starts === 0) return { reason: 'update/not-started', detail: 'it was never started' };
+    return { reason: 'update/did-not-come-up', detail: `it did not come up in ${starts} starts` };
   }
 
   /** What cannot be written down is written down the next time. */
@@ -162,11 +175,11 @@ export function installUpdates(
       oneAtATime(async () => {
         // A version that proved good counts from here on, whether or not anybody has asked for it.
         await settle();
-        const slot = await idleSlot();
         const files = new Map(metadata.map(({ name, content }) => [name, content]));
         checked = undefined;
-        const nothing = { missing: '', refused: '', name: release, components: [] };
+        const nothing = { missing: '', refused: '', reason: '' as const, name: release, components: [] };
         try {
+          const slot = await idleSlot();
           const image = await loadImage(imageFile);
           const { machine, keys } = image;
           const board = { machine, keys, rollbackIndex: await store.acceptedIndex() };
@@ -177,8 +190,9 @@ export function installUpdates(
           checked = { name, rollbackIndex, components, slot, verified: false };
           return { ...nothing, name, components };
         } catch (error) {
-          // What is not signed as it must be stays so; a disk that fails is no fault of the release's.
-          if (error instanceof MblError) return { ...nothing, refused: error.message };
+          // A disk that fails says nothing of the release.
+          if (error instanceof MblError)
+            return { ...nothing, refused: error.message, reason: reasonOf(error) };
           throw error;
         }
       }),
@@ -210,8 +224,9 @@ interface Checked {
 }
 
 function shown(outcome: Outcome | undefined): UpdateState {
-  if (outcome === undefined) return { state: 'none', release: '', reason: '' };
-  return { state: outcome.result, release: outcome.release, reason: outcome.reason };
+  if (outcome === undefined) return { state: 'none', release: '', reason: '', detail: '' };
+  const { result, ...rest } = outcome;
+  return { state: result, ...rest };
 }
 
 /** What the platform needs to know of the running system. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readRecord, readText, type Slot } from '@mbl/formats';
+import { isUpdateReason, readRecord, readText, type Slot, type UpdateReason } from '@mbl/formats';
 import { isErrno, writeAtomic } from '../common/files.ts';
 
 /** A version that was installed and has to prove itself: docs/decisions/0020. */
@@ -16,8 +16,10 @@ export interface Trial {
 export interface Outcome {
   readonly release: string;
   readonly result: 'confirmed' | 'fell-back';
-  /** One sentence; empty where nothing went wrong. */
-  readonly reason: string;
+  /** Empty where nothing went wrong, as `detail` is then. */
+  readonly reason: UpdateReason | '';
+  /** One sentence. */
+  readonly detail: string;
 }
 
 const maxBytes = 4096;
@@ -49,20 +51,26 @@ export class TrialStore {
   }
 
   /** Keeps why the slot on trial is no good, before the board goes back. */
-  async noteFailure(reason: string): Promise<void> {
-    await this.#write('failure.json', { reason: reason.slice(0, 200) });
+  async noteFailure(detail: string): Promise<void> {
+    await this.#write('failure.json', { detail: detail.slice(0, 200) });
   }
 
   async failure(): Promise<string | undefined> {
-    return await this.#read('failure.json', (json) => json.string('reason'));
+    return await this.#read('failure.json', (json) => json.string('detail'));
   }
 
   async outcome(): Promise<Outcome | undefined> {
-    return await this.#read('outcome.json', (json) => ({
-      release: json.string('release'),
-      result: json.is('result', 'confirmed') ? 'confirmed' : 'fell-back',
-      reason: json.is('reason', '') ? '' : json.string('reason'),
-    }));
+    return await this.#read('outcome.json', (json) => {
+      const release = json.string('release');
+      if (json.is('result', 'confirmed')) return { release, result: 'confirmed', reason: '', detail: '' };
+      const reason = json.string('reason');
+      return {
+        release,
+        result: 'fell-back',
+        reason: isUpdateReason(reason) ? reason : 'update/failed',
+        detail: json.string('detail'),
+      };
+    });
   }
 
   async endTrial(outcome: Outcome): Promise<void> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createLog, type Log } from '../common/log.ts';
 import type { Incident } from '../platform/board.ts';
 import type { Platform } from '../platform/contract.ts';
-import type { InstallComponent, MetadataFile, UpdateState } from '../platform/update.ts';
+import type { InstallComponent, InstallPlan, MetadataFile, UpdateState } from '../platform/update.ts';
 
 /** A folder that is removed afterwards. */
 export class TemporaryFolder implements Disposable {
@@ -65,7 +65,7 @@ export class FakePlatform implements Platform {
   available = 64 * 1024 * 1024;
   fail = false;
   incidents: readonly Incident[] = [];
-  update: UpdateState = { state: 'none', release: '', reason: '' };
+  update: UpdateState = { state: 'none', release: '', reason: '', detail: '' };
   components: readonly InstallComponent[] = [];
   slotFault = '';
 
@@ -103,11 +103,20 @@ export class FakePlatform implements Platform {
   }
 
   /** Wants one file of metadata, and has one component. */
-  checkRelease({ release, metadata }: { release: string; metadata: readonly MetadataFile[] }) {
+  checkRelease({
+    release,
+    metadata,
+  }: {
+    release: string;
+    metadata: readonly MetadataFile[];
+  }): Promise<InstallPlan> {
     const [file] = metadata;
-    const plan = { missing: '', refused: '', name: release, components: [] };
+    const plan = { missing: '', refused: '', reason: '' as const, name: release, components: [] };
     if (file === undefined) return Promise.resolve({ ...plan, missing: 'metadata/timestamp.json' });
-    if (file.content !== 'signed') return Promise.resolve({ ...plan, refused: 'nobody signed it' });
+    if (file.content !== 'signed') {
+      const reason = 'update/signature-invalid' as const;
+      return Promise.resolve({ ...plan, refused: 'nobody signed it', reason });
+    }
     return Promise.resolve({ ...plan, components: this.components });
   }
 
@@ -116,7 +125,7 @@ export class FakePlatform implements Platform {
   }
 
   startTrial() {
-    this.update = { state: 'waits', release: '1.1', reason: '' };
+    this.update = { state: 'waits', release: '1.1', reason: '', detail: '' };
     return Promise.resolve();
   }
 }

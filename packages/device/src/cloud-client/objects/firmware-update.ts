@@ -13,8 +13,14 @@ const protocols = new Map([
 const pullOnly = 0;
 
 /** The update of the operating system (LwM2M Core 1.1 Appendix E.6): the Package URI names a release in its repository. */
-export function firmwareUpdateObject({ platform, repository, log }: ObjectOptions): DeviceObject {
-  const updater: Updater = new Updater({ platform, repository, log, changed: () => changed() });
+export function firmwareUpdateObject({ platform, repository, log, now }: ObjectOptions): DeviceObject {
+  const updater: Updater = new Updater({
+    platform,
+    repository,
+    log,
+    now,
+    changed: () => changed(),
+  });
   /** No value before the platform has said how the last update went. */
   const show =
     <T>(part: (status: UpdateStatus) => T) =>
@@ -45,7 +51,9 @@ export function firmwareUpdateObject({ platform, repository, log }: ObjectOption
           throw new Lwm2mError('device/not-downloaded', 'no release is there to be started', {
             status: Code.METHOD_NOT_ALLOWED,
           });
-        await updater.install();
+        // How it goes is what the state says: reading the slot once more takes longer than a server waits for an answer.
+        void updater.install().catch(() => undefined);
+        await Promise.resolve();
       },
     },
     state: { read: show((status) => updateStates[status.state]) },
@@ -58,6 +66,9 @@ export function firmwareUpdateObject({ platform, repository, log }: ObjectOption
   const about = objectInstance(mblUpdateModel, 0, {
     release: { read: show(({ release }) => release) },
     detail: { read: show(({ detail }) => detail) },
+    reason: { read: show(({ reason }) => reason) },
+    bytesFetched: { read: show(({ fetched }) => fetched) },
+    bytesToFetch: { read: show(({ toFetch }) => toFetch) },
   });
 
   function begin(uri: string): void {
@@ -71,17 +82,14 @@ export function firmwareUpdateObject({ platform, repository, log }: ObjectOption
 
   function changed(): void {
     for (const name of ['state', 'updateResult', 'pkgVersion', 'packageUri'] as const) instance.changed(name);
-    for (const name of ['release', 'detail'] as const) about.changed(name);
+    for (const name of ['release', 'detail', 'reason', 'bytesFetched', 'bytesToFetch'] as const)
+      about.changed(name);
   }
 
   return {
     instances: [instance, about],
     refresh: async () => {
-      await updater.look().catch((error: unknown) => {
-        log.warning('platform unavailable', {
-          reason: error instanceof Error ? error.message : String(error),
-        });
-      });
+      await updater.look();
     },
   };
 }

@@ -33,6 +33,7 @@ async function updating(t: TestContext, respond: RequestListener, patience = 60_
     }),
     log: kept.log,
     timing: { retryFirst: 1, retryMax: 20, patience },
+    now: Date.now,
     changed: () => undefined,
   });
   t.after(async () => {
@@ -64,7 +65,7 @@ test('a release comes to the idle slot, and starts when it is told to', async (t
   assert.equal(platform.reboots, 1);
   assert.equal(updater.status.state, 'updating');
   assert.throws(() => updater.begin(uri), { code: 'device/updating' });
-  platform.update = { state: 'confirmed', release: '1.1', reason: '' };
+  platform.update = { state: 'confirmed', release: '1.1', reason: '', detail: '' };
   await updater.look();
   assert.equal(updater.status.result, 'success');
 });
@@ -94,6 +95,7 @@ test('what the platform refuses is not asked for again', async (t) => {
   await eventually(() => updater.status.state === 'idle');
   assert.equal(updater.status.result, 'integrityCheckFailure');
   assert.equal(updater.status.detail, 'nobody signed it');
+  assert.equal(updater.status.reason, 'update/signature-invalid');
   assert.ok(
     readFileSync(device).every((byte) => byte === 0xa5),
     'nothing is written',
@@ -105,6 +107,7 @@ test('a slot that does not hold what was signed is not started', async (t) => {
   platform.slotFault = 'slot b does not hold the root of 1.1';
   updater.begin(uri);
   await eventually(() => updater.status.result === 'integrityCheckFailure');
+  assert.equal(updater.status.reason, 'update/slot-mismatch');
   await assert.rejects(updater.install(), { code: 'device/not-downloaded' });
   assert.equal(platform.reboots, 0);
 });
@@ -113,6 +116,7 @@ test('a server that stays away ends the download after a while', async (t) => {
   const { updater, uri } = await updating(t, (_request, response) => void response.destroy(), 50);
   updater.begin(uri);
   await eventually(() => updater.status.result === 'connectionLost', 60_000);
+  assert.equal(updater.status.reason, 'update/mirror-unreachable');
 });
 
 test('more bytes than were signed are not read', async (t) => {
@@ -147,15 +151,70 @@ test('a URI that names no release is refused; another one takes the place of wha
   assert.equal(updater.status.state, 'idle');
 });
 
-test('an order that the platform does not carry out ends in a failure, and the release can be brought again', async (t) => {
+test('an order that the platform does not carry out leads back to what is there, and can be given again', async (t) => {
   const { updater, uri, platform } = await updating(t, repository);
   updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
   platform.startTrial = () => Promise.reject(new Error('no release was checked'));
   await assert.rejects(updater.install(), /no release was checked/);
+  assert.equal(updater.status.state, 'downloaded');
   assert.equal(updater.status.result, 'failed');
+  assert.equal(updater.status.reason, 'update/failed');
+  platform.checkRelease = ({ release }) =>
+    Promise.resolve({
+      missing: '',
+      refused: 'its term has ended',
+      reason: 'update/metadata-expired',
+      name: release,
+      components: [],
+    });
+  await assert.rejects(updater.install(), /its term has ended/);
+  assert.equal(updater.status.reason, 'update/metadata-expired', 'judged once more before it starts');
+  const sound = new FakePlatform();
+  platform.checkRelease = (given) => sound.checkRelease(given);
+  platform.startTrial = () => Promise.resolve();
+  await updater.install();
+  assert.equal(platform.reboots, 1);
+});
+
+test('what was asked of the platform before an order says nothing of it', async (t) => {
+  const { updater, uri, platform } = await updating(t, repository);
+  platform.update = { state: 'confirmed', release: '1.0', reason: '', detail: '' };
+  await updater.look();
+  assert.equal(updater.status.result, 'success');
   updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
+  await updater.install();
+  await updater.look();
+  assert.equal(updater.status.state, 'updating');
+  assert.equal(updater.status.release, '1.1');
+});
+
+test('reading all that is told of an update asks the platform once', async (t) => {
+  const { updater, platform } = await updating(t, repository);
+  let asked = 0;
+  platform.getUpdate = () => {
+    asked += 1;
+    return Promise.resolve({ state: 'none', release: '', reason: '', detail: '' });
+  };
+  await Promise.all(Array.from({ length: 8 }, () => updater.known()));
+  assert.equal(asked, 1);
+});
+
+test('a release that waits for the one that runs is asked for again', async (t) => {
+  const { updater, uri, platform } = await updating(t, repository);
+  let early = true;
+  platform.checkRelease = (given) => {
+    if (early && given.metadata.length > 0) {
+      early = false;
+      const plan = { missing: '', refused: 'not yet', name: given.release, components: [] };
+      return Promise.resolve({ ...plan, reason: 'update/not-proved' });
+    }
+    return FakePlatform.prototype.checkRelease.call(platform, given);
+  };
+  updater.begin(uri);
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+  assert.equal(early, false);
 });
 
 test('a restart that nobody hears is ordered again', async (t) => {

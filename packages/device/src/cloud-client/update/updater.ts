@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { UpdateReason } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { Log } from '../../common/log.ts';
+import { reasonOf } from '../../common/update-reason.ts';
 import { sleep } from '../../common/wait.ts';
 import type { Platform } from '../../platform/contract.ts';
-import type { MetadataFile } from '../../platform/update.ts';
+import type { InstallPlan, MetadataFile, UpdateState } from '../../platform/update.ts';
 import { Backoff } from '../backoff.ts';
+import { Cached } from '../objects/cached.ts';
 import type { Repository } from './repository.ts';
 
 /** LwM2M Core 1.1 Appendix E.6, resource 3. */
@@ -29,7 +32,23 @@ export interface UpdateStatus {
   readonly release: string;
   /** What happened, or what it is doing, in one sentence; may be ''. */
   readonly detail: string;
+  /** Why it waits or failed; '' while nothing is wrong. */
+  readonly reason: UpdateReason | '';
+  /** Bytes that came over the wire, and all that it takes; 0 where that is not known yet. */
+  readonly fetched: number;
+  readonly toFetch: number;
 }
+
+const nothing: UpdateStatus = {
+  state: 'idle',
+  result: 'initial',
+  uri: '',
+  release: '',
+  detail: '',
+  reason: '',
+  fetched: 0,
+  toFetch: 0,
+};
 
 export interface UpdaterTiming {
   /** Bounds of the pauses after a failure. */
@@ -50,6 +69,8 @@ export interface UpdaterOptions {
   readonly repository: Repository;
   readonly log: Log;
   readonly timing?: UpdaterTiming;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
   readonly changed: () => void;
 }
 
@@ -65,14 +86,20 @@ const mostMetadataFiles = 256;
 export class Updater {
   readonly #options: UpdaterOptions;
   readonly #timing: UpdaterTiming;
-  #status: UpdateStatus = { state: 'idle', result: 'initial', uri: '', release: '', detail: '' };
+  /** How the last update went, as the platform says. */
+  readonly #outcome: Cached<UpdateState>;
+  #status = nothing;
   #known = false;
-  #looking: Promise<boolean> | undefined;
+  /** The platform is being told to start the release. */
+  #ordering = false;
+  /** Of the release that is there. */
+  #metadata: readonly MetadataFile[] = [];
   #download: { readonly stop: AbortController; readonly done: Promise<void> } | undefined;
 
   constructor(options: UpdaterOptions) {
     this.#options = options;
     this.#timing = options.timing ?? defaultUpdaterTiming;
+    this.#outcome = new Cached(() => options.platform.getUpdate(), options);
   }
 
   get status(): UpdateStatus {
@@ -81,38 +108,44 @@ export class Updater {
 
   /** The status once the platform has said how the last update went; undefined before. */
   async known(): Promise<UpdateStatus | undefined> {
-    this.#looking ??= this.look()
-      .then(() => (this.#known = true))
-      .finally(() => (this.#looking = undefined));
-    await this.#looking.catch(() => undefined);
+    await this.look();
     return this.#known ? this.#status : undefined;
   }
 
   /** Asks the platform how the last update went. */
   async look(): Promise<void> {
-    if (this.#status.state === 'downloading' || this.#status.state === 'downloaded') return;
-    const { state, release, reason } = await this.#options.platform.getUpdate();
+    if (this.#isBusy()) return;
+    const before = this.#status.state;
+    const said = await this.#outcome.get();
+    // What was asked before an order says nothing of it.
+    if (said === undefined || this.#isBusy() || this.#status.state !== before) return;
+    this.#known = true;
+    const { state, release, reason, detail } = said;
     if (state === 'waits' || state === 'trying')
-      this.#set({ state: 'updating', result: 'initial', release, detail: '' });
+      this.#set({ state: 'updating', result: 'initial', release, reason: '', detail: '' });
     // A download that failed since says more than the update before it.
     else if (this.#status.state === 'updating' || this.#status.uri === '')
-      if (state === 'confirmed') this.#set({ state: 'idle', result: 'success', release, detail: '' });
-      else if (state === 'fell-back') this.#set({ state: 'idle', result: 'failed', release, detail: reason });
+      if (state === 'confirmed') this.#set({ state: 'idle', result: 'success', release, reason, detail });
+      else if (state === 'fell-back') this.#set({ state: 'idle', result: 'failed', release, reason, detail });
+  }
+
+  #isBusy(): boolean {
+    return this.#ordering || this.#status.state === 'downloading' || this.#status.state === 'downloaded';
   }
 
   /** Begins to bring the release that the URI names; '' ends what was begun. Throws `device/updating` when it is too late for that. */
   begin(uri: string): void {
-    if (this.#status.state === 'updating')
+    if (this.#status.state === 'updating' || this.#ordering)
       throw new MblError('device/updating', 'an update is being started: wait for its end');
     const before = this.#download;
     before?.stop.abort();
     if (uri === '') {
       this.#download = undefined;
-      this.#set({ state: 'idle', result: 'initial', uri, release: '', detail: '' });
+      this.#set({ ...nothing, uri });
       return;
     }
     const stop = new AbortController();
-    this.#set({ state: 'downloading', result: 'initial', uri, release: '', detail: '' });
+    this.#set({ ...nothing, state: 'downloading', uri });
     const done = (async () => {
       // Two that write one slot would mix it.
       await before?.done;
@@ -121,24 +154,31 @@ export class Updater {
     this.#download = { stop, done };
   }
 
-  /** Restarts the board into the release. Throws what the platform throws; `device/not-downloaded` before it is there. */
+  /**
+   * Restarts the board into the release. Throws what the platform throws, and then the release is there as before (LwM2M Core 1.1 Appendix E.6: an Update
+   * that failed leads back to Downloaded); `device/not-downloaded` before it is there.
+   */
   async install(): Promise<void> {
     const { platform, log } = this.#options;
     if (this.#status.state !== 'downloaded')
       throw new MblError('device/not-downloaded', 'no release is there to be started');
-    log.warning('update ordered', { by: 'service', release: this.#status.release });
+    const { release } = this.#status;
+    log.warning('update ordered', { by: 'service', release });
+    this.#ordering = true;
+    this.#set({ state: 'updating', result: 'initial', reason: '', detail: '' });
     try {
+      // The platform may have started anew, and forgotten; and terms may have ended since.
+      assertAccepted(await platform.checkRelease({ release, metadata: this.#metadata }));
       await platform.startTrial();
     } catch (error) {
-      // The platform has started anew, say, and knows of no release: it has to be brought once more.
-      this.#set({
-        state: 'idle',
-        result: 'failed',
-        detail: error instanceof Error ? error.message : String(error),
-      });
+      const detail = error instanceof Error ? error.message : String(error);
+      log.error('update failed', { reason: detail });
+      this.#set({ state: 'downloaded', result: 'failed', reason: reasonOf(error), detail });
       throw error;
+    } finally {
+      this.#outcome.forget();
+      this.#ordering = false;
     }
-    this.#set({ state: 'updating', detail: '' });
     await this.#restart();
   }
 
@@ -185,12 +225,12 @@ export class Updater {
           (performance.now() - moved > this.#timing.patience ? 'connectionLost' : undefined);
         if (final !== undefined) {
           log.error('update failed', { reason });
-          this.#set({ state: 'idle', result: final, detail: reason });
+          this.#set({ state: 'idle', result: final, reason: reasonOf(error), detail: reason });
           return;
         }
         const retryMs = backoff.next(this.#timing.retryMax);
         log.warning('update waits', { reason, retryMs });
-        this.#set({ detail: reason });
+        this.#set({ reason: reasonOf(error), detail: reason });
         await sleep(retryMs, signal);
       }
     }
@@ -202,11 +242,13 @@ export class Updater {
     const place = repository.open(uri);
     const metadata: MetadataFile[] = [];
     let before = 0;
+    let brought = 0;
     for (;;) {
       const plan = await platform.checkRelease({ release: place.release, metadata });
-      if (plan.refused !== '') throw new MblError('device/update-refused', plan.refused);
+      assertAccepted(plan);
       if (plan.missing === '') {
-        this.#set({ release: plan.name, detail: '' });
+        const toFetch = plan.components.reduce((sum, { size }) => sum + size, 0);
+        this.#set({ release: plan.name, reason: '', detail: '', toFetch });
         for (const component of plan.components) {
           log.info('update transfers', {
             release: plan.name,
@@ -216,16 +258,18 @@ export class Updater {
           await place.bring(component, signal, (bytes) => {
             moved(before + bytes);
             const percent = Math.floor((100 * bytes) / component.size);
-            this.#set({ detail: `${component.name}: ${percent}%` });
+            this.#set({ detail: `${component.name}: ${percent}%`, fetched: brought + bytes });
           });
           before += component.size;
+          brought += component.size;
         }
         signal.throwIfAborted();
         const fault = await platform.verifySlot();
-        if (fault !== '') throw new MblError('device/update-refused', fault);
+        if (fault !== '') throw refused('update/slot-mismatch', fault);
         signal.throwIfAborted();
         log.info('update ready', { release: plan.name });
-        this.#set({ state: 'downloaded', detail: '' });
+        this.#metadata = metadata;
+        this.#set({ state: 'downloaded', reason: '', detail: '' });
         return;
       }
       if (metadata.length === mostMetadataFiles)
@@ -243,6 +287,17 @@ export class Updater {
     this.#status = status;
     this.#options.changed();
   }
+}
+
+/** Throws for a release that the board does not take: `device/not-proved` where it may take it later, else `device/update-refused`. */
+function assertAccepted({ refused: why, reason }: InstallPlan): void {
+  if (why === '') return;
+  if (reason === 'update/not-proved') throw new MblError('device/not-proved', why);
+  throw refused(reason === '' ? 'update/failed' : reason, why);
+}
+
+function refused(reason: UpdateReason, why: string): MblError {
+  return new MblError('device/update-refused', why, { details: { reason } });
 }
 
 /** What no later attempt would change. */
