@@ -187,12 +187,13 @@ export class Board {
   }
 
   /**
-   * What a power cut at any moment of the recorded run may have left on a medium or, by `extent`, in a part of it. Dispose of it after
-   * use; errors: those of `writeLog`.
+   * What a power cut at any moment of the recorded run may have left on a medium or, by `extent`, in a part of it. `log`: the run as it might
+   * have been; default: as it was. Dispose of it after use; errors: those of `writeLog`.
    */
-  async crashStates(options: CrashStateOptions = {}): Promise<CrashStates> {
+  async crashStates(options: CrashStateOptions & { readonly log?: WriteLog } = {}): Promise<CrashStates> {
+    const { log = await this.writeLog(), ...rest } = options;
     const start = join(this.directory, mediumFiles[options.medium ?? 'disk'].start);
-    return await enumerateCrashStates(await this.writeLog(), start, options);
+    return await enumerateCrashStates(log, start, rest);
   }
 
   /** Makes a whole medium hold one of its states; `states` are those of all of it. The board must be off. */

@@ -15,6 +15,7 @@ export type { StartOptions } from './emulator.ts';
 export type { PortForward } from './emulator-arguments.ts';
 export type { FlipOptions, PartOptions } from './parts.ts';
 export type { CommandResult } from './processes.ts';
+export type { BoardImage } from './image.ts';
 export type { RunState } from './run-state.ts';
 export { type ConsoleMatch, SerialConsole, type WaitOptions } from './serial-console.ts';
 export type { SshOptions } from './ssh.ts';

@@ -13,13 +13,20 @@ export interface CrashState {
   readonly from: number;
   /** The latest cut that is known to leave it. What was acknowledged before that has to be there. */
   readonly until: number;
+  /** Of each part that was asked for, a digest of what it holds: `CrashStates.digestOf` gives the same for the same content. */
+  readonly parts: readonly string[];
   /** One line for people. */
   describe(): string;
+}
+
+export function hexadecimal(digest: bigint): string {
+  return digest.toString(16).padStart(16, '0');
 }
 
 /** Describes the state that a selection of an epoch's pending writes leaves; `from` and `until`: the epoch's. */
 export function stateOf(
   digest: bigint,
+  parts: readonly bigint[],
   epoch: number,
   selection: Selection,
   pending: readonly SectorWrite[],
@@ -30,7 +37,8 @@ export function stateOf(
     return `${operation} of ${length} bytes at ${offset}`;
   };
   return {
-    digest: digest.toString(16).padStart(16, '0'),
+    digest: hexadecimal(digest),
+    parts: parts.map(hexadecimal),
     epoch,
     selection,
     from: selectionIssued(selection, pending, from),

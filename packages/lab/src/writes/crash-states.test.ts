@@ -235,6 +235,43 @@ test('torn and sampled states are states of the model, each once, whatever the b
   );
 });
 
+test('a digest tells the contents of a part apart, and a cut is looked at from any record on', async () => {
+  const parts = [
+    { offset: 0, size: 3 * sectorSize },
+    { offset: 2 * sectorSize, size: 4 * sectorSize },
+  ];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(action, { maxLength: 10 }),
+      start,
+      fc.nat(10),
+      async (actions, first, since) => {
+        const run = await record(actions, first, 'parts');
+        const log = await readWriteLog(run.log);
+        await using states = await enumerateCrashStates(log, run.start, { parts, since });
+        const target = join(work, 'parts.img');
+        await using copy = await states.open(target);
+        const contents: string[] = [];
+        for (const state of states.states) {
+          await copy.show(state);
+          contents.push((await readFile(target)).toString('hex'));
+          for (const [index, part] of parts.entries())
+            assert.equal(state.parts[index], await states.digestOf(index, target, part));
+        }
+        await using all = await enumerateCrashStates(log, run.start);
+        const late = all.states.filter(({ until }) => until >= since).map(({ digest }) => digest);
+        assert.deepEqual(new Set(states.states.map(({ digest }) => digest)), new Set(late));
+        for (const [index, { offset, size }] of parts.entries()) {
+          const held = contents.map((hex) => hex.slice(2 * offset, 2 * (offset + size)));
+          const digests = states.states.map((state) => state.parts[index]);
+          assert.equal(new Set(digests).size, new Set(held).size, 'one digest for each content');
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
 test('what the bounds leave out is counted', async () => {
   const actions: Action[] = Array.from({ length: 5 }, (_, at) => ({
     kind: 'issue',

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import { open } from 'node:fs/promises';
 import type { Extent } from '@mbl/formats';
 import { CrashCopy } from './crash-copy.ts';
-import { type CrashState, stateOf } from './crash-state.ts';
+import { type CrashState, hexadecimal, stateOf } from './crash-state.ts';
 import { epochsOf } from './epochs.ts';
 import type { Medium } from './log-format.ts';
 import { type EpochWrites, MediumView } from './medium-view.ts';
 import { differing, leftOutOf, type Selection, type SelectionBounds, selectionsOf } from './selection.ts';
-import { SectorReader, type SectorWrite } from './sector-writes.ts';
+import { digestOfAll, SectorReader, sectorSize, type SectorWrite } from './sector-writes.ts';
 import type { LoggedRequest, WriteLog } from './write-log.ts';
 
 export interface CrashStateOptions extends Partial<SelectionBounds> {
@@ -14,6 +15,10 @@ export interface CrashStateOptions extends Partial<SelectionBounds> {
   readonly medium?: Medium;
   /** The part of the medium to look at, in bytes, a partition for example; default: all. States are told apart by it alone. */
   readonly extent?: Extent | undefined;
+  /** Parts of the medium within `extent`, in whole sectors, of which each state tells what they hold; they may overlap. */
+  readonly parts?: readonly Extent[];
+  /** Only cuts after so many records of the log; default: all. What was written before is as it became durable. */
+  readonly since?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,16 +40,19 @@ export class CrashStates implements AsyncDisposable {
   readonly selections: number;
   readonly #reader: SectorReader;
   readonly #epochs: readonly EpochWrites[];
+  readonly #parts: readonly SectorRange[];
 
   constructor(
     medium: Medium,
     reader: SectorReader,
     epochs: readonly EpochWrites[],
+    parts: readonly SectorRange[],
     found: { states: readonly CrashState[]; selections: number; leftOut: LeftOut },
   ) {
     this.medium = medium;
     this.#reader = reader;
     this.#epochs = epochs;
+    this.#parts = parts;
     this.states = found.states;
     this.selections = found.selections;
     this.leftOut = found.leftOut;
@@ -55,10 +63,33 @@ export class CrashStates implements AsyncDisposable {
     return await CrashCopy.make(this.#reader, this.#epochs, target);
   }
 
+  /** The digest of a part, by its index, that holds `size` bytes of a file from `offset` on, and zeros behind them. */
+  async digestOf(part: number, path: string, { offset, size }: Extent): Promise<string> {
+    const { first, count } = this.#parts[part] ?? { first: 0, count: 0 };
+    await using file = await open(path);
+    let digest = 0n;
+    for (let sector = 0; sector < count; sector += chunkSectors) {
+      const bytes = Buffer.alloc(Math.min(chunkSectors, count - sector) * sectorSize);
+      const at = sector * sectorSize;
+      const length = Math.min(bytes.length, size - at);
+      if (length > 0) await file.read(bytes, 0, length, offset + at);
+      digest ^= digestOfAll(first + sector, bytes);
+    }
+    return hexadecimal(digest);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reader[Symbol.asyncDispose]();
   }
 }
+
+/** In sectors of the part of the medium that is looked at. */
+interface SectorRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+const chunkSectors = 2048;
 
 const defaults: SelectionBounds = { subsets: 6, samples: 8, tears: 4, seed: 1 };
 
@@ -75,11 +106,29 @@ export async function enumerateCrashStates(
   const reader = await SectorReader.open(log.path, start, options.extent);
   try {
     const epochs = await loadEpochs(log, medium, reader, options.signal);
-    return new CrashStates(medium, reader, epochs, enumerate(epochs, reader, { ...defaults, ...options }));
+    const base = options.extent?.offset ?? 0;
+    const parts = (options.parts ?? []).map(({ offset, size }) => ({
+      first: (offset - base) / sectorSize,
+      count: size / sectorSize,
+    }));
+    const starts: bigint[] = [];
+    for (const { first, count } of parts) starts.push(await startOf(reader, first, count));
+    const found = enumerate(epochs, reader, { ...defaults, since: 0, ...options }, parts, starts);
+    return new CrashStates(medium, reader, epochs, parts, found);
   } catch (error) {
     await reader[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The digest of sectors as they were when the log began. */
+async function startOf(reader: SectorReader, first: number, count: number): Promise<bigint> {
+  let digest = 0n;
+  for (let sector = 0; sector < count; sector += chunkSectors) {
+    const bytes = await reader.startContent(first + sector, Math.min(chunkSectors, count - sector));
+    digest ^= digestOfAll(first + sector, bytes);
+  }
+  return digest;
 }
 
 async function loadEpochs(
@@ -110,15 +159,23 @@ async function loadEpochs(
 function enumerate(
   epochs: readonly EpochWrites[],
   reader: SectorReader,
-  bounds: SelectionBounds,
+  bounds: SelectionBounds & { readonly since: number },
+  parts: readonly SectorRange[],
+  starts: readonly bigint[],
 ): { states: CrashState[]; selections: number; leftOut: LeftOut } {
   const found = new Map<bigint, CrashState & { until: number }>();
   const view = new MediumView(epochs);
   const none: Selection = { count: 0, flipped: [] };
   const leftOut = { epochs: 0, mostPending: 0, tornWrites: 0 };
   let selections = 0;
-  /** The XOR of all sectors that a write ever changed. */
+  /** The XOR of all sectors that a write ever changed; and of all of each part. */
   let digest = 0n;
+  const digests = [...starts];
+  const flip = (sector: number, difference: bigint): void => {
+    digest ^= difference;
+    for (const [index, { first, count }] of parts.entries())
+      if (sector >= first && sector < first + count) digests[index] = (digests[index] ?? 0n) ^ difference;
+  };
   const digestOf = (sector: number, selection: Selection): bigint => {
     const version = view.versionOf(sector, selection);
     return version?.write.digests[version.index] ?? reader.startDigest(sector);
@@ -127,22 +184,24 @@ function enumerate(
   for (const [epoch, { pending, from, until }] of epochs.entries()) {
     for (const sector of view.moveTo(epoch)) {
       const now = digestOf(sector, none);
-      digest ^= (settled.get(sector) ?? reader.startDigest(sector)) ^ now;
+      flip(sector, (settled.get(sector) ?? reader.startDigest(sector)) ^ now);
       settled.set(sector, now);
     }
+    if (until < bounds.since) continue;
     let shown = none;
     for (const selection of selectionsOf(pending, bounds)) {
       selections += 1;
       for (const sector of view.sectorsOf(differing(shown, selection))) {
-        digest ^= digestOf(sector, shown) ^ digestOf(sector, selection);
+        flip(sector, digestOf(sector, shown) ^ digestOf(sector, selection));
       }
       shown = selection;
       const known = found.get(digest);
-      if (known === undefined) found.set(digest, stateOf(digest, epoch, selection, pending, { from, until }));
+      if (known === undefined)
+        found.set(digest, stateOf(digest, digests, epoch, selection, pending, { from, until }));
       else known.until = until;
     }
     for (const sector of view.sectorsOf(differing(shown, none))) {
-      digest ^= digestOf(sector, shown) ^ digestOf(sector, none);
+      flip(sector, digestOf(sector, shown) ^ digestOf(sector, none));
     }
     const left = leftOutOf(pending, bounds);
     if (left.subsets) {

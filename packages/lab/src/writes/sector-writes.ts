@@ -171,6 +171,14 @@ export function runsOf(numbers: readonly number[]): [number, number][] {
   return runs;
 }
 
+/** The XOR of the digests of all sectors of `bytes`, whose first one is `sector`. */
+export function digestOfAll(sector: number, bytes: Buffer): bigint {
+  let digest = 0n;
+  for (let at = 0; at < bytes.length; at += sectorSize)
+    digest ^= digestOf(sector + at / sectorSize, bytes.subarray(at, at + sectorSize));
+  return digest;
+}
+
 /** 64 bits of a sector's number and content: two media whose XOR over all sectors is the same are the same. */
 function digestOf(sector: number, content: Uint8Array): bigint {
   const hash = createHash('sha1');
