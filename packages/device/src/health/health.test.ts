@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -120,6 +120,16 @@ for (const [title, { fault, reason }] of Object.entries(faults)) {
     assert.match((await store.failure()) ?? '', reason);
   });
 }
+
+test('a configuration partition that is full loses the reason, and not the way back', async (t) => {
+  const { options, at, first, said } = await board(t);
+  await rm(at('registered'));
+  // Whatever is written there finds no space (full(4)).
+  await symlink('/dev/full', at('update/.failure.json.new'));
+  assert.equal(await judgeTrial(options), false);
+  assert.equal(await first(), 'a');
+  assert.match(said.join('\n'), /the reason cannot be kept: .*ENOSPC/);
+});
 
 test('what becomes well within the limit is healthy', async (t) => {
   const { options, at } = await board(t);

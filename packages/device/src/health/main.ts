@@ -36,7 +36,10 @@ export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
     return true;
   }
   say(`slot ${trial.slot} goes back: ${fault}`);
-  await store.noteFailure(fault);
+  // On a disk that is full the reason is lost, the way back is not.
+  await store
+    .noteFailure(fault)
+    .catch((error: unknown) => say(`the reason cannot be kept: ${String(error)}`));
   await changeBootState(options.state, (state) => rejected(state, trial.slot));
   return false;
 }

@@ -302,6 +302,20 @@ test('metadata that nobody signed, that is old, or that goes back is refused', a
   assert.match((await board.check('1.1')).plan.refused, /has expired/);
 });
 
+test('a clock that is wrong keeps no update away for good', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.1'));
+  board.clock = new Date('2099-01-01T00:00:00Z');
+  assert.match((await board.check('1.1')).plan.refused, /has expired/);
+  assert.deepEqual(board.state, proved, 'nothing is started');
+  board.clock = new Date(0);
+  assert.equal((await board.check('1.1')).plan.refused, '', 'a board without a battery takes what is signed');
+  board.clock = now;
+  board.write((await board.check('1.1')).plan);
+  await board.platform.startTrial();
+  assert.equal(board.state.first, 'b');
+});
+
 test('what proved good counts before another release is judged, though nobody asked how it went', async () => {
   using board = new TestBoard();
   await board.repository.add(releaseOf('1.2', { rollbackIndex: 5 }));

@@ -78,6 +78,8 @@ export function installUpdates(
   const store = new TrialStore(folder);
   const state = join(disk, 'state');
   let checked: Checked | undefined;
+  /** The rollback index of a version that proved good, also where the disk is too full to keep it. */
+  let provedIndex = 0;
 
   /** The slot that does not run. */
   async function idleSlot(): Promise<Slot> {
@@ -133,8 +135,14 @@ export function installUpdates(
     const { first, tried, attempts } = await readBootState(state);
     if (running === slot && tried === slot) {
       if (first !== slot || attempts[slot] > 0) return { state: 'trying', release, reason: '', detail: '' };
-      await store.accept(trial.rollbackIndex);
-      return await ended({ release, result: 'confirmed', reason: '', detail: '' });
+      provedIndex = Math.max(provedIndex, trial.rollbackIndex);
+      const outcome: Outcome = { release, result: 'confirmed', reason: '', detail: '' };
+      // Until the index is kept the trial is: whoever settles it next keeps both.
+      const kept = await store.accept(trial.rollbackIndex).then(
+        () => true,
+        () => false,
+      );
+      return kept ? await ended(outcome) : shown(outcome);
     }
     if (first === slot && attempts[slot] === 0) return { state: 'waits', release, reason: '', detail: '' };
     const outcome: Outcome = { release, result: 'fell-back', ...(await whyBack(attempts[slot])) };
@@ -182,12 +190,14 @@ export function installUpdates(
           const slot = await idleSlot();
           const image = await loadImage(imageFile);
           const { machine, keys } = image;
-          const board = { machine, keys, rollbackIndex: await store.acceptedIndex() };
+          const rollbackIndex = Math.max(provedIndex, await store.acceptedIndex());
+          const board = { machine, keys, rollbackIndex };
           const verdict = await verifier.verify(release, files, board);
           if ('missing' in verdict) return { ...nothing, missing: verdict.missing };
           const components = placeRelease(verdict, image, (part) => join(disk, `${part}_${slot}`));
-          const { name, rollbackIndex } = verdict.accepted.release;
-          checked = { name, rollbackIndex, components, slot, verified: false };
+          const { release: accepted } = verdict.accepted;
+          const { name } = accepted;
+          checked = { name, rollbackIndex: accepted.rollbackIndex, components, slot, verified: false };
           return { ...nothing, name, components };
         } catch (error) {
           // A disk that fails says nothing of the release.
