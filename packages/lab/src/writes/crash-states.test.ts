@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { type CrashStateOptions, enumerateCrashStates } from './crash-states.ts';
+import { type CrashStateOptions, type CrashStates, enumerateCrashStates } from './crash-states.ts';
 import { encodeRecord, type LogRecord, logMagic } from './log-format.ts';
 import { readWriteLog } from './write-log.ts';
 
@@ -258,13 +258,18 @@ test('a digest tells the contents of a part apart, and a cut is looked at from a
           for (const [index, part] of parts.entries())
             assert.equal(state.parts[index], await states.digestOf(index, target, part));
         }
+        await using early = await enumerateCrashStates(log, run.start, { before: since });
         await using all = await enumerateCrashStates(log, run.start);
+        const digests = ({ states: found }: CrashStates): Set<string> =>
+          new Set(found.map((one) => one.digest));
         const late = all.states.filter(({ until }) => until >= since).map(({ digest }) => digest);
-        assert.deepEqual(new Set(states.states.map(({ digest }) => digest)), new Set(late));
+        assert.deepEqual(digests(states), new Set(late));
+        assert.deepEqual(digests(early).union(digests(states)), digests(all));
+        if (since === 0) assert.equal(early.states.length, 0);
         for (const [index, { offset, size }] of parts.entries()) {
           const held = contents.map((hex) => hex.slice(2 * offset, 2 * (offset + size)));
-          const digests = states.states.map((state) => state.parts[index]);
-          assert.equal(new Set(digests).size, new Set(held).size, 'one digest for each content');
+          const told = states.states.map((state) => state.parts[index]);
+          assert.equal(new Set(told).size, new Set(held).size, 'one digest for each content');
         }
       },
     ),

@@ -17,8 +17,9 @@ export interface CrashStateOptions extends Partial<SelectionBounds> {
   readonly extent?: Extent | undefined;
   /** Parts of the medium within `extent`, in whole sectors, of which each state tells what they hold; they may overlap. */
   readonly parts?: readonly Extent[];
-  /** Only cuts after so many records of the log; default: all. What was written before is as it became durable. */
+  /** Only cuts after so many records of the log, and before so many; default: all. What was written before is as it became durable. */
   readonly since?: number;
+  readonly before?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -113,7 +114,13 @@ export async function enumerateCrashStates(
     }));
     const starts: bigint[] = [];
     for (const { first, count } of parts) starts.push(await startOf(reader, first, count));
-    const found = enumerate(epochs, reader, { ...defaults, since: 0, ...options }, parts, starts);
+    const found = enumerate(
+      epochs,
+      reader,
+      { ...defaults, since: 0, before: Infinity, ...options },
+      parts,
+      starts,
+    );
     return new CrashStates(medium, reader, epochs, parts, found);
   } catch (error) {
     await reader[Symbol.asyncDispose]();
@@ -159,7 +166,7 @@ async function loadEpochs(
 function enumerate(
   epochs: readonly EpochWrites[],
   reader: SectorReader,
-  bounds: SelectionBounds & { readonly since: number },
+  bounds: SelectionBounds & { readonly since: number; readonly before: number },
   parts: readonly SectorRange[],
   starts: readonly bigint[],
 ): { states: CrashState[]; selections: number; leftOut: LeftOut } {
@@ -187,7 +194,7 @@ function enumerate(
       flip(sector, (settled.get(sector) ?? reader.startDigest(sector)) ^ now);
       settled.set(sector, now);
     }
-    if (until < bounds.since) continue;
+    if (until < bounds.since || from >= bounds.before) continue;
     let shown = none;
     for (const selection of selectionsOf(pending, bounds)) {
       selections += 1;
