@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Pace } from './pace.ts';
 
 interface Asked<K, V> {
   readonly key: K;
@@ -6,14 +7,17 @@ interface Asked<K, V> {
 }
 
 const defaultMost = 500;
+const leastMs = 15;
 
 /**
- * Asks for many things in one statement: what is asked for in the same turn of the event loop, or while the statement before is under way.
+ * Asks for many things in one statement: what is asked for in the same turn of the event loop, while the statement before is under way, or,
+ * where many ask, soon after it.
  * A question never joins a statement that has begun: its answer is of a time after it was asked.
  */
 export class Gathering<K, V> {
   readonly #run: (keys: readonly K[]) => Promise<ReadonlyMap<K, V>>;
   readonly #most: number;
+  readonly #pace = new Pace(leastMs);
   #waiting: Asked<K, V>[] = [];
   #running = false;
 
@@ -29,13 +33,14 @@ export class Gathering<K, V> {
     this.#waiting.push({ key, answer });
     if (!this.#running) {
       this.#running = true;
-      setImmediate(() => void this.#drain());
+      void this.#drain();
     }
     return answer.promise;
   }
 
   async #drain(): Promise<void> {
     while (this.#waiting.length > 0) {
+      await this.#pace.turn(() => this.#waiting.length);
       const batch = this.#waiting.slice(0, this.#most);
       this.#waiting = this.#waiting.slice(this.#most);
       try {

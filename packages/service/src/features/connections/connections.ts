@@ -31,6 +31,10 @@ export class Connections {
   readonly #byDevice = new Map<string, Connection>();
   readonly #entering = new Map<string, { ended: string | undefined }>();
 
+  get size(): number {
+    return this.#byDevice.size;
+  }
+
   get(deviceId: string): Connection | undefined {
     return this.#byDevice.get(deviceId);
   }

@@ -22,6 +22,7 @@ import type { Connection, Connections, DeviceIdentity, Entry } from './connectio
 import { Doorway } from './doorway.ts';
 import type { Presence } from './presence.ts';
 import type { Registrations } from './registrations.ts';
+import { sparingPings, watchNetwork } from './silence.ts';
 
 export interface EdgeParts {
   readonly identity: TlsIdentity;
@@ -32,6 +33,7 @@ export interface EdgeParts {
   readonly registrations: Registrations;
   /** Everything that concerns one device's presence happens in order. */
   readonly queue: KeyedQueue;
+  /** Of a device while few are connected. */
   readonly keepAlive: KeepAliveOptions;
 }
 
@@ -58,12 +60,14 @@ export class Edge implements AsyncDisposable {
   readonly #parts: EdgeParts;
   readonly #door: Doorway;
   readonly #uploads = new UploadBudget(maxUploadBytesOfAll);
+  readonly #keepAlive: KeepAliveOptions;
   #housekeeper: NodeJS.Timeout | undefined;
   #stopping = false;
 
   constructor(context: Context, parts: EdgeParts) {
     this.#context = context;
     this.#parts = parts;
+    this.#keepAlive = sparingPings(parts.keepAlive, () => parts.connections.size);
     const tls = createTlsServer({
       ...parts.identity,
       ca: [parts.register.authority.toString()],
@@ -76,7 +80,10 @@ export class Edge implements AsyncDisposable {
       secureOptions: constants.SSL_OP_NO_TICKET,
     });
     this.#door = new Doorway(doorway, (socket) => tls.emit('connection', socket));
-    this.server = createTcpServer((socket) => this.#door.arrive(socket));
+    this.server = createTcpServer((socket) => {
+      watchNetwork(socket);
+      this.#door.arrive(socket);
+    });
     this.server.maxConnections = maximumConnections;
     // Node only tells of a handshake that failed or took too long; to close the connection is left to us.
     tls.on('tlsClientError', (_error, socket) => socket.destroy());
@@ -139,7 +146,7 @@ export class Edge implements AsyncDisposable {
   /** Whether a connection is alive: the same device comes back after its network was gone, a copy comes while it is there. */
   async #answers(connection: Connection): Promise<boolean> {
     try {
-      await connection.peer.ping({ timeoutMs: this.#parts.keepAlive.timeoutMs });
+      await connection.peer.ping({ timeoutMs: this.#keepAlive.timeoutMs });
       return true;
     } catch {
       return false;
@@ -147,7 +154,7 @@ export class Edge implements AsyncDisposable {
   }
 
   async #enter(socket: TLSSocket, identity: DeviceIdentity, entry: Entry): Promise<void> {
-    const { connections, presence, registrations, keepAlive } = this.#parts;
+    const { connections, presence, registrations } = this.#parts;
     // Written down before the first request can arrive, so that nobody sees a registered device that is offline.
     await presence.online(identity);
     const broken = socket.destroyed ? 'the connection broke at once' : undefined;
@@ -158,7 +165,7 @@ export class Edge implements AsyncDisposable {
     }
     const peer = connectStream(socket, {
       handler: registrations.handler(identity),
-      keepAlive,
+      keepAlive: this.#keepAlive,
       limits: { maxUploadBytes },
       uploads: this.#uploads,
       onHandlerError: (error) =>

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import { isPassing } from '../../infra/database.ts';
+import { Pace } from '../../infra/pace.ts';
 import type { Db } from '../../schema.ts';
 import type { EventRecorder, NewDeviceEvent } from '../device-events/recorder.ts';
 import type { DeviceState, RegisteredResource } from '../devices/table.ts';
@@ -38,11 +39,12 @@ interface Pending {
 }
 
 const mostInBatch = 500;
+const leastMs = 15;
 const firstPauseMs = 100;
 const longestPauseMs = 5000;
 
 /**
- * Writes transitions down in the order in which they come, many in one transaction while the one before is under way, and again until
+ * Writes transitions down in the order in which they come, many in one transaction, and again until
  * they are written: a database that is away loses none. A device and its event are written together or not at all.
  */
 export class PresenceWriter {
@@ -50,6 +52,7 @@ export class PresenceWriter {
   readonly #events: EventRecorder;
   /** What waits, oldest first, by device: taking a batch costs what is in it, however many wait. */
   readonly #waiting = new Map<string, Pending[]>();
+  readonly #pace = new Pace(leastMs);
   #draining = false;
   /** Aborted when nobody waits for a database that is away any longer. */
   readonly #over = new AbortController();
@@ -72,8 +75,7 @@ export class PresenceWriter {
     else ofDevice.push({ transition, settle });
     if (!this.#draining) {
       this.#draining = true;
-      // Whatever happens in this turn of the loop goes into one batch.
-      setImmediate(() => void this.#drain());
+      void this.#drain();
     }
     return settle.promise;
   }
@@ -84,7 +86,10 @@ export class PresenceWriter {
   }
 
   async #drain(): Promise<void> {
-    while (this.#waiting.size > 0) await this.#writeUntilDone(this.#takeBatch());
+    while (this.#waiting.size > 0) {
+      await this.#pace.turn(() => this.#waiting.size);
+      await this.#writeUntilDone(this.#takeBatch());
+    }
     this.#draining = false;
   }
 
@@ -193,6 +198,8 @@ async function update(db: Db, transitions: readonly Transition[]): Promise<Reado
     from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb)
       as change (id text, columns jsonb, conditional boolean, overdue_at timestamptz)
     where devices.id = change.id
+      -- Said again, with the number of them: the planner takes 100 for what a document holds, and would read a small table from end to end.
+      and devices.id = any(${changes.map(({ id }) => id)}::text[])
       and (not conditional or (state = 'registered' and (overdue_at is null or registration_expires_at < overdue_at)))
     returning devices.id`.execute(db);
   return new Set(rows.map(({ id }) => id));

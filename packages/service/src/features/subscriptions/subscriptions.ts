@@ -3,12 +3,14 @@ import { sql } from 'kysely';
 import type { Lwm2mResponse, Observation } from '@mbl/lwm2m';
 import { formatPath } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
+import { Gathering } from '../../infra/gathering.ts';
 import { persistently } from '../../infra/persistently.ts';
 import type { AsyncResponse, Publish } from '../notifications/message.ts';
 import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
 import { RequestFailure, statusOf } from '../requests/failure.ts';
 import { toMediaType } from '../requests/media-types.ts';
 import { failed } from '../requests/raw-request.ts';
+import { type Kept, readKept, readPresubscriptions } from './kept.ts';
 import type { Presubscription } from './table.ts';
 
 /**
@@ -19,6 +21,7 @@ export class Subscriptions {
   readonly #context: Context;
   readonly #requests: DeviceRequests;
   readonly #publish: Publish;
+  readonly #kept: Gathering<string, Kept>;
   /** What is observed on each device's present connection. */
   readonly #active = new Map<string, Map<string, Observation>>();
 
@@ -26,6 +29,7 @@ export class Subscriptions {
     this.#context = context;
     this.#requests = requests;
     this.#publish = publish;
+    this.#kept = new Gathering((deviceIds) => readKept(context, deviceIds));
   }
 
   async has(deviceId: string, path: string): Promise<boolean> {
@@ -138,12 +142,13 @@ export class Subscriptions {
     this.gone(deviceId);
     // It may have registered again meanwhile, or come over another connection: then it is restored for that.
     const current = () => this.#requests.reaches(device) && device.peer === peer;
-    const presubscribed = await persistently(() => this.#presubscribed(device), current);
-    const subscribed = await persistently(() => this.list(deviceId), current);
-    for (const path of new Set([...(subscribed ?? []), ...(presubscribed ?? [])])) {
+    const kept = await persistently(() => this.#kept.ask(deviceId), current);
+    if (kept === undefined) return;
+    const presubscribed = covered(kept.presubscriptions, device);
+    for (const path of new Set([...kept.subscribed, ...presubscribed])) {
       if (!current()) return;
       try {
-        const wanted = async () => presubscribed?.includes(path) || (await this.has(deviceId, path));
+        const wanted = async () => presubscribed.includes(path) || (await this.has(deviceId, path));
         const first = await this.#observe(deviceId, path, wanted, true);
         // What changed while nobody observed is told now.
         if (this.#active.get(deviceId)?.has(path)) this.#notified(device, path, first);
@@ -204,12 +209,7 @@ export class Subscriptions {
   }
 
   async presubscriptions(): Promise<Presubscription[]> {
-    const row = await this.#context.db
-      .selectFrom('presubscriptions')
-      .select('entries')
-      .where('account_id', '=', this.#context.accountId)
-      .executeTakeFirst();
-    return row?.entries ?? [];
+    return await readPresubscriptions(this.#context);
   }
 
   async setPresubscriptions(entries: readonly Presubscription[]): Promise<void> {
@@ -220,15 +220,16 @@ export class Subscriptions {
       .onConflict((conflict) => conflict.column('account_id').doUpdateSet({ entries: json }))
       .execute();
   }
+}
 
-  async #presubscribed(device: Reachable): Promise<string[]> {
-    const registered = device.paths.map(formatPath);
-    return (await this.presubscriptions())
-      .filter((entry) => covers(entry['endpoint-name'], device.endpoint))
-      .filter((entry) => covers(entry['endpoint-type'], device.parameters.get('et') ?? 'default'))
-      .flatMap((entry) => entry['resource-path'] ?? [])
-      .flatMap((path) => (path.endsWith('*') ? registered.filter((one) => covers(path, one)) : [path]));
-  }
+/** The paths of a device that entries name. */
+function covered(entries: readonly Presubscription[], device: Reachable): string[] {
+  const registered = device.paths.map(formatPath);
+  return entries
+    .filter((entry) => covers(entry['endpoint-name'], device.endpoint))
+    .filter((entry) => covers(entry['endpoint-type'], device.parameters.get('et') ?? 'default'))
+    .flatMap((entry) => entry['resource-path'] ?? [])
+    .flatMap((path) => (path.endsWith('*') ? registered.filter((one) => covers(path, one)) : [path]));
 }
 
 function covers(pattern: string | undefined, text: string): boolean {

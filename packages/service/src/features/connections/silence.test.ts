@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { sparingPings, watchNetwork } from './silence.ts';
+
+test('few devices are pinged as often as was said, many share so many pings a second, nobody waits for ever', () => {
+  let connected = 0;
+  const pings = sparingPings({ intervalMs: 10_000, timeoutMs: 5000 }, () => connected);
+  assert.equal(pings.timeoutMs, 5000);
+  for (const [devices, seconds] of [
+    [0, 10],
+    [300, 10],
+    [1500, 50],
+    [20_000, 120],
+  ] as const) {
+    connected = devices;
+    assert.equal(pings.intervalMs, seconds * 1000, `${devices} devices`);
+  }
+});
+
+test('the kernel probes a silent connection', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  assert.equal(timerOf(socket), undefined);
+  watchNetwork(socket);
+  const seconds = timerOf(socket) ?? Number.NaN;
+  assert.ok(seconds > 0 && seconds <= 10, `in ${seconds} s`);
+  client.destroy();
+  socket.destroy();
+  server.close();
+});
+
+/** Seconds until the kernel's keep-alive timer goes off: columns `local`, `remote`, `tr:tm->when` of /proc/net/tcp, where timer 2 is keep-alive. */
+function timerOf({ localPort, remotePort }: Socket): number | undefined {
+  const hex = (port = 0) => port.toString(16).toUpperCase().padStart(4, '0');
+  const row = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .find(
+      ([, local, remote]) => local?.endsWith(`:${hex(localPort)}`) && remote?.endsWith(`:${hex(remotePort)}`),
+    );
+  const [timer, ticks = ''] = (row?.[5] ?? '').split(':');
+  return timer === '02' ? Number.parseInt(ticks, 16) / 100 : undefined;
+}
