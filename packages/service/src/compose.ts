@@ -16,6 +16,8 @@ import { Registrations } from './features/connections/registrations.ts';
 import type { DeviceSignals } from './features/connections/signals.ts';
 import { Denials } from './features/denials/denials.ts';
 import { denialRoutes } from './features/denials/routes.ts';
+import { DeviceGroups } from './features/device-groups/groups.ts';
+import { deviceGroupRoutes } from './features/device-groups/routes.ts';
 import { EventRecorder } from './features/device-events/recorder.ts';
 import { deviceEventRoutes } from './features/device-events/routes.ts';
 import { DeviceDirectory, type Disconnect } from './features/devices/directory.ts';
@@ -28,6 +30,12 @@ import { Incidents } from './features/incidents/incidents.ts';
 import { Channels } from './features/notifications/channels.ts';
 import { notificationRoutes } from './features/notifications/routes.ts';
 import { WebSocketDoor } from './features/notifications/websocket.ts';
+import { type CarrierTiming, OrderCarrier } from './features/release-orders/carrier.ts';
+import { ReleaseOrders } from './features/release-orders/orders.ts';
+import { releaseOrderRoutes } from './features/release-orders/routes.ts';
+import { RunningReleases } from './features/release-orders/running-releases.ts';
+import { Catalogue } from './features/releases/catalogue.ts';
+import { releaseRoutes } from './features/releases/routes.ts';
 import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
 import { blocked, deregistered, notConnected } from './features/requests/failure.ts';
 import { rawRequestRoutes } from './features/requests/raw-routes.ts';
@@ -48,6 +56,7 @@ export interface Dependencies {
   readonly certificateLife: number;
   /** Folder of the repository of releases. */
   readonly releases: string;
+  readonly orderTiming: CarrierTiming;
 }
 
 /** The three listeners, ready to listen. */
@@ -66,7 +75,8 @@ export async function compose(
   stack: AsyncDisposableStack,
 ): Promise<Listeners> {
   const { log, now, newId } = context;
-  const { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife, releases } = dependencies;
+  const { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife, releases, orderTiming } =
+    dependencies;
 
   const queue = new KeyedQueue();
   const signals = new EventEmitter<DeviceSignals>();
@@ -91,12 +101,21 @@ export async function compose(
   const incidents = stack.use(new Incidents(context, { events }));
   const subscriptions = new Subscriptions(context, requests, channels.publish);
   await subscriptions.start();
+  const catalogue = new Catalogue(releases);
+  const groups = new DeviceGroups(context);
+  const reaches = (device: Reachable) => requests.reaches(device);
+  const running = stack.use(new RunningReleases(context, { catalogue, reaches }));
+  const orders = new ReleaseOrders(context, events);
+  const carrier = stack.use(new OrderCarrier(context, { orders, running, reach, timing: orderTiming }));
+  await carrier.start();
 
   // What happens to a device or a channel, and whom it concerns.
   signals.on('reachable', (device) => {
     requests.wake(device.identity.deviceId);
     void subscriptions.restore(device);
     void incidents.collect(device);
+    // First what it runs: an order may be carried out already.
+    void running.collect(device).then(() => carrier.look(device.identity.deviceId));
   });
   signals.on('sent', (device, nodes) => {
     channels.publish({ notifications: sentValues(device, nodes, now()) });
@@ -135,6 +154,12 @@ export async function compose(
   );
 
   const authenticate = async (token: string) => (await keys.verify(token))?.id;
+  const lastSeen = (deviceId: string) => connections.lastSeen(deviceId);
+  /** A damaged repository is no reason to show no devices. */
+  const refresh = async () =>
+    await running
+      .refresh()
+      .catch((error: unknown) => log.error('The releases could not be read', { error, folder: releases }));
   const webSockets = new WebSocketDoor({ channels, authenticate, log, now });
   const app = await buildHttpServer({
     newId,
@@ -146,8 +171,12 @@ export async function compose(
       deviceRoutes(app, context, {
         directory,
         disconnect,
-        lastSeen: (id) => connections.lastSeen(id),
+        lastSeen,
+        refresh,
       });
+      deviceGroupRoutes(app, context, { groups, lastSeen });
+      releaseRoutes(app, context, { catalogue, refresh });
+      releaseOrderRoutes(app, context, { directory, groups, orders, carrier, catalogue, refresh });
       certificateRoutes(app, context, directory, register, disconnect);
       enrolmentRoutes(app, context, codes);
       denialRoutes(app, context);

@@ -7,6 +7,7 @@ import { type CertificateAuthority, MblError } from '@mbl/trust';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
 import { ensureAuthority, ensureServiceIdentity } from './features/certificates/authorities.ts';
 import { defaultCertificateLife } from './features/certificates/register.ts';
+import { type CarrierTiming, usualTiming } from './features/release-orders/carrier.ts';
 import { compose } from './compose.ts';
 import type { Context } from './context.ts';
 import { claimDatabase, type DatabaseClaim } from './infra/claim.ts';
@@ -49,6 +50,8 @@ export interface ServiceOptions {
   readonly keepAlive?: KeepAliveOptions;
   /** Folder of a repository of releases, as `mbl release sign` leaves it. Default: `releases` in the directory. */
   readonly releases?: string;
+  /** How often a device with an order is looked at. Default: after one to fifteen seconds. */
+  readonly orderTiming?: CarrierTiming;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
   readonly log?: Log;
@@ -96,10 +99,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   );
 
   const { keepAlive = defaultKeepAlive, certificateLife = defaultCertificateLife } = options;
+  const { orderTiming = usualTiming } = options;
   const releases = resolve(options.releases ?? join(directory, 'releases'));
   const { app, est, edge } = await compose(
     context,
-    { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife, releases },
+    { keys, serviceCa, deviceCa, identity, keepAlive, certificateLife, releases, orderTiming },
     starting,
   );
 

@@ -20,6 +20,11 @@ export const eventTypes = {
   'device.deregistered': 'INFO',
   'device.registration-expired': 'FAIL',
   'device.board-recovered': 'INFO',
+  'device.update-ordered': 'INFO',
+  'device.update-started': 'INFO',
+  'device.update-done': 'SUCCESS',
+  'device.update-failed': 'FAIL',
+  'device.update-cancelled': 'INFO',
   'device.suspended': 'INFO',
   'device.resumed': 'INFO',
 } as const;
@@ -50,6 +55,13 @@ export const eventMeanings: Readonly<Record<DeviceEventType, string>> = {
   'device.registration-expired': 'The device did not renew its registration in time',
   'device.board-recovered':
     'What the board had to do to come back, told by itself: once for each incident. `incident`, `kind`, `detail`',
+  'device.update-ordered':
+    'The device was ordered to go to a release. Here and below: `order`, `release`, `state`, `reason`',
+  'device.update-started': 'The device has taken the order, and brings the release',
+  'device.update-done': 'The device runs the release: it proved good, or ran before',
+  'device.update-failed':
+    'The device does not run the release: it went back from it, refused it, or could not install it',
+  'device.update-cancelled': 'The order was called off, or another one took its place',
   'device.suspended': 'The owner suspended the device: it is refused until it is resumed',
   'device.resumed': 'The owner lets the device in again',
 };

@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
+import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import { isUniqueViolation } from '../../infra/database.ts';
 import { HttpError, invalid } from '../../infra/http/errors.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
 import type { DeviceChanges, NewDevice } from './model.ts';
-import type { DeviceRow } from './table.ts';
+import type { Db } from '../../schema.ts';
+import type { DeviceRow, DeviceWithGroups } from './table.ts';
+
+/** The groups of a row of `devices`, in a statement that reads or changes it. */
+const groupIds = sql<
+  string[]
+>`array(select group_id from device_group_members where device_id = devices.id order by group_id)`.as(
+  'group_ids',
+);
+
+/** Devices with the groups that they are in, to be filtered by columns of `devices`. */
+export const withGroups = (db: Db) => db.selectFrom('devices').selectAll().select(groupIds);
 
 /** A device as events name it. */
 export type NamedDevice = Pick<DeviceRow, 'id' | 'endpoint_name'>;
@@ -22,17 +34,12 @@ export class DeviceDirectory {
     this.#events = events;
   }
 
-  async find(id: string): Promise<DeviceRow | undefined> {
+  async find(id: string): Promise<DeviceWithGroups | undefined> {
     const { db, accountId } = this.#context;
-    return db
-      .selectFrom('devices')
-      .selectAll()
-      .where('account_id', '=', accountId)
-      .where('id', '=', id)
-      .executeTakeFirst();
+    return withGroups(db).where('account_id', '=', accountId).where('id', '=', id).executeTakeFirst();
   }
 
-  async get(id: string): Promise<DeviceRow> {
+  async get(id: string): Promise<DeviceWithGroups> {
     const row = await this.find(id);
     if (row === undefined) throw noSuchDevice();
     return row;
@@ -48,7 +55,7 @@ export class DeviceDirectory {
   }
 
   /** Throws `conflict` when another device has the endpoint name. */
-  async create(fields: NewDevice): Promise<DeviceRow> {
+  async create(fields: NewDevice): Promise<DeviceWithGroups> {
     const { newId, now, accountId } = this.#context;
     const at = new Date(now());
     const { custom_attributes, ...plain } = withoutUndefined(fields);
@@ -65,6 +72,7 @@ export class DeviceDirectory {
             updated_at: at,
           })
           .returningAll()
+          .returning(groupIds)
           .executeTakeFirstOrThrow();
         await record({
           type: 'device.created',
@@ -85,7 +93,7 @@ export class DeviceDirectory {
     }
   }
 
-  async change(id: string, changes: DeviceChanges): Promise<DeviceRow> {
+  async change(id: string, changes: DeviceChanges): Promise<DeviceWithGroups> {
     const before = await this.get(id);
     const { endpoint_name, device_key, custom_attributes, ...plain } = withoutUndefined(changes);
     const fixed = { endpoint_name, device_key };
@@ -103,6 +111,7 @@ export class DeviceDirectory {
         .set({ ...plain, ...attributes, updated_at: new Date(this.#context.now()) })
         .where('id', '=', id)
         .returningAll()
+        .returning(groupIds)
         .executeTakeFirst();
       if (row === undefined) throw noSuchDevice();
       await record({

@@ -2,11 +2,11 @@
 import { endpointNamePattern, endpointNameRule } from '@mbl/formats';
 import { z } from 'zod';
 import { date, type FilterFields, flag, integer, text } from '../../infra/http/filters.ts';
-import type { DeviceRow } from './table.ts';
+import type { DeviceWithGroups } from './table.ts';
 
 export const endpointName = z.string().regex(endpointNamePattern, `Must be ${endpointNameRule}`);
 
-const customAttributes = z
+export const customAttributes = z
   .record(
     z.string().regex(/^[A-Za-z].{0,127}$/, 'Starts with a letter, at most 128 characters'),
     z.string().max(128),
@@ -89,7 +89,7 @@ export const device = z
     manifest_timestamp: time,
     firmware_checksum: z.string().nullable(),
     custom_attributes: z.record(z.string(), z.string()),
-    groups: z.array(z.string()),
+    groups: z.array(z.string()).describe('Ids of the device groups that it is in'),
     operator_suspended: z.boolean(),
     last_operator_suspended_category: z.string().nullable(),
     last_operator_suspended_description: z.string().nullable(),
@@ -112,6 +112,14 @@ export const device = z
       .enum(['development', 'production'])
       .nullable()
       .describe('What the keys are for that signed its image, as the image says of itself'),
+    build_id: z
+      .string()
+      .nullable()
+      .describe('Identity of the build that it runs, as it said when it registered'),
+    release: z
+      .string()
+      .nullable()
+      .describe('The release that it runs, where one is known to have this build'),
   })
   .meta({ id: 'Device' });
 
@@ -122,6 +130,7 @@ export const deviceFilters: FilterFields = {
   ...Object.fromEntries(
     [
       'account_id',
+      'build_id',
       'ca_id',
       'deployed_state',
       'deployment',
@@ -141,6 +150,7 @@ export const deviceFilters: FilterFields = {
       'mechanism',
       'mechanism_url',
       'name',
+      'release',
       'serial_number',
       'state',
       'vendor_id',
@@ -169,7 +179,7 @@ export const deviceFilters: FilterFields = {
 };
 
 /** A row as the API shows it; `liveSeen` is newer than the row when the device is connected. */
-export function toDevice(row: DeviceRow, liveSeen?: number): Device {
+export function toDevice(row: DeviceWithGroups, liveSeen?: number): Device {
   return {
     object: 'device',
     id: row.id,
@@ -201,7 +211,7 @@ export function toDevice(row: DeviceRow, liveSeen?: number): Device {
     manifest_timestamp: iso(row.manifest_timestamp),
     firmware_checksum: row.firmware_checksum,
     custom_attributes: row.custom_attributes,
-    groups: [],
+    groups: row.group_ids,
     operator_suspended: row.operator_suspended,
     last_operator_suspended_category: row.last_operator_suspended_category,
     last_operator_suspended_description: row.last_operator_suspended_description,
@@ -221,6 +231,8 @@ export function toDevice(row: DeviceRow, liveSeen?: number): Device {
     lifetime: row.lifetime,
     lwm2m_version: row.lwm2m_version,
     image_keys: row.image_keys,
+    build_id: row.build_id,
+    release: row.release,
   };
 }
 

@@ -5,7 +5,7 @@ import { nothing } from '../../infra/http/declared-answers.ts';
 import { parseFilters } from '../../infra/http/filters.ts';
 import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
 import type { App } from '../../infra/http/server.ts';
-import type { DeviceDirectory, Disconnect } from './directory.ts';
+import { type DeviceDirectory, type Disconnect, withGroups } from './directory.ts';
 import { device, deviceChanges, deviceFilters, newDevice, toDevice } from './model.ts';
 
 /** Pelion's block categories. */
@@ -24,10 +24,12 @@ export interface DeviceRouteParts {
   readonly disconnect: Disconnect;
   /** Unix time in ms at which a connected device was last heard. */
   readonly lastSeen: (deviceId: string) => number | undefined;
+  /** Names what devices run by the releases that there are now. */
+  readonly refresh: () => Promise<void>;
 }
 
 export function deviceRoutes(app: App, { db, accountId }: Context, parts: DeviceRouteParts): void {
-  const { directory, disconnect, lastSeen } = parts;
+  const { directory, disconnect, lastSeen, refresh } = parts;
 
   app.get(
     '/v3/devices',
@@ -39,8 +41,9 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
         response: { 200: pageOf(device) },
       },
     },
-    ({ query }) => {
-      let selected = db.selectFrom('devices').selectAll().where('account_id', '=', accountId);
+    async ({ query }) => {
+      await refresh();
+      let selected = withGroups(db).where('account_id', '=', accountId);
       for (const condition of parseFilters(query, deviceFilters)) selected = selected.where(condition);
       return fetchPage(selected, query, (row) => toDevice(row, lastSeen(row.id)));
     },
@@ -59,6 +62,7 @@ export function deviceRoutes(app: App, { db, accountId }: Context, parts: Device
     '/v3/devices/:id',
     { config, schema: { tags, summary: 'One device', params, response: { 200: device } } },
     async (request) => {
+      await refresh();
       const row = await directory.get(request.params.id);
       return toDevice(row, lastSeen(row.id));
     },

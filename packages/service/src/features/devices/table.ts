@@ -69,6 +69,11 @@ interface DeviceTable {
   lwm2m_version: Nullable<string>;
   image_keys: Nullable<'development' | 'production'>;
   resources: Json<RegisteredResource[]>;
+  build_id: Nullable<string>;
+  release: Nullable<string>;
 }
 
 export type DeviceRow = Selectable<DeviceTable>;
+
+/** With the ids of the groups that it is in. */
+export type DeviceWithGroups = DeviceRow & { group_ids: string[] };

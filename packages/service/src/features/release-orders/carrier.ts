@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Context } from '../../context.ts';
+import { isPassing } from '../../infra/database.ts';
+import { persistently } from '../../infra/persistently.ts';
+import type { Reachable } from '../requests/device-requests.ts';
+import { RequestFailure, toFailure } from '../requests/failure.ts';
+import { type ReleaseOrders, packageUri } from './orders.ts';
+import { type OrderView, planOrder } from './plan.ts';
+import type { RunningReleases } from './running-releases.ts';
+import { isUpdatable, packageUriPath, readStatus, updatePath } from './status.ts';
+import type { ReleaseOrderRow } from './table.ts';
+
+export interface CarrierTiming {
+  /** How long a device may take for one request, in milliseconds. */
+  readonly timeoutMs: number;
+  /** How long it may take to have a release started. */
+  readonly startMs: number;
+  /** The shortest and the longest time between two looks at a device: short while something changes. */
+  readonly shortestMs: number;
+  readonly longestMs: number;
+  /** After a device could not fetch the release for an hour. */
+  readonly againMs: number;
+}
+
+export const usualTiming: CarrierTiming = {
+  timeoutMs: 30_000,
+  startMs: 600_000,
+  shortestMs: 1000,
+  longestMs: 15_000,
+  againMs: 300_000,
+};
+
+export interface CarrierParts {
+  readonly orders: ReleaseOrders;
+  readonly running: RunningReleases;
+  /** The registration of a device that is connected and registered at this moment. */
+  readonly reach: (deviceId: string) => Reachable | undefined;
+  readonly timing: CarrierTiming;
+}
+
+interface Work {
+  /** Ends the pause before the next look. */
+  look: AbortController;
+  readonly done: Promise<void>;
+}
+
+/**
+ * Carries orders out: for each device that has one and is connected, looks at what it does, writes that down and does what comes next.
+ * What was done is never remembered here: after a restart it goes on from what the device says.
+ */
+export class OrderCarrier implements AsyncDisposable {
+  readonly #context: Context;
+  readonly #parts: CarrierParts;
+  readonly #timing: CarrierTiming;
+  /** Devices that may have an order; whoever is not in it has none, and nobody asks the database. */
+  readonly #concerned = new Set<string>();
+  readonly #work = new Map<string, Work>();
+  readonly #stopped = new AbortController();
+
+  constructor(context: Context, parts: CarrierParts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#timing = parts.timing;
+  }
+
+  /** Before devices are let in. */
+  async start(): Promise<void> {
+    for (const id of await this.#parts.orders.deviceIds()) this.#concerned.add(id);
+    await this.#parts.orders.away();
+  }
+
+  /** The orders of a device are others than before, or may be. */
+  ordered(deviceId: string): void {
+    this.#concerned.add(deviceId);
+    this.look(deviceId);
+  }
+
+  /** Nobody knows what was written down: the answer to a commit was lost. */
+  async reload(): Promise<void> {
+    for (const id of await this.#parts.orders.deviceIds()) this.ordered(id);
+  }
+
+  /** Something changed for the device: it registered, or its orders are others. */
+  look(deviceId: string): void {
+    if (!this.#concerned.has(deviceId) || this.#stopped.signal.aborted) return;
+    const work = this.#work.get(deviceId);
+    if (work !== undefined) return work.look.abort();
+    const fresh: Work = { look: new AbortController(), done: Promise.resolve() };
+    this.#work.set(deviceId, { ...fresh, done: this.#carry(deviceId) });
+  }
+
+  async #carry(deviceId: string): Promise<void> {
+    try {
+      let pauseMs = this.#timing.shortestMs;
+      for (let before = ''; !this.#stopped.signal.aborted; ) {
+        const looked = this.#work.get(deviceId)?.look.signal.aborted === true;
+        if (looked) this.#renew(deviceId);
+        const seen = await this.#step(deviceId);
+        if (seen === undefined) {
+          // Somebody may have ordered something in the turn in which the last order was seen to be over.
+          if (this.#work.get(deviceId)?.look.signal.aborted === true) continue;
+          return;
+        }
+        pauseMs =
+          looked || seen !== before
+            ? this.#timing.shortestMs
+            : Math.min(this.#timing.longestMs, Math.ceil(pauseMs * 1.5));
+        before = seen;
+        await this.#pause(deviceId, pauseMs);
+      }
+    } catch (error) {
+      this.#context.log.error('An order could not be carried out', { deviceId, error });
+    } finally {
+      this.#work.delete(deviceId);
+    }
+  }
+
+  #renew(deviceId: string): void {
+    const work = this.#work.get(deviceId);
+    if (work !== undefined) work.look = new AbortController();
+  }
+
+  async #pause(deviceId: string, ms: number): Promise<void> {
+    const look = this.#work.get(deviceId)?.look.signal ?? AbortSignal.abort();
+    const signal = AbortSignal.any([look, this.#stopped.signal]);
+    await delay(ms, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
+  /** One look. Gives what was seen, to be told from the next time; undefined when there is nothing to be done for now. */
+  async #step(deviceId: string): Promise<string | undefined> {
+    const { orders, reach } = this.#parts;
+    const going = () => !this.#stopped.signal.aborted;
+    const device = reach(deviceId);
+    if (device === undefined) {
+      await persistently(
+        () => orders.away(deviceId),
+        () => going() && reach(deviceId) === undefined,
+      );
+      return reach(deviceId) === undefined ? undefined : 'back';
+    }
+    const row = await persistently(() => orders.work(deviceId), going);
+    if (row === undefined) {
+      if (this.#work.get(deviceId)?.look.signal.aborted !== true) this.#concerned.delete(deviceId);
+      return undefined;
+    }
+    try {
+      return row.ended_at === null ? await this.#advance(device, row) : await this.#recall(device, row);
+    } catch (error) {
+      if (!going()) return undefined;
+      const failure = toFailure(error);
+      if (!(failure instanceof RequestFailure) && !isPassing(error)) throw error;
+      return failure instanceof RequestFailure
+        ? `${failure.error} ${failure.message}`
+        : 'the database is away';
+    }
+  }
+
+  /** Has the device do what comes next for an order. */
+  async #advance(device: Reachable, row: ReleaseOrderRow): Promise<string> {
+    const { orders, running } = this.#parts;
+    const { deviceId } = device.identity;
+    if (!isUpdatable(device)) {
+      const sentence = 'The device has no Firmware Update object (5), by which releases come to it';
+      await orders.end(row, { state: 'failed', reason: 'not-updatable', sentence });
+      return 'ended';
+    }
+    const uri = packageUri(row);
+    const facts = {
+      release: row.release,
+      uri,
+      asked: row.asked_at !== null,
+      started: row.started_at !== null,
+    };
+    const plan = planOrder(facts, await readStatus(device, this.#limit()), running.of(device));
+    if (plan.end) {
+      await orders.end(row, plan.view);
+      return 'ended';
+    }
+    const { view, act, asked, started } = plan;
+    const marks = { ...(asked && { asked }), ...(started !== undefined && { started }) };
+    switch (act) {
+      case 'look':
+        await orders.stand(row, view, marks);
+        break;
+      case 'ask-later':
+        await orders.stand(row, view, marks);
+        if (
+          row.reason === view.reason &&
+          this.#context.now() - row.changed_at.getTime() >= this.#timing.againMs
+        )
+          await this.#ask(device, row, view, uri);
+        break;
+      case 'ask':
+        await this.#ask(device, row, view, uri);
+        break;
+      case 'start':
+        // First: a device that restarts before it has answered is known to have been told.
+        if (!(await orders.stand(row, view, { asked: true, started: true }))) break;
+        this.#context.log.info('Has a device start a release', {
+          deviceId,
+          release: row.release,
+          order: row.id,
+        });
+        // It reads the whole slot before it answers.
+        await device.execute(updatePath, '', { signal: this.#limit(this.#timing.startMs) });
+        break;
+    }
+    return JSON.stringify([view, act]);
+  }
+
+  async #ask(device: Reachable, row: ReleaseOrderRow, view: OrderView, uri: string): Promise<void> {
+    const { orders } = this.#parts;
+    if (!(await orders.stand(row, view, { asked: row.asked_at !== null, started: false }))) return;
+    const { deviceId } = device.identity;
+    this.#context.log.info('Tells a device to go to a release', {
+      deviceId,
+      release: row.release,
+      order: row.id,
+    });
+    try {
+      await device.write(packageUriPath, uri, { signal: this.#limit() });
+    } catch (error) {
+      const failure = toFailure(error);
+      // 4.05: it is starting another one. Everything else of 4.xx will be the same the next time.
+      if (
+        failure instanceof RequestFailure &&
+        failure.status >= 400 &&
+        failure.status < 500 &&
+        failure.status !== 405 &&
+        failure.status !== 429
+      )
+        await orders.end(row, {
+          state: 'refused',
+          reason: 'order-refused',
+          sentence: `The device does not take the order: ${failure.message}`.slice(0, 500),
+        });
+      throw error;
+    }
+    await orders.stand(
+      row,
+      { ...view, sentence: `Was told to go to ${row.release}` },
+      { asked: true, started: false },
+    );
+  }
+
+  /** Has the device give up what it brings for an order that was called off. */
+  async #recall(device: Reachable, row: ReleaseOrderRow): Promise<string> {
+    const status = isUpdatable(device) ? await readStatus(device, this.#limit()) : undefined;
+    const brings = status?.state === 'downloading' || status?.state === 'downloaded';
+    // LwM2M Core 1.1 Appendix E.6: an empty Package URI resets.
+    if (brings && status.uri === packageUri(row))
+      await device.write(packageUriPath, '', { signal: this.#limit() });
+    await this.#parts.orders.recalled(row);
+    return 'recalled';
+  }
+
+  #limit(ms = this.#timing.timeoutMs): AbortSignal {
+    return AbortSignal.any([AbortSignal.timeout(ms), this.#stopped.signal]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort(new Error('the service stops'));
+    await Promise.all([...this.#work.values()].map(({ done }) => done));
+  }
+}
