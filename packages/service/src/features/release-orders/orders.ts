@@ -121,7 +121,7 @@ export class ReleaseOrders {
     db: Db,
     recordAll: RecordEvents,
     devices: readonly NamedDevice[],
-    { release, repository = undefined }: Wanted,
+    { release, repository }: Wanted,
     group?: { readonly id: string; readonly groupId: string },
   ): Promise<number> {
     const { newId, now, accountId } = this.#context;

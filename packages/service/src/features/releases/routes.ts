@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { osTeam } from '@mbl/formats';
+import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
@@ -77,8 +78,7 @@ export function releaseRoutes(
       const devices = () =>
         db
           .selectFrom('devices')
-          .select(({ fn, ref }) => ['devices.id', fn.coalesce(ref('endpoint_name'), 'devices.id').as('name')])
-          .select(({ fn }) => fn.countAll<string>().over().as('count'))
+          .select(['devices.id', 'devices.endpoint_name', sql<string>`count(*) over ()`.as('count')])
           .where('devices.account_id', '=', accountId)
           .orderBy('devices.id')
           .limit(mostDevices);
@@ -95,7 +95,7 @@ export function releaseRoutes(
             ])
           : [[], []];
       const names = (rows: typeof running) =>
-        rows.map((row) => ({ device_id: row.id, endpoint_name: row.name ?? '' }));
+        rows.map((row) => ({ device_id: row.id, endpoint_name: row.endpoint_name ?? '' }));
       return {
         ...toRelease(found),
         running_count: Number(running[0]?.count ?? 0),
