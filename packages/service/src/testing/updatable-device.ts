@@ -26,7 +26,12 @@ interface Session {
   uri: string;
   release: string;
   detail: string;
+  reason: string;
+  fetched: number;
+  toFetch: number;
 }
+
+const quiet = { detail: '', reason: '', fetched: 0, toFetch: 0 };
 
 /**
  * A board that takes updates as ours do, in memory: it forgets what it was told when it restarts, but not how its last update ended.
@@ -100,8 +105,8 @@ export class UpdatableDevice implements AsyncDisposable {
   }
 
   /** The download ends with a result of LwM2M Core 1.1 Appendix E.6. */
-  fails(result: number, detail: string): void {
-    Object.assign(this.session, { state: 'idle', result, detail });
+  fails(result: number, detail: string, reason = ''): void {
+    Object.assign(this.session, { state: 'idle', result, detail, reason });
   }
 
   /** Restarts into the release that it was told to start, on trial. */
@@ -129,7 +134,10 @@ export class UpdatableDevice implements AsyncDisposable {
     const { state, release, reason } = this.outcome ?? { state: 'none', release: '', reason: '' };
     const trying = state === 'trying';
     const result = state === 'confirmed' ? 1 : state === 'fell-back' ? 8 : 0;
+    const why = state === 'fell-back' ? 'update/unhealthy' : '';
     return {
+      ...quiet,
+      reason: why,
       state: trying ? 'updating' : 'idle',
       result: trying ? 0 : result,
       uri: '',
@@ -142,7 +150,7 @@ export class UpdatableDevice implements AsyncDisposable {
     const take = (uri: string) => {
       const release = '';
       const state = uri === '' ? 'idle' : 'downloading';
-      this.session = { state, result: 0, uri, release, detail: '' };
+      this.session = { ...quiet, state, result: 0, uri, release };
     };
     return new Lwm2mClient({
       endpointName: this.identity.name,
@@ -181,6 +189,9 @@ export class UpdatableDevice implements AsyncDisposable {
         objectInstance(mblUpdateModel, 0, {
           release: { read: () => this.session.release },
           detail: { read: () => this.session.detail },
+          reason: { read: () => this.session.reason },
+          bytesFetched: { read: () => this.session.fetched },
+          bytesToFetch: { read: () => this.session.toFetch },
         }),
       ],
     });

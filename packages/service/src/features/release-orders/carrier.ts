@@ -14,18 +14,15 @@ import type { ReleaseOrderRow } from './table.ts';
 export interface CarrierTiming {
   /** How long a device may take for one request, in milliseconds. */
   readonly timeoutMs: number;
-  /** How long it may take to have a release started. */
-  readonly startMs: number;
   /** The shortest and the longest time between two looks at a device: short while something changes. */
   readonly shortestMs: number;
   readonly longestMs: number;
-  /** After a device could not fetch the release for an hour. */
+  /** Before something is tried again that failed for a reason that passes: a mirror that stayed away for an hour, say. */
   readonly againMs: number;
 }
 
 export const usualTiming: CarrierTiming = {
   timeoutMs: 30_000,
-  startMs: 600_000,
   shortestMs: 1000,
   longestMs: 15_000,
   againMs: 300_000,
@@ -159,7 +156,6 @@ export class OrderCarrier implements AsyncDisposable {
   /** Has the device do what comes next for an order. */
   async #advance(device: Reachable, row: ReleaseOrderRow): Promise<string> {
     const { orders, running } = this.#parts;
-    const { deviceId } = device.identity;
     if (!isUpdatable(device)) {
       const sentence = 'The device has no Firmware Update object (5), by which releases come to it';
       await orders.end(row, { state: 'failed', reason: 'not-updatable', sentence });
@@ -179,34 +175,21 @@ export class OrderCarrier implements AsyncDisposable {
     }
     const { view, act, asked, started } = plan;
     const marks = { ...(asked && { asked }), ...(started !== undefined && { started }) };
-    switch (act) {
-      case 'look':
-        await orders.stand(row, view, marks);
-        break;
-      case 'ask-later':
-        await orders.stand(row, view, marks);
-        if (
-          row.reason === view.reason &&
-          this.#context.now() - row.changed_at.getTime() >= this.#timing.againMs
-        )
-          await this.#ask(device, row, view, uri);
-        break;
-      case 'ask':
-        await this.#ask(device, row, view, uri);
-        break;
-      case 'start':
-        // First: a device that restarts before it has answered is known to have been told.
-        if (!(await orders.stand(row, view, { asked: true, started: true }))) break;
-        this.#context.log.info('Has a device start a release', {
-          deviceId,
-          release: row.release,
-          order: row.id,
-        });
-        // It reads the whole slot before it answers.
-        await device.execute(updatePath, '', { signal: this.#limit(this.#timing.startMs) });
-        break;
-    }
+    const due =
+      row.reason === view.reason && this.#context.now() - row.changed_at.getTime() >= this.#timing.againMs;
+    if (act === 'ask' || (act === 'ask-later' && due)) await this.#ask(device, row, view, uri);
+    else if (act === 'start' || (act === 'start-later' && due)) await this.#start(device, row, view);
+    else await orders.stand(row, view, marks);
     return JSON.stringify([view, act]);
+  }
+
+  async #start(device: Reachable, row: ReleaseOrderRow, view: OrderView): Promise<void> {
+    // First: a device that restarts before it has answered is known to have been told.
+    if (!(await this.#parts.orders.stand(row, view, { asked: true, started: true }))) return;
+    const { deviceId } = device.identity;
+    const { release, id: order } = row;
+    this.#context.log.info('Has a device start a release', { deviceId, release, order });
+    await device.execute(updatePath, '', { signal: this.#limit() });
   }
 
   async #ask(device: Reachable, row: ReleaseOrderRow, view: OrderView, uri: string): Promise<void> {
@@ -255,8 +238,8 @@ export class OrderCarrier implements AsyncDisposable {
     return 'recalled';
   }
 
-  #limit(ms = this.#timing.timeoutMs): AbortSignal {
-    return AbortSignal.any([AbortSignal.timeout(ms), this.#stopped.signal]);
+  #limit(): AbortSignal {
+    return AbortSignal.any([AbortSignal.timeout(this.#timing.timeoutMs), this.#stopped.signal]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,7 +11,7 @@ import type { ReleaseOrder } from './model.ts';
 
 const timing: CarrierTiming = {
   timeoutMs: 20_000,
-  startMs: 20_000,
+
   shortestMs: 10,
   longestMs: 40,
   againMs: 300_000,
@@ -76,7 +76,7 @@ describe('an order to go to a release', { timeout: 400_000 }, () => {
     const made = await order(device.id, '1.1');
     assert.deepEqual([made.state, made.release, made.ended_at], ['waiting', '1.1', null]);
     await eventually(async () => device.session.uri === '#1.1', 'it is told');
-    device.session.detail = 'root: 7%';
+    Object.assign(device.session, { detail: 'root: 7%', fetched: 7_000_000_000, toFetch: 100_000_000_000 });
     const loading = await stands(device.id, 'downloading');
     await eventually(
       async () => (await shown(device.id)).order.sentence === 'Downloads 1.1: root: 7%',
@@ -208,7 +208,7 @@ describe('an order to go to a release', { timeout: 400_000 }, () => {
     await begin(device, '1.1');
     await device.restart();
     await device.judge('the check 10-sensor ended with 3');
-    const back = await stands(device.id, 'fell-back');
+    const back = await stands(device.id, 'fell-back', 'update/unhealthy');
     assert.match(back.sentence, /^Went back from 1\.1 .*: the check 10-sensor ended with 3$/);
     await device.start();
     await device.reconnect();
@@ -231,13 +231,13 @@ describe('an order to go to a release', { timeout: 400_000 }, () => {
     await stands(device.id, 'downloading');
     device.fails(5, 'nobody signed it');
     assert.equal(
-      (await stands(device.id, 'refused', 'not-accepted')).sentence,
+      (await stands(device.id, 'refused', 'update/signature-invalid')).sentence,
       'Did not install 1.1: nobody signed it',
     );
     await order(device.id, '1.1');
     await stands(device.id, 'downloading');
     device.fails(4, 'the server stayed away');
-    await stands(device.id, 'waiting', 'connection-lost');
+    await stands(device.id, 'waiting', 'update/mirror-unreachable');
     const { length } = device.told;
     ahead = 400_000;
     await eventually(async () => device.told.length > length, 'asked again');

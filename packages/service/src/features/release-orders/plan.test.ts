@@ -39,7 +39,11 @@ test('an order goes its way by what the device says', () => {
     [order(asked), says({ state: 'downloaded', uri: '#1.1' }), 'start: downloaded downloaded'],
     [order(started), says({ state: 'updating', release: '1.1' }), 'look: trial trial'],
     [order(started), says({ result: 1, release: '1.1' }), 'ends: done done'],
-    [order(started), says({ result: 8, release: '1.1', detail: 'no sensor' }), 'ends: fell-back fell-back'],
+    [
+      order(started),
+      says({ result: 8, release: '1.1', detail: 'no sensor' }),
+      'ends: fell-back update/failed',
+    ],
   ] as const)
     assert.equal(comes(facts, status), expected);
 });
@@ -80,16 +84,36 @@ test('a device that runs the release is left alone', () => {
 test('a failure says why, in the device’s own word where it has one', () => {
   const failed = (result: number, more: Partial<UpdateStatus> = {}) =>
     comes(order(asked), says({ uri: '#1.1', result, ...more }));
-  assert.equal(failed(4), 'ask-later: waiting connection-lost');
-  assert.equal(failed(5), 'ends: refused not-accepted');
-  assert.equal(failed(5, { reason: 'release/expired' }), 'ends: refused release/expired');
-  assert.equal(failed(5, { reason: 'No <b>word</b>' }), 'ends: refused not-accepted');
-  assert.equal(failed(7), 'ends: refused invalid-uri');
-  assert.equal(failed(9), 'ends: refused unsupported-protocol');
+  assert.equal(failed(4), 'ask-later: waiting update/mirror-unreachable');
+  assert.equal(failed(5), 'ends: refused update/signature-invalid');
+  assert.equal(failed(5, { reason: 'update/metadata-expired' }), 'ends: refused update/metadata-expired');
+  assert.equal(failed(5, { reason: 'No <b>word</b>' }), 'ends: refused update/signature-invalid');
+  assert.equal(failed(7), 'ends: refused update/bad-uri');
+  assert.equal(failed(9), 'ends: refused update/unsupported-protocol');
   // In the session of its download no trial can have been.
-  assert.equal(comes(order(started), says({ uri: '#1.1', result: 8 })), 'ends: failed update-failed');
+  assert.equal(comes(order(started), says({ uri: '#1.1', result: 8 })), 'ends: failed update/failed');
   const plan = planOrder(order(asked), says({ uri: '#1.1', result: 5, detail: 'nobody signed it' }));
   assert.equal(plan.view.sentence, 'Did not install 1.1: nobody signed it');
+});
+
+test('an Update that failed ends the order, unless the reason passes', () => {
+  const back = (reason: string) =>
+    comes(order(started), says({ state: 'downloaded', uri: '#1.1', result: 8, reason, detail: 'so' }));
+  assert.equal(back('update/metadata-expired'), 'ends: failed update/metadata-expired');
+  assert.equal(back(''), 'ends: failed update/failed');
+  assert.equal(back('update/not-proved'), 'start-later: downloaded update/not-proved');
+  // It is of an order before this one.
+  const found = says({ state: 'downloaded', uri: '#1.1', result: 8 });
+  assert.equal(comes(order(asked), found), 'start: downloaded downloaded');
+});
+
+test('bytes are told once it is known how many there will be', () => {
+  const view = (fetched: number, toFetch: number) =>
+    planOrder(order(asked), says({ state: 'downloading', uri: '#1.1', fetched, toFetch })).view;
+  assert.equal(view(10, 0).fetched, undefined);
+  assert.deepEqual([view(10, 30).fetched, view(10, 30).toFetch], [10, 30]);
+  const waits = says({ state: 'downloading', uri: '#1.1', reason: 'update/mirror-unreachable' });
+  assert.equal(comes(order(asked), waits), 'look: downloading update/mirror-unreachable');
 });
 
 test('somebody else’s word to the device ends the order', () => {

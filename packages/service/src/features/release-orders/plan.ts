@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isUpdateReason } from '@mbl/formats';
 import type { UpdateStatus } from './status.ts';
 
 /** What a device does for an order. Those of the second line are ends. */
@@ -23,7 +24,7 @@ export interface OrderFacts {
 /** How an order stands. */
 export interface OrderView {
   readonly state: OrderState;
-  /** For programs: `[a-z0-9/-]{1,64}`. What the device gives for a failure, where it gives one. */
+  /** For programs: one of `reasons`, or of a device that waits or failed the code that it gives (`updateReasons` of `@mbl/formats`). */
   readonly reason: string;
   /** For people. */
   readonly sentence: string;
@@ -31,8 +32,8 @@ export interface OrderView {
   readonly toFetch?: number | undefined;
 }
 
-/** `ask`: write the Package URI; `ask-later`: the same after a pause; `start`: execute Update; `look`: see how it goes on. */
-export type Act = 'ask' | 'ask-later' | 'start' | 'look';
+/** `ask`: write the Package URI; `start`: execute Update; `-later`: the same after a pause; `look`: see how it goes on. */
+export type Act = 'ask' | 'ask-later' | 'start' | 'start-later' | 'look';
 
 export type Plan =
   | { readonly view: OrderView; readonly end: true }
@@ -49,15 +50,19 @@ const failed = 8;
 
 /** Results of Appendix E.6 that end a download, and what they are called here. */
 const results: Readonly<Record<number, readonly [OrderState, reason: string, sentence: string]>> = {
-  2: ['refused', 'no-space', 'it has no place for it'],
-  3: ['refused', 'no-memory', 'it has not enough memory for it'],
-  5: ['refused', 'not-accepted', 'it is not signed for this device, or is not what was signed'],
-  6: ['refused', 'unsupported-package', 'it is of a kind that the device does not install'],
-  7: ['refused', 'invalid-uri', 'its address names no release'],
-  8: ['failed', 'update-failed', 'the update could not be started'],
-  9: ['refused', 'unsupported-protocol', 'it lies where the device cannot fetch it'],
+  2: ['refused', 'update/not-installable', 'it has no place for it'],
+  3: ['refused', 'update/not-installable', 'it has not enough memory for it'],
+  5: ['refused', 'update/signature-invalid', 'it is not signed for this device, or is not what was signed'],
+  6: ['refused', 'update/not-installable', 'it is of a kind that the device does not install'],
+  7: ['refused', 'update/bad-uri', 'its address names no release'],
+  8: ['failed', 'update/failed', 'the update could not be started'],
+  9: ['refused', 'update/unsupported-protocol', 'it lies where the device cannot fetch it'],
 };
 const connectionLost = 4;
+/** Reasons of a trial that was none. */
+const neverRan: readonly string[] = ['update/not-started', 'update/replaced'];
+/** The device takes no release before the one that runs has proved good. */
+const notProved = 'update/not-proved';
 
 /**
  * What an order comes to, by what its device says, and what to do next. Everything that is asked of a device may be asked twice, and no
@@ -82,19 +87,25 @@ export function planOrder(order: OrderFacts, status: UpdateStatus | undefined, r
       if (!ours) return asked ? replacedThere(status) : ask();
       if (status.state === 'downloading')
         return { view: downloading(release, status), end: false, act: 'look', asked: true };
-      return {
-        view: {
-          ...bytes(status),
-          state: 'downloaded',
-          reason: 'downloaded',
-          sentence: `Has ${release} and starts it`,
-        },
-        end: false,
-        act: 'start',
-        asked: true,
-      };
+      return downloaded(status);
     case 'idle':
       return idle();
+  }
+
+  function downloaded({ result, reason, detail }: UpdateStatus): Plan {
+    // Appendix E.6: an Update that failed leads back to Downloaded.
+    if (started && result === failed && reason !== notProved)
+      return ended('failed', code(reason, 'update/failed'), `Could not start ${release}${because(detail)}`);
+    const later = started && result === failed;
+    const view = later
+      ? { reason: notProved, sentence: `Cannot start ${release} yet${because(detail)}` }
+      : { reason: 'downloaded', sentence: `Has ${release} and starts it` };
+    return {
+      view: { ...bytes(status as UpdateStatus), state: 'downloaded', ...view },
+      end: false,
+      act: later ? 'start-later' : 'start',
+      asked: true,
+    };
   }
 
   function idle(): Plan {
@@ -104,13 +115,13 @@ export function planOrder(order: OrderFacts, status: UpdateStatus | undefined, r
     // In the session in which it took the URI no trial can have been: the device restarts for one.
     if (started && same && result === failed && !ours)
       return ended(
-        'fell-back',
-        code(reason, 'fell-back'),
+        neverRan.includes(reason) ? 'failed' : 'fell-back',
+        code(reason, 'update/failed'),
         `Went back from ${release} to what it ran before${because(detail)}`,
       );
     if (asked && ours && result === connectionLost)
       return waits(
-        code(reason, 'connection-lost'),
+        code(reason, 'update/mirror-unreachable'),
         `Could not fetch ${release}${because(detail)}; it is asked again`,
         'ask-later',
       );
@@ -148,22 +159,24 @@ function trial(release: string): OrderView {
 }
 
 function downloading(release: string, status: UpdateStatus): OrderView {
-  const { detail } = status;
+  const { detail, reason } = status;
   return {
     ...bytes(status),
     state: 'downloading',
-    reason: 'downloading',
+    // Of one that waits for its mirror, say.
+    reason: code(reason, 'downloading'),
     sentence: `Downloads ${release}${detail === '' ? '' : `: ${detail}`}`,
   };
 }
 
+/** 0 to fetch is not known yet. */
 function bytes({ fetched, toFetch }: UpdateStatus): Pick<OrderView, 'fetched' | 'toFetch'> {
-  return { fetched, toFetch };
+  return toFetch === 0 ? {} : { fetched, toFetch };
 }
 
-/** The device's own word for it, where that is one. */
+/** The device's own word for it, where that is one that we know. */
 function code(given: string, otherwise: string): string {
-  return /^[a-z0-9][a-z0-9/-]{0,63}$/.test(given) ? given : otherwise;
+  return isUpdateReason(given) ? given : otherwise;
 }
 
 function because(detail: string): string {

@@ -23,6 +23,7 @@ export interface UpdateStatus {
 }
 
 const { rows: firmware } = firmwareUpdateModel;
+const { rows: told } = mblUpdateModel;
 
 const deviceRows = deviceModel.rows;
 export const packageUriPath: Path = [firmwareUpdateModel.id, 0, firmware.packageUri[0]];
@@ -30,9 +31,6 @@ export const updatePath: Path = [firmwareUpdateModel.id, 0, firmware.update[0]];
 const firmwarePath: Path = [firmwareUpdateModel.id, 0];
 const detailPath: Path = [mblUpdateModel.id, 0];
 const softwareVersionPath: Path = [deviceModel.id, 0, deviceRows.softwareVersion[0]];
-
-/** Resources of object 33401. */
-const told = { release: 0, detail: 1, reason: 2, fetched: 3, toFetch: 4 };
 
 const mostText = 500;
 
@@ -65,11 +63,11 @@ export async function readStatus(device: Reachable, signal: AbortSignal): Promis
     result: Number(value(firmwareUpdateModel.id, firmware.updateResult[0]) ?? 0),
     uri: text(firmwareUpdateModel.id, firmware.packageUri[0]),
     // Of the same moment as the state.
-    release: text(firmwareUpdateModel.id, firmware.pkgVersion[0]) || text(mblUpdateModel.id, told.release),
-    detail: text(mblUpdateModel.id, told.detail),
-    reason: text(mblUpdateModel.id, told.reason),
-    fetched: bytes(told.fetched),
-    toFetch: bytes(told.toFetch),
+    release: text(firmwareUpdateModel.id, firmware.pkgVersion[0]) || text(mblUpdateModel.id, told.release[0]),
+    detail: text(mblUpdateModel.id, told.detail[0]),
+    reason: text(mblUpdateModel.id, told.reason[0]),
+    fetched: bytes(told.bytesFetched[0]),
+    toFetch: bytes(told.bytesToFetch[0]),
   };
 }
 
