@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 export { jsonLog, type Log, silentLog } from './infra/log.ts';
 export { type ListenOptions, type Service, type ServiceOptions, startService } from './service.ts';
+export type { CallOptions, ListOptions } from './client/caller.ts';
 export {
-  type CallOptions,
-  type ListOptions,
   ServiceClient,
   type ServiceClientOptions,
   type WatchOptions,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto';
 import { MblError } from '@mbl/trust';
+import type { Caller, CallOptions, ListOptions } from './caller.ts';
+import { GroupCalls } from './group-calls.ts';
+import { ReleaseCalls } from './release-calls.ts';
 import type {
   Denial,
   Device,
   DeviceEvent,
   Enrolment,
-  Filter,
   RearmedEnrolment,
   RegisteredLink,
   ResourceValue,
@@ -21,17 +23,6 @@ export interface ServiceClientOptions {
   readonly timeoutMs?: number;
 }
 
-export interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface ListOptions extends CallOptions {
-  readonly filter?: Filter;
-  readonly order?: 'ASC' | 'DESC';
-  /** At most this many items; all when absent. */
-  readonly limit?: number;
-}
-
 export interface WatchOptions extends CallOptions {
   /** Resources to observe while watching, for example `/3/0/13`. */
   readonly resources?: readonly { deviceId: string; path: string }[];
@@ -42,10 +33,18 @@ const pageSize = 500;
 
 /** The service's REST API for programs. Every failure is an `MblError`; `details.status` is the HTTP status. */
 export class ServiceClient {
+  readonly releases: ReleaseCalls;
+  readonly groups: GroupCalls;
   readonly #options: ServiceClientOptions;
 
   constructor(options: ServiceClientOptions) {
     this.#options = options;
+    const caller: Caller = {
+      call: (method, path, body, call) => this.#call(method, path, body, call),
+      list: (path, list) => this.#list(path, list),
+    };
+    this.releases = new ReleaseCalls(caller);
+    this.groups = new GroupCalls(caller);
   }
 
   listDevices(options: ListOptions = {}): Promise<Device[]> {

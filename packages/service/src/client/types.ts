@@ -2,6 +2,7 @@
 
 // The shapes that a caller of the API sees. They name only what the service promises.
 export type { DeviceEvent } from '../features/device-events/model.ts';
+export type { DeviceGroup } from '../features/device-groups/routes.ts';
 export type { Device } from '../features/devices/model.ts';
 export type {
   AsyncResponse,
@@ -9,6 +10,13 @@ export type {
   NotificationMessage,
   ResourceNotification,
 } from '../features/notifications/message.ts';
+export type {
+  DeviceRelease,
+  GroupReleaseOrder,
+  ReleaseOrder,
+  ReleaseWanted,
+} from '../features/release-orders/model.ts';
+export type { ReleaseView } from '../features/releases/model.ts';
 export type { ResourceValue } from '../features/requests/values.ts';
 
 export interface Enrolment {

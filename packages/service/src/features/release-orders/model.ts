@@ -17,6 +17,8 @@ export const wanted = z
   })
   .meta({ id: 'ReleaseWanted' });
 
+export type ReleaseWanted = z.infer<typeof wanted>;
+
 const time = z.string().nullable();
 
 export const releaseOrder = z

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Filter } from './types.ts';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ListOptions extends CallOptions {
+  readonly filter?: Filter;
+  readonly order?: 'ASC' | 'DESC';
+  /** At most this many items; all when absent. */
+  readonly limit?: number;
+}
+
+/** How the parts of a client ask the service. */
+export interface Caller {
+  call<T>(method: string, path: string, body: unknown, options: CallOptions): Promise<T>;
+  /** Over all pages. */
+  list<Item extends { id: string }>(path: string, options: ListOptions): Promise<Item[]>;
+}
