@@ -11,10 +11,31 @@ export const buildingStories: ReadonlySet<string> = new Set(
     .map((name) => `tests/${name}.story.ts`),
 );
 
-/** Parts stories into those that run one after the other and those that may run beside any other, in their order. */
+/**
+ * What takes minutes, the longest first. A run begins with these, so that at its end no lane is left alone with one of them. The order
+ * is all that hangs on this list: what it does not name comes behind.
+ */
+export const longSuites: readonly string[] = [
+  ...['packages/service', 'packages/builder', 'packages/lab'],
+  ...['recovery', 'hosts', 'device', 'update', 'watchdog', 'up', 'crash', 'attacks-root', 'hsm', 'compare']
+    .concat('offline', 'production', 'attacks-firmware', 'slots', 'layer', 'built-in-key')
+    .map((name) => `tests/${name}.story.ts`),
+];
+
+/** The suites in the order in which to begin them. */
+export function longestFirst(suites: readonly Suite[]): Suite[] {
+  const place = ({ name }: Suite): number => {
+    const found = longSuites.indexOf(name);
+    return found < 0 ? longSuites.length : found;
+  };
+  return suites.toSorted((a, b) => place(a) - place(b));
+}
+
+/** Parts stories into those that run one after the other and those that may run beside any other, the longest first. */
 export function storyLanes(stories: readonly Suite[]): { building: Suite[]; booting: Suite[] } {
+  const ordered = longestFirst(stories);
   return {
-    building: stories.filter(({ name }) => buildingStories.has(name)),
-    booting: stories.filter(({ name }) => !buildingStories.has(name)),
+    building: ordered.filter(({ name }) => buildingStories.has(name)),
+    booting: ordered.filter(({ name }) => !buildingStories.has(name)),
   };
 }
