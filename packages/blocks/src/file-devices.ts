@@ -12,6 +12,8 @@ export interface FileExtent {
   readonly offset?: number;
   /** Of 4096 bytes. */
   readonly blocks: number;
+  /** Bytes of them that are the file's, where it is not whole blocks: zeros follow. */
+  readonly size?: number;
 }
 
 /** Blocks in a file or on a block device. */
@@ -20,11 +22,13 @@ export class FileSource implements BlockSource, AsyncDisposable {
   readonly blocks: number;
   protected readonly file: FileHandle;
   readonly #offset: number;
+  readonly #size: number;
 
   protected constructor(extent: FileExtent, file: FileHandle) {
     this.name = extent.name;
     this.blocks = extent.blocks;
     this.#offset = extent.offset ?? 0;
+    this.#size = extent.size ?? extent.blocks * BLOCK_SIZE;
     this.file = file;
   }
 
@@ -35,8 +39,10 @@ export class FileSource implements BlockSource, AsyncDisposable {
 
   async read(first: number, into: Uint8Array): Promise<void> {
     const position = this.place(first, into);
-    for (let done = 0; done < into.length; ) {
-      const { bytesRead } = await this.file.read(into, done, into.length - done, position + done);
+    const end = Math.max(0, Math.min(into.length, this.#size - first * BLOCK_SIZE));
+    into.fill(0, end);
+    for (let done = 0; done < end; ) {
+      const { bytesRead } = await this.file.read(into, done, end - done, position + done);
       if (bytesRead === 0) throw new Error(`${this.name} ends at byte ${position + done}`);
       done += bytesRead;
     }

@@ -46,6 +46,7 @@ export {
   type ReleaseComponent,
   type ReleaseFile,
   type ReleaseImage,
+  type ReleasePayload,
   type ReleaseVerity,
   releaseNameRule,
   teamRule,

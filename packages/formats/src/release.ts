@@ -23,6 +23,24 @@ export interface ReleaseVerity {
   readonly salt: string;
 }
 
+/**
+ * The file that block sync makes a component of (docs/decisions/0018): of the component padded with zeros to whole blocks of 4096 bytes, and of a
+ * verity image of its data, whose tree the device makes.
+ */
+export interface ReleasePayload extends ReleaseFile {
+  /** Bytes that it makes. */
+  readonly dataSize: number;
+  /** Of the hash tree over them, 64 hex digits. */
+  readonly rootHash: string;
+  /** Of that tree: hex, at most 256 bytes. */
+  readonly salt: string;
+  /** Bytes of the index, which is the end of the file. */
+  readonly indexSize: number;
+  readonly indexSha256: string;
+  /** Copy maps (`@mbl/blocks`), which nobody needs to sign: `source` is the root hash of the root that an older release has, 64 hex digits. */
+  readonly maps: readonly { readonly source: string; readonly size: number }[];
+}
+
 /** A part that a device installs as a whole. */
 export interface ReleaseComponent extends ReleaseFile {
   /** `boot-firmware`, `kernel`, `root` of the team `os`; an app's name of any other team. */
@@ -30,6 +48,8 @@ export interface ReleaseComponent extends ReleaseFile {
   readonly version: string;
   /** Absent where the component is no verity image. */
   readonly verity?: ReleaseVerity;
+  /** Absent where an older program made the release: no device can fetch it then. */
+  readonly payload?: ReleasePayload;
   /** Components of the same image that must be installed with it, each by its content. */
   readonly requires: readonly { readonly component: string; readonly sha256: string }[];
 }
@@ -66,12 +86,16 @@ export const maxRollbackIndex = 1024;
 
 const maxImages = 64;
 const maxComponents = 32;
+const maxMaps = 16;
+const maxIndexSize = 2 ** 20;
+const maxMapSize = 2 ** 20;
 
 /** The team whose components are those of the operating system. */
 export const osTeam = 'os';
 
 const name = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/;
 const hash = /^[0-9a-f]{64}$/;
+const salt = /^(?:[0-9a-f]{2})*$/;
 const teamPattern = /^[a-z][a-z0-9-]{0,31}$/;
 const releasePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const notes = /^[\P{Cc}\n\t]*$/u;
@@ -153,6 +177,7 @@ function readComponent(json: JsonRecord, team: string): ReleaseComponent {
     version: json.string('version'),
     ...readFile(json),
     ...(json.is('verity', undefined) ? {} : { verity: readVerity(json) }),
+    ...(json.is('payload', undefined) ? {} : { payload: readPayload(json) }),
     requires: json.objects('requires', maxComponents).map((one) => ({
       component: one.string('component', name),
       sha256: one.string('sha256', hash),
@@ -177,7 +202,27 @@ function readVerity(json: JsonRecord): ReleaseVerity {
     dataSize,
     hashOffset,
     rootHash: verity.string('rootHash', hash),
-    salt: verity.string('salt', /^(?:[0-9a-f]{2})*$/, 512),
+    salt: verity.string('salt', salt, 512),
+  };
+}
+
+function readPayload(json: JsonRecord): ReleasePayload {
+  const payload = json.object('payload');
+  const verity = json.is('verity', undefined) ? undefined : readVerity(json);
+  const dataSize = payload.integer('dataSize');
+  if (dataSize === 0 || dataSize !== (verity?.dataSize ?? Math.ceil(json.integer('size') / 4096) * 4096))
+    throw json.fail('"payload" must make the data of the component in whole blocks');
+  return {
+    ...readFile(payload),
+    dataSize,
+    rootHash: payload.string('rootHash', verity === undefined ? hash : new RegExp(`^${verity.rootHash}$`)),
+    salt: payload.string('salt', verity === undefined ? salt : new RegExp(`^${verity.salt}$`), 512),
+    indexSize: payload.integer('indexSize', maxIndexSize),
+    indexSha256: payload.string('indexSha256', hash),
+    maps: payload.objects('maps', maxMaps).map((one) => ({
+      source: one.string('source', hash),
+      size: one.integer('size', maxMapSize),
+    })),
   };
 }
 

@@ -16,8 +16,8 @@ export {
   type ComponentChange,
   type PackageChange,
 } from './release/diff.ts';
-export { type LocalRelease, localReleases, readBill } from './release/local.ts';
-export { componentPath, releasePath } from './release/paths.ts';
+export { type LocalRelease, localReleases, readBill, releasesBefore } from './release/local.ts';
+export { componentPath, mapPath, releasePath } from './release/paths.ts';
 export { beginRepository, makeBornRoot } from './repository/born-root.ts';
 export { addTargets, changeRole, renew, type RoleChange } from './repository/edit.ts';
 

@@ -41,7 +41,7 @@ test('components that two releases share are there once', async () => {
   await repository.release('1.1');
   await repository.sign();
   const paths = (await (await repository.client()).list()).map(({ path }) => path);
-  assert.equal(paths.filter((path) => path.includes('/components/')).length, 4);
+  assert.equal(paths.filter((path) => path.includes('/components/')).length, 7);
   assert.equal(paths.filter((path) => path.includes('/releases/')).length, 2);
 });
 
@@ -128,17 +128,29 @@ test('what the team signed by mistake is refused too: components mixed up, a tre
   await signed(change('longer', 'boot-firmware', (each) => ({ ...each, size: each.size + 1 })));
   await assert.rejects(accept('longer'), { code: 'release/mixed-up', message: /another file/ });
   await signed(
-    change('tree', 'root', ({ verity, ...each }) =>
-      verity === undefined ? each : { ...each, verity: { ...verity, rootHash: '00'.repeat(32) } },
+    change('tree', 'root', ({ verity, payload, ...each }) =>
+      verity === undefined || payload === undefined
+        ? each
+        : { ...each, verity: { ...verity, rootHash: '00'.repeat(32) } },
     ),
   );
   await assert.rejects(accept('tree'), { code: 'release/wrong-content', message: /hash tree/ });
+  const ofPayload = (more: object) => (each: ReleaseComponent) =>
+    each.payload === undefined ? each : { ...each, payload: { ...each.payload, ...more } };
+  await signed(change('index', 'kernel', ofPayload({ indexSha256: '00'.repeat(32) })));
+  await assert.rejects(accept('index'), {
+    code: 'release/wrong-content',
+    message: /index of kernel\.payload/,
+  });
+  await signed(change('payload', 'kernel', ofPayload({ sha256: '00'.repeat(32) })));
+  await assert.rejects(accept('payload'), { code: 'release/mixed-up', message: /nobody of its team/ });
   // A root whose data is right and whose tree is not: the kernel would find out only when it reads.
   const root = image.components.find((each) => each.name === 'root');
   assert.ok(root !== undefined);
   const bytes = await readFile(join(repository.folder, 'targets', stored(root)));
   bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
-  const other = { ...root, sha256: createHash('sha256').update(bytes).digest('hex'), requires: [] };
+  const { payload: _none, ...whole } = root;
+  const other = { ...whole, sha256: createHash('sha256').update(bytes).digest('hex'), requires: [] };
   await mkdir(join(repository.folder, 'targets/os/components', other.sha256));
   await writeFile(join(repository.folder, 'targets', stored(other)), bytes);
   addTargets(

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto';
 import { VerityHasher } from '@mbl/blocks';
 import {
   maxReleaseBytes,
   parseRelease,
   type Release,
   type ReleaseComponent,
+  type ReleaseFile,
   type ReleaseImage,
+  type ReleasePayload,
 } from '@mbl/formats';
 import { type KeyProfile, MblError } from '@mbl/trust';
 import type { Client, Target } from '../tuf/client.ts';
@@ -30,6 +33,8 @@ export interface AcceptedRelease {
 export interface AcceptedComponent {
   readonly component: ReleaseComponent;
   readonly target: Target;
+  /** Of the file that it is made from; absent where it has none. */
+  readonly payload?: Target;
 }
 
 /**
@@ -66,8 +71,14 @@ export async function acceptRelease(
       `its rollback index is ${release.rollbackIndex}, and the board accepted ${board.rollbackIndex} before`,
     );
   const components: AcceptedComponent[] = [];
-  for (const component of image.components)
-    components.push({ component, target: await vouched(client, release, component, target.role) });
+  for (const component of image.components) {
+    const { payload } = component;
+    components.push({
+      component,
+      target: await vouched(client, release, component, target.role),
+      ...(payload && { payload: await vouched(client, release, payload, target.role) }),
+    });
+  }
   return { release, image, components };
 }
 
@@ -108,7 +119,7 @@ export async function listReleases(client: Client): Promise<{ release: Release; 
 async function vouched(
   client: Client,
   release: Release,
-  component: ReleaseComponent,
+  component: ReleaseFile,
   role: string,
 ): Promise<Target> {
   const path = componentPath(release.team, component);
@@ -126,10 +137,12 @@ async function vouched(
  */
 export async function checkComponent(
   client: Client,
-  { component, target }: AcceptedComponent,
+  { component, target, payload }: AcceptedComponent,
   onBytes: (size: number) => void = () => undefined,
 ): Promise<void> {
   const { verity, file } = component;
+  if (payload !== undefined && component.payload !== undefined)
+    await checkPayload(client, payload, component.payload, onBytes);
   const hasher = verity === undefined ? undefined : new VerityHasher(Buffer.from(verity.salt, 'hex'));
   const tree: Uint8Array[] = [];
   let offset = 0;
@@ -150,6 +163,27 @@ export async function checkComponent(
       remedy: 'Make the release again from its image.',
       details: { path: target.path },
     });
+}
+
+/** Every byte of the payload of a component, and its index. */
+async function checkPayload(
+  client: Client,
+  target: Target,
+  { indexSize, indexSha256, file }: ReleasePayload,
+  onBytes: (size: number) => void,
+): Promise<void> {
+  const index = createHash('sha256');
+  let left = target.length - indexSize;
+  for await (const piece of client.read(target)) {
+    index.update(piece.subarray(Math.min(piece.length, Math.max(0, left))));
+    left -= piece.length;
+    onBytes(piece.length);
+  }
+  if (index.digest('hex') === indexSha256) return;
+  throw new MblError('release/wrong-content', `The index of ${file} is not the one that was signed.`, {
+    remedy: 'Make the release again from its image.',
+    details: { path: target.path },
+  });
 }
 
 /** A small file as text. */

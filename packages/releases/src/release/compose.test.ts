@@ -4,11 +4,13 @@ import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { ComponentName } from '@mbl/formats';
+import { parseCopyMap } from '@mbl/blocks';
+import type { ComponentName, Release } from '@mbl/formats';
 import fc from 'fast-check';
 import { syntheticImage } from '../testing/synthetic-image.ts';
-import { composeRelease } from './compose.ts';
+import { composeRelease, type ComposeOptions } from './compose.ts';
 import { fipSize, fitSize } from './extents.ts';
+import { mapPath } from './paths.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'mbl-compose-'));
 after(() => rm(folder, { recursive: true, force: true }));
@@ -16,6 +18,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 const compose = (
   images: readonly string[],
   components: readonly ComponentName[] = ['boot-firmware', 'kernel', 'root'],
+  more: Partial<ComposeOptions> = {},
 ) =>
   composeRelease({
     name: '1.0',
@@ -24,6 +27,7 @@ const compose = (
     rollbackIndex: 2,
     notes: 'Notes.',
     repository: join(folder, 'releases'),
+    ...more,
   });
 
 test('a release holds what the image is made of, and nothing of the space around it', async () => {
@@ -38,6 +42,13 @@ test('a release holds what the image is made of, and nothing of the space around
   assert.equal(root?.verity?.rootHash, description.components.root.rootHash);
   assert.deepEqual(kernel?.requires, [{ component: 'root', sha256: root?.sha256 }]);
   assert.deepEqual(root?.requires, [{ component: 'kernel', sha256: kernel?.sha256 }]);
+  for (const { name, size, verity, payload } of one?.components ?? []) {
+    assert.equal(payload?.file, `${name}.payload`);
+    assert.equal(payload.dataSize, verity?.dataSize ?? Math.ceil(size / 4096) * 4096);
+    assert.equal(payload.rootHash, verity?.rootHash ?? payload.rootHash);
+    assert.ok(payload.indexSize < payload.size);
+    assert.deepEqual(payload.maps, []);
+  }
   assert.equal(one?.packages?.file, 'packages.cdx.json');
   assert.equal(release.rollbackIndex, 2);
   for (const { path, sha256, length } of targets) {
@@ -46,6 +57,33 @@ test('a release holds what the image is made of, and nothing of the space around
     assert.equal((await readFile(file)).length, length);
   }
   assert.deepEqual((await compose([image])).targets, targets);
+});
+
+test('a release has copy maps from what the newest ones before it have, for each component', async () => {
+  const before: Release[] = [];
+  const roots: string[] = [];
+  for (const [at, seed] of [1, 2, 3, 4, 5, 6].entries()) {
+    const image = join(folder, `version-${seed}`);
+    await syntheticImage(image, { seed: seed % 5, machine: seed === 6 ? 'other' : 'qemu-arm64' });
+    const { release } = await compose([image], ['kernel', 'root'], { name: `1.${at}`, before, level: 1 });
+    before.push(release);
+    const [kernel, root] = release.images[0]?.components ?? [];
+    assert.deepEqual(kernel?.payload?.maps, root?.payload?.maps);
+    // What another machine has is of no use.
+    const known = seed === 6 ? [] : roots.slice(-4).toReversed();
+    assert.deepEqual(
+      root?.payload?.maps.map(({ source }) => source),
+      known,
+    );
+    for (const { payload } of [kernel, root].filter((each) => each !== undefined))
+      for (const { source, size } of payload?.maps ?? []) {
+        const path = join(folder, 'releases/targets', mapPath('os', payload?.rootHash ?? '', source));
+        const map = parseCopyMap(await readFile(path), payload?.rootHash ?? '', 3);
+        assert.equal((await readFile(path)).length, size);
+        assert.equal(map.source, source);
+      }
+    roots.push(root?.verity?.rootHash ?? '');
+  }
 });
 
 test('a part of a release is one that boots', async () => {

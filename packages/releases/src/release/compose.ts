@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { treeSize, VerityHasher } from '@mbl/blocks';
 import {
   type ComponentName,
@@ -19,6 +19,8 @@ import {
 import { MblError } from '@mbl/trust';
 import { fipSize, fitSize } from './extents.ts';
 import { componentPath, releasePath } from './paths.ts';
+import { basesOf, makePayload } from './payload.ts';
+import { keepFile, keepTarget } from './store.ts';
 
 export interface ComposeOptions {
   readonly name: string;
@@ -30,6 +32,10 @@ export interface ComposeOptions {
   readonly notes: string;
   /** The repository's folder. */
   readonly repository: string;
+  /** The releases before this one, in their order: devices that run one of the newest of them copy what they have. */
+  readonly before?: readonly Release[];
+  /** Of zstd, for the payloads: 1 to 22; default 19. */
+  readonly level?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -83,13 +89,16 @@ export async function composeRelease(options: ComposeOptions): Promise<ComposedR
   // What nobody could read is not given out.
   const release = parseRelease(text, `release ${name}`);
   for (const image of images) {
-    for (const component of image.components) add(component);
+    for (const component of image.components) {
+      add(component);
+      if (component.payload !== undefined) add(component.payload);
+    }
     if (image.packages !== undefined) add(image.packages);
   }
   const content = Buffer.from(text);
   const path = releasePath(osTeam, name);
   const sha256 = sha256Of(content);
-  await store(repository, path, sha256, [content]);
+  await keepTarget(repository, path, content);
   targets.set(path, { path, length: content.length, sha256 });
   return { release, targets: [...targets.values()] };
 }
@@ -120,7 +129,20 @@ async function composeImage(
   }
   const { machine, image, buildId } = description;
   const packages = await bill(folder, options);
-  return { machine, image, buildId, components, ...(packages === undefined ? {} : { packages }) };
+  const { repository, before = [], level = 19, signal = new AbortController().signal } = options;
+  const bases = basesOf(before, machine);
+  const withPayloads: ReleaseComponent[] = [];
+  for (const component of components) {
+    const payload = await makePayload(component, { repository, bases: bases(component.name), level, signal });
+    withPayloads.push({ ...component, payload });
+  }
+  return {
+    machine,
+    image,
+    buildId,
+    components: withPayloads,
+    ...(packages === undefined ? {} : { packages }),
+  };
 }
 
 /** The FIP: what is in bank A of the flash, without the erased rest. BL1 is in ROM, or in a flash that nobody writes. */
@@ -208,9 +230,7 @@ async function bill(folder: string, { repository }: ComposeOptions): Promise<Rel
   const text = await readText(join(folder, name), maxPackagesBytes);
   if (text === undefined) return undefined;
   const content = Buffer.from(text);
-  const file = { file: name, size: content.length, sha256: sha256Of(content) };
-  await store(repository, componentPath(osTeam, file), file.sha256, [content]);
-  return file;
+  return await keepFile(repository, name, (write) => write(content));
 }
 
 type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -222,47 +242,10 @@ async function keep(
   pieces: Pieces,
   { repository }: ComposeOptions,
 ): Promise<ReleaseComponent> {
-  const draft = join(repository, 'targets', `.${name}.${process.pid}`);
-  try {
-    const { size, sha256 } = await write(draft, pieces);
-    const file = { file: files[name], size, sha256 };
-    await place(repository, draft, componentPath(osTeam, file), sha256);
-    return { name, version, ...file, requires: [] };
-  } finally {
-    await rm(draft, { force: true });
-  }
-}
-
-async function store(repository: string, path: string, sha256: string, pieces: Pieces): Promise<void> {
-  const draft = join(repository, 'targets', `.file.${process.pid}`);
-  await write(draft, pieces);
-  await place(repository, draft, path, sha256);
-}
-
-async function write(draft: string, pieces: Pieces): Promise<{ size: number; sha256: string }> {
-  await mkdir(dirname(draft), { recursive: true });
-  const hash = createHash('sha256');
-  let size = 0;
-  await using file = await open(draft, 'w', 0o644);
-  for await (const piece of pieces) {
-    hash.update(piece);
-    size += piece.length;
-    await file.writeFile(piece);
-  }
-  await file.sync();
-  return { size, sha256: hash.digest('hex') };
-}
-
-/** Consistent snapshots: the digest stands before the name (TUF 1.0.34 §6.2). */
-async function place(repository: string, draft: string, path: string, sha256: string): Promise<void> {
-  const target = join(
-    repository,
-    'targets',
-    dirname(path),
-    `${sha256}.${path.slice(path.lastIndexOf('/') + 1)}`,
-  );
-  await mkdir(dirname(target), { recursive: true });
-  await rename(draft, target);
+  const file = await keepFile(repository, files[name], async (write) => {
+    for await (const piece of pieces) await write(piece);
+  });
+  return { name, version, ...file, requires: [] };
 }
 
 function sha256Of(bytes: Uint8Array): string {

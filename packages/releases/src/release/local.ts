@@ -42,6 +42,14 @@ export async function readBill(folder: string, team: string, file: ReleaseFile):
   return await readFile(folder, componentPath(team, file), file.sha256, maxPackagesBytes);
 }
 
+/** Those of a team whose names come before that one, in their order: what devices may run that get it. */
+export function releasesBefore(all: readonly LocalRelease[], team: string, name: string): Release[] {
+  return all
+    .map(({ release }) => release)
+    .filter((release) => release.team === team && collator.compare(release.name, name) < 0)
+    .toSorted((a, b) => collator.compare(a.name, b.name));
+}
+
 /** 1.10 after 1.9. */
 const collator = new Intl.Collator('en', { numeric: true });
 

@@ -22,6 +22,14 @@ export function releaseOf(path: string): { team: string; name: string } | undefi
   return match?.[2] === undefined ? undefined : { team: match[1] ?? osTeam, name: match[2] };
 }
 
+/**
+ * Where a copy map lies below `targets/`: by the root hash of what it makes, and of the root that an older release has. It is none of the targets:
+ * what it says is found out when it is wrong.
+ */
+export function mapPath(team: string, rootHash: string, source: string): string {
+  return `${teamFolder(team)}/maps/${rootHash}/${source}`;
+}
+
 /** The path of a component's file: by its content, so that two releases share what they have in common. */
 export function componentPath(team: string, { sha256, file }: { sha256: string; file: string }): string {
   return `${teamFolder(team)}/components/${sha256}/${file}`;

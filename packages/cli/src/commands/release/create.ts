@@ -22,14 +22,27 @@ export const createRelease = verb({
       parse: wholeNumber(0),
       fallback: 0,
     }),
+    level: value(
+      'number',
+      'how hard what devices fetch is compressed, 1 to 22: 3 takes a sixth of the time',
+      {
+        parse: wholeNumber(1, 22),
+        fallback: 19,
+      },
+    ),
     notes: value('text', 'what people should know of it', { fallback: '' }),
   },
-  async run(cli, { release: name, images, repository, machine, image, component, rollbackIndex, notes }) {
+  async run(
+    cli,
+    { release: name, images, repository, machine, image, component, rollbackIndex, level, notes },
+  ) {
     const { join, resolve } = await import('node:path');
-    const { addTargets, composeRelease, readRepository, writeStaged } = await import('@mbl/releases');
+    const { addTargets, composeRelease, readRepository, releasesBefore, writeStaged } = await import(
+      '@mbl/releases'
+    );
     const { osTeam } = await import('@mbl/formats');
     const { MblError } = await import('@mbl/trust');
-    const { repositoryFolder } = await import('../../workbench/releases.ts');
+    const { repositoryFolder, repositoryReleases } = await import('../../workbench/releases.ts');
     const { output, workspace, signal } = cli;
     const folder = repositoryFolder(cli, repository);
     const unknown = component.find((one) => !(names as readonly string[]).includes(one));
@@ -51,6 +64,8 @@ export const createRelease = verb({
           rollbackIndex,
           notes,
           repository: folder,
+          before: releasesBefore(await repositoryReleases(folder, state), osTeam, name),
+          level,
           signal,
         }),
     );

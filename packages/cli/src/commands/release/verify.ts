@@ -78,7 +78,10 @@ export const verifyRelease = verb({
           ];
     const components = new Map<string, AcceptedComponent>();
     for (const one of accepted) for (const part of one.components) components.set(part.target.path, part);
-    const total = [...components.values()].reduce((sum, { target }) => sum + target.length, 0);
+    const total = [...components.values()].reduce(
+      (sum, { target, payload }) => sum + target.length + (payload?.length ?? 0),
+      0,
+    );
     await output.progress.phase(`read ${components.size} components`, async (report) => {
       let done = 0;
       for (const part of components.values())
