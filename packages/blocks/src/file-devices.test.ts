@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { BLOCK_SIZE, FileDisk, FileJournal, FileSource } from './index.ts';
+import { BLOCK_SIZE, countBlocks, DirectDisk, FileDisk, FileJournal, FileSource } from './index.ts';
 import { serveFiles } from './testing/file-server.ts';
 import { Random, targetOf } from './testing/random.ts';
 import { images, publish } from './testing/scene.ts';
@@ -41,6 +41,37 @@ test('an extent is read and written within its bounds', async () => {
   assert.ok((await readFile(path)).subarray(5 * BLOCK_SIZE).equals(bytes.subarray(5 * BLOCK_SIZE)));
   await using short = await FileSource.open({ ...extent, blocks: 9 });
   await assert.rejects(short.read(4, into), /part ends at byte/);
+});
+
+test('a disk past the cache is read and written within its bounds, from buffers anywhere', async () => {
+  const path = join(folder, 'direct');
+  const bytes = new Random(2).image(300);
+  await writeFile(path, bytes);
+  assert.equal(await countBlocks(path), 300);
+  {
+    await using disk = await DirectDisk.open({ name: 'part', path, blocks: 300 });
+    const anywhere = Buffer.alloc(200 * BLOCK_SIZE + 7).subarray(7);
+    await disk.read(100, anywhere);
+    assert.ok(anywhere.equals(bytes.subarray(100 * BLOCK_SIZE)));
+    anywhere.fill(7);
+    await disk.write(3, anywhere);
+    await disk.flush();
+    await assert.rejects(disk.write(101, anywhere), /part has no/);
+    await using longer = await DirectDisk.open({ name: 'part', path, blocks: 400 });
+    await assert.rejects(longer.read(299, anywhere.subarray(0, 2 * BLOCK_SIZE)), /part ends at byte/);
+  }
+  bytes.fill(7, 3 * BLOCK_SIZE, 203 * BLOCK_SIZE);
+  assert.ok((await readFile(path)).equals(bytes));
+});
+
+test('a file that is not whole blocks is read with zeros behind it', async () => {
+  const path = join(folder, 'odd');
+  await writeFile(path, Buffer.alloc(BLOCK_SIZE + 5, 7));
+  await using source = await FileSource.open({ name: 'odd', path, blocks: 2, size: BLOCK_SIZE + 5 });
+  const into = Buffer.alloc(2 * BLOCK_SIZE, 1);
+  await source.read(0, into);
+  assert.ok(into.subarray(0, BLOCK_SIZE + 5).every((byte) => byte === 7));
+  assert.ok(into.subarray(BLOCK_SIZE + 5).every((byte) => byte === 0));
 });
 
 test('a journal is there whole, or not at all', async () => {

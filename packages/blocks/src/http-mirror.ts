@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import * as http from 'node:http';
-import * as https from 'node:https';
-import type { SecureContextOptions } from 'node:tls';
+import type * as http from 'node:http';
+import type { ConnectionOptions } from 'node:tls';
 import { MblError } from '@mbl/trust';
 import type { Mirror, MirrorAnswer } from './devices.ts';
 import { unreachable } from './transfer/body-reader.ts';
@@ -9,8 +8,8 @@ import { unreachable } from './transfer/body-reader.ts';
 export interface HttpMirrorOptions {
   /** Where the files are: `https://updates.example/releases/`. */
   readonly url: string;
-  /** Whom the device trusts, and its own certificate where the server asks for one. */
-  readonly tls?: SecureContextOptions;
+  /** Whom the device trusts there, the name in the certificate, and its own certificate where the server asks for one. */
+  readonly tls?: Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'servername'>;
   /** Sent with each request. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -22,24 +21,30 @@ const temporary = new Set([408, 425, 429, 500, 502, 503, 504]);
 export class HttpMirror implements Mirror, AsyncDisposable {
   readonly name: string;
   readonly #url: URL;
-  readonly #agent: http.Agent;
+  readonly #tls: HttpMirrorOptions['tls'];
+  #agent: http.Agent | undefined;
   readonly #headers: Readonly<Record<string, string>>;
 
   constructor({ url, tls, headers = {} }: HttpMirrorOptions) {
     this.name = url;
     this.#url = new URL(url.endsWith('/') ? url : `${url}/`);
-    const options = { keepAlive: true, maxSockets: 1 };
-    this.#agent =
-      this.#url.protocol === 'https:' ? new https.Agent({ ...options, ...tls }) : new http.Agent(options);
+    this.#tls = tls;
     this.#headers = headers;
   }
 
   async get(file: string, start: number, end: number, signal: AbortSignal): Promise<MirrorAnswer> {
     const url = new URL(file.split('/').map(encodeURIComponent).join('/'), this.#url);
     const headers = { ...this.#headers, range: `bytes=${start}-${end - 1}`, 'accept-encoding': 'identity' };
-    const { request } = this.#url.protocol === 'https:' ? https : http;
+    // Needed now and then: HTTP stays out of the way of a boot.
+    const [plain, secure] = await Promise.all([import('node:http'), import('node:https')]);
+    const options = { keepAlive: true, maxSockets: 1 };
+    const isSecure = this.#url.protocol === 'https:';
+    const agent = (this.#agent ??= isSecure
+      ? new secure.Agent({ ...options, ...this.#tls })
+      : new plain.Agent(options));
+    const { request } = isSecure ? secure : plain;
     const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      const call = request(url, { agent: this.#agent, headers, signal });
+      const call = request(url, { agent, headers, signal });
       call.once('response', resolve);
       // Later errors of the connection are those of the body.
       call.on('error', (cause) => reject(unreachable(`${this.name} cannot be reached`, cause)));
@@ -55,7 +60,7 @@ export class HttpMirror implements Mirror, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#agent.destroy();
+    this.#agent?.destroy();
   }
 }
 

@@ -3,6 +3,7 @@ export { HttpMirror, type HttpMirrorOptions } from './http-mirror.ts';
 export { type CopyMap, type CopyRun, formatCopyMap, maxCopyMapSize, parseCopyMap } from './copy/copy-map.ts';
 export { DigestTable, matchBlocks } from './copy/match.ts';
 export type { BlockDisk, BlockSource, JournalStore, Mirror, MirrorAnswer } from './devices.ts';
+export { alignedBuffer, countBlocks, DirectDisk, openDirect } from './direct-disk.ts';
 export { FileDisk, type FileExtent, FileJournal, FileSource } from './file-devices.ts';
 export { GroupHasher, maxDataBlocks } from './groups.ts';
 export { BlockHasher, VerityHasher, type VerityTree } from './hasher.ts';

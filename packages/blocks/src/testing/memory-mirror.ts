@@ -7,7 +7,7 @@ import { Steps } from './devices.ts';
 
 /** What a mirror does wrong with one answer. */
 export type Fault =
-  | { readonly kind: 'refuse' | 'stall' | 'drip' | 'endless' }
+  | { readonly kind: 'refuse' | 'stall' | 'drip' | 'slow' | 'endless' }
   /** Breaks off after so many bytes. */
   | { readonly kind: 'break' | 'stall-after'; readonly after: number };
 
@@ -21,7 +21,7 @@ export class MemoryMirror implements Mirror {
   readonly requests: { readonly file: string; readonly start: number; readonly end: number }[] = [];
   /** What to do with the request of that number; undefined: answer it. */
   fault: (request: number) => Fault | undefined = () => undefined;
-  /** Waits of the caller, which end while an answer is stalled, or when so many bytes dripped meanwhile. */
+  /** Waits of the caller, which end while an answer is stalled, or when so many pieces dripped meanwhile. */
   readonly #stalled = new Map<() => void, number>();
   #stalling = 0;
 
@@ -57,7 +57,7 @@ export class MemoryMirror implements Mirror {
   }
 
   async *#body(bytes: Uint8Array, fault: Fault | undefined, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const step = fault?.kind === 'drip' ? 1 : 5000;
+    const step = { drip: 1, slow: 200 }[fault?.kind as string] ?? 5000;
     for (let at = 0; at < bytes.length; at += step) {
       this.steps.take();
       const { after = Infinity } = fault !== undefined && 'after' in fault ? fault : {};
@@ -66,7 +66,7 @@ export class MemoryMirror implements Mirror {
       if (piece.length > 0) yield piece;
       if (at + step > after && fault?.kind === 'break') throw unreachable('broke off');
       if (at + step > after && fault?.kind === 'stall-after') await this.#silence(signal);
-      if (fault?.kind === 'drip') this.#age();
+      if (fault?.kind === 'drip' || fault?.kind === 'slow') this.#age();
     }
     if (fault?.kind === 'endless') for (;;) yield Buffer.alloc(5000);
   }

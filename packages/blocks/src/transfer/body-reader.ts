@@ -5,10 +5,13 @@ import type { Mirror } from '../devices.ts';
 /** Waits so many milliseconds; rejects when the signal is aborted. Handed in, so that tests need no clock. */
 export type Sleep = (milliseconds: number, signal: AbortSignal) => Promise<void>;
 
-/** A mirror that sends less than this in `stall` milliseconds counts as gone: one byte now and then is no progress. */
-const least = 1024;
+/**
+ * A mirror that sends less than this, and less than all that was asked for, in `stall` milliseconds counts as gone: bytes that drip would keep a
+ * transfer for ever. With a minute that is a kilobyte a second, less than the slowest link that anybody would update over.
+ */
+const least = 64 * 1024;
 
-/** Reads the body of one answer, with a deadline for each kilobyte, and not a byte past its range. */
+/** Reads the body of one answer, with a deadline for each `least` bytes, and not a byte past its range. */
 export class BodyReader implements AsyncDisposable {
   readonly #controller = new AbortController();
   readonly #sleep: Sleep;
@@ -17,6 +20,8 @@ export class BodyReader implements AsyncDisposable {
   /** Bytes of the range that are still to come. */
   #left: number;
   #rest: Uint8Array = new Uint8Array();
+  /** How the body ended early, once what came before is handed on. */
+  #failure: Error | undefined;
   readonly #count: (bytes: number) => void;
 
   private constructor(size: number, count: (bytes: number) => void, sleep: Sleep, stall: number) {
@@ -70,10 +75,16 @@ export class BodyReader implements AsyncDisposable {
   }
 
   async #gather(): Promise<Uint8Array> {
+    if (this.#failure !== undefined) throw this.#failure;
     const pieces: Uint8Array[] = [];
     for (let size = 0; size < Math.min(least, this.#left); ) {
-      const next = await this.#iterator?.next();
-      if (next === undefined || next.done === true) throw unreachable('ended its answer early');
+      const next = await this.#next();
+      if (next instanceof Error) {
+        // What came before it broke is of use.
+        if (pieces.length === 0) throw next;
+        this.#failure = next;
+        break;
+      }
       this.#count(next.value.length);
       // What is longer than its range is not looked at.
       const piece = next.value.subarray(0, this.#left - size);
@@ -85,6 +96,15 @@ export class BodyReader implements AsyncDisposable {
     return bytes;
   }
 
+  async #next(): Promise<IteratorYieldResult<Uint8Array> | Error> {
+    try {
+      const next = await this.#iterator?.next();
+      return next === undefined || next.done === true ? unreachable('ended its answer early') : next;
+    } catch (error) {
+      return error instanceof Error ? error : unreachable('broke off', error);
+    }
+  }
+
   async #within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     const timer = new AbortController();
@@ -92,7 +112,7 @@ export class BodyReader implements AsyncDisposable {
     const abort = (): void => aborted.reject(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     const late = this.#sleep(this.#stall, timer.signal).then(() => {
-      throw unreachable('sent nothing for too long');
+      throw unreachable('sends too slowly');
     });
     // Whoever loses the race must not end the process.
     for (const each of [work, late, aborted.promise]) each.catch(() => {});

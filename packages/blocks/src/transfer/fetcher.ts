@@ -7,7 +7,7 @@ import type { Range } from './plan.ts';
 
 export interface Timing {
   readonly sleep: Sleep;
-  /** Milliseconds in which a mirror has to send a kilobyte. */
+  /** Milliseconds in which a mirror has to send 64 KiB, or all that was asked for. */
   readonly stall: number;
   /** How often all mirrors are tried in turn before a transfer gives up. */
   readonly rounds: number;

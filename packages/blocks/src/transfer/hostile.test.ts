@@ -152,7 +152,8 @@ test('a mirror that lies anywhere is named, and another one is asked; with none 
 test('a server that breaks off at any byte, stalls, drips or is down for a while is gone on with', async () => {
   const undisturbed = fresh();
   await transfer(undisturbed.options);
-  const faults: Fault[] = [{ kind: 'refuse' }, { kind: 'stall' }, { kind: 'drip' }, { kind: 'endless' }];
+  const kinds = ['refuse', 'stall', 'drip', 'slow', 'endless'] as const;
+  const faults: Fault[] = kinds.map((kind) => ({ kind }));
   for (const after of [0, 1, 500, 1023, 1024, 5000, 7000, 20_000])
     faults.push({ kind: 'break', after }, { kind: 'stall-after', after });
   for (const fault of faults) {

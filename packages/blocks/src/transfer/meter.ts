@@ -41,6 +41,11 @@ export class Meter {
     return this.#spent;
   }
 
+  /** Bytes that are still to come by the plan. */
+  get remaining(): number {
+    return this.#expected;
+  }
+
   /** What is still to come, as far as it is planned. Throws `blocks/over-budget` when that does not fit. */
   expect(bytes: number): void {
     this.#expected = bytes;

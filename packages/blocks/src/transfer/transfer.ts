@@ -30,6 +30,8 @@ export interface Progress {
   readonly groups: number;
   /** Bytes on the wire, those of earlier runs included. */
   readonly spent: number;
+  /** Bytes on the wire that are still to come by the plan. */
+  readonly remaining: number;
 }
 
 export interface TransferOptions {
@@ -109,7 +111,12 @@ export async function transfer(options: TransferOptions): Promise<TransferReport
     const { file } = payload;
     await using assembler = new Assembler({ file, index, hasher, plan, sources, disk, fetcher, blame });
     const tell = (count: number): void =>
-      options.onProgress?.({ done: count, groups: hasher.groups, spent: meter.spent });
+      options.onProgress?.({
+        done: count,
+        groups: hasher.groups,
+        spent: meter.spent,
+        remaining: meter.remaining,
+      });
     let count = kept;
     tell(count);
     for (let group = 0; group < hasher.groups; group += 1) {

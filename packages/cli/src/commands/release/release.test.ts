@@ -48,7 +48,7 @@ test('a release is made of an image, signed with the key set, and verified as by
   assert.equal(verified.code, 0, verified.err);
   assert.equal(
     verified.out,
-    'os 1.0 for qemu-arm64: a board with development keys would install it\n3 components, 4.2 KiB: each is what was signed\n',
+    'os 1.0 for qemu-arm64: a board with development keys would install it\n3 components, 4.5 KiB: each is what was signed\n',
   );
 });
 
