@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
-import { type ImageDescription, readText } from '@mbl/formats';
+import type { ImageDescription } from '@mbl/formats';
 import {
-  releaseRootFile,
   confirmProfile,
   imageKeyNames,
   imagePublicKeys,
@@ -48,6 +47,7 @@ import { loginCheckTask } from './rootfs/login-check-task.ts';
 import { nodeTask } from './rootfs/node-task.ts';
 import { packagesTask } from './rootfs/packages-task.ts';
 import type { RootRecipe } from './rootfs/recipe.ts';
+import { readReleaseRoot } from './rootfs/release-root.ts';
 import { rootBaseTask } from './rootfs/root-base-task.ts';
 import { rootSizeTask } from './rootfs/root-size-task.ts';
 import { rootContents, rootTask } from './rootfs/root-task.ts';
@@ -101,9 +101,6 @@ export interface BuildResult {
 
 /** Kernel arguments of every image. Not even root puts code into the kernel: no memory device, no unsigned module, no kexec. */
 const distributionArguments = ['panic=1', 'lockdown=integrity', 'module.sig_enforce=1'];
-
-/** TUF's bound for a root: `mostBytes` of `@mbl/releases`. */
-const maxReleaseRootBytes = 128 * 1024;
 
 /** Builds a signed image: versions from the lock, tasks from the cache, then flash and disk. */
 export async function build(options: BuildOptions): Promise<BuildResult> {
@@ -273,7 +270,7 @@ async function allTasks(
     node,
     modules: machine.kernel.modules,
     profile: unidentified.keys,
-    releaseRoot: await readText(join(keys.dir, releaseRootFile), maxReleaseRootBytes),
+    releaseRoot: await readReleaseRoot(keys.dir),
   };
   const before = [
     uBootTask({ cache, source: sources['u-boot'], include, ...uBoot }),

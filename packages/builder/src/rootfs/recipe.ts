@@ -26,8 +26,8 @@ export interface RootRecipe {
   readonly modules: readonly string[];
   /** What the keys are for that sign the root. */
   readonly profile: KeyProfile;
-  /** The TUF root that devices are born with, as it lies in the key set; without one they take no releases. */
-  readonly releaseRoot: string | undefined;
+  /** The TUF root that devices are born with, as it lies in the key set. */
+  readonly releaseRoot: string;
 }
 
 /** What identifies packages in a task's inputs. */

@@ -20,7 +20,7 @@ export function rootTask(recipe: RootRecipe, description: Unidentified): Task {
       ...composition(recipe),
       image: image.name,
       description: { ...description },
-      releaseRoot: releaseRoot ?? '',
+      releaseRoot,
     },
     code: import.meta.filename,
     files: compositionFiles(recipe),
@@ -28,8 +28,10 @@ export function rootTask(recipe: RootRecipe, description: Unidentified): Task {
     needs: [...rootContents, 'root-base', 'identity'],
     async run(context) {
       const identity = await readIdentity(context.need('identity'), description);
-      const files = new Map([['etc/mbl/image.json', formatImage(identity)]]);
-      if (releaseRoot !== undefined) files.set('etc/mbl/releases/root.json', releaseRoot);
+      const files = new Map([
+        ['etc/mbl/image.json', formatImage(identity)],
+        ['etc/mbl/releases/root.json', releaseRoot],
+      ]);
       await buildRoot({
         ...(await partsOf(recipe, context, rootContents, files)),
         out: context.out,
