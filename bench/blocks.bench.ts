@@ -4,7 +4,7 @@
 // casync (where it is installed). Budgets: below each of them on every pair. And the device's memory and time.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -90,8 +90,10 @@ server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
 
-/** The device's side: the package's own process for its tests. */
+/** The device's side: the package's own process for its tests, with the memory that the cloud client has. */
 const program = join(root, 'packages/blocks/src/testing/transfer-files.ts');
+const unit = join(root, 'os/rootfs/device/usr/lib/systemd/system/mbl-cloud-client.service');
+const limits = (await readFile(unit, 'utf8')).match(/--max-\S+/g) ?? [];
 
 interface Result {
   readonly wire: number;
@@ -124,7 +126,7 @@ async function sync(
   };
   connections = [];
   const begin = performance.now();
-  const { stdout } = await run(process.execPath, [program, JSON.stringify(order)]);
+  const { stdout } = await run(process.execPath, [...limits, program, JSON.stringify(order)]);
   const seconds = (performance.now() - begin) / 1000;
   server.closeAllConnections();
   const wire = (await Promise.all(connections)).reduce((sum, bytes) => sum + bytes, 0);
@@ -153,6 +155,7 @@ const older = await repacked(again, at('older.img'), at('older'), async (folder)
 const idle = spawnSync(
   process.execPath,
   [
+    ...limits,
     '-e',
     `import(${JSON.stringify(program)}).then(async ({ peakMemory }) => console.log(await peakMemory()))`,
   ],

@@ -36,15 +36,11 @@ export class HttpMirror implements Mirror, AsyncDisposable {
     const url = new URL(file.split('/').map(encodeURIComponent).join('/'), this.#url);
     const headers = { ...this.#headers, range: `bytes=${start}-${end - 1}`, 'accept-encoding': 'identity' };
     // Needed now and then: HTTP stays out of the way of a boot.
-    const [plain, secure] = await Promise.all([import('node:http'), import('node:https')]);
-    const options = { keepAlive: true, maxSockets: 1 };
-    const isSecure = this.#url.protocol === 'https:';
-    const agent = (this.#agent ??= isSecure
-      ? new secure.Agent({ ...options, ...this.#tls })
-      : new plain.Agent(options));
-    const { request } = isSecure ? secure : plain;
+    const { Agent, request } =
+      this.#url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+    const agent = (this.#agent ??= new Agent({ keepAlive: true, maxSockets: 1, ...this.#tls }));
     const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      const call = request(url, { agent, headers, signal });
+      const call = request(url, { agent, headers, signal, maxHeaderSize });
       call.once('response', resolve);
       // Later errors of the connection are those of the body.
       call.on('error', (cause) => reject(unreachable(`${this.name} cannot be reached`, cause)));
@@ -63,6 +59,9 @@ export class HttpMirror implements Mirror, AsyncDisposable {
     this.#agent?.destroy();
   }
 }
+
+/** Of what an answer says beside its bytes nobody counts more than this. */
+const maxHeaderSize = 4096;
 
 /** Only 206 with just this range: a server that sends the whole file would cost all of it. */
 function checkAnswer(

@@ -15,6 +15,8 @@ export interface Parts {
   readonly plan: Plan;
   /** In the order of the plan's candidates. */
   readonly sources: readonly BlockSource[];
+  /** As those are to be named that gave wrong blocks. */
+  readonly names: readonly string[];
   readonly disk: BlockDisk;
   readonly fetcher: Fetcher;
   readonly blame: Blame;
@@ -106,7 +108,7 @@ export class Assembler implements AsyncDisposable {
 
   /** Each block is checked before the next one is made: a frame needs those before it. */
   async #assembleCarefully(group: number): Promise<void> {
-    const { index, plan, hasher, sources, blame } = this.#parts;
+    const { index, plan, hasher, names, blame } = this.#parts;
     const digests = await fetchDigests(this.#parts, index, hasher, [group, 1]);
     const first = group * FANOUT;
     const isRight = (block: number): boolean => {
@@ -120,7 +122,7 @@ export class Assembler implements AsyncDisposable {
       let right = plan.fetched[frame] !== 1;
       for (const each of right ? all : []) {
         if ((await this.#copy(each, 1)) && isRight(each)) continue;
-        blame.add(sources[(plan.from[each] ?? 0) - 1]?.name ?? '', each);
+        blame.add(names[(plan.from[each] ?? 0) - 1] ?? '', each);
         right = false;
       }
       if (!right) await this.#fetchCarefully(frame, () => all.every(isRight));

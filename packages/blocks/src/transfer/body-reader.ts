@@ -106,6 +106,8 @@ export class BodyReader implements AsyncDisposable {
   }
 
   async #within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+    // Whoever loses the race must not end the process.
+    work.catch(() => {});
     signal.throwIfAborted();
     const timer = new AbortController();
     const aborted = Promise.withResolvers<never>();
@@ -114,8 +116,7 @@ export class BodyReader implements AsyncDisposable {
     const late = this.#sleep(this.#stall, timer.signal).then(() => {
       throw unreachable('sends too slowly');
     });
-    // Whoever loses the race must not end the process.
-    for (const each of [work, late, aborted.promise]) each.catch(() => {});
+    for (const each of [late, aborted.promise]) each.catch(() => {});
     try {
       return await Promise.race([work, late, aborted.promise]);
     } finally {

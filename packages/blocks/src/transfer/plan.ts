@@ -14,6 +14,8 @@ export interface Candidate {
   readonly blocks: number;
   /** It is the slot that is written: what lies before the group that is made is gone. */
   readonly overwritten: boolean;
+  /** A copy map says so, and not what was read there: where it is wrong, either of them lies. */
+  readonly mapped: boolean;
   readonly runs: readonly CopyRun[];
 }
 

@@ -109,7 +109,11 @@ export async function transfer(options: TransferOptions): Promise<TransferReport
     const plan: Plan = planTransfer(index, copies, done);
     meter.expect(plan.cost);
     const { file } = payload;
-    await using assembler = new Assembler({ file, index, hasher, plan, sources, disk, fetcher, blame });
+    const names = sources.map(({ name }, at) =>
+      copies[at]?.mapped === true ? `${name}, or its copy map,` : name,
+    );
+    const parts = { file, index, hasher, plan, sources, names, disk, fetcher, blame };
+    await using assembler = new Assembler(parts);
     const tell = (count: number): void =>
       options.onProgress?.({
         done: count,
@@ -168,6 +172,7 @@ async function findCopies(
   const candidates = sources.map((source) => ({
     blocks: source.blocks,
     overwritten: source === disk,
+    mapped: false,
     runs: [] as Candidate['runs'],
   }));
   let useful = 0;
@@ -180,6 +185,7 @@ async function findCopies(
         target.rootHash,
         target.dataBlocks,
       ).runs;
+      candidate.mapped = true;
       useful += 1;
     } catch (error) {
       if (!(error instanceof MblError) || !['blocks/bad-copy-map', 'blocks/no-mirror'].includes(error.code))

@@ -10,6 +10,7 @@ import { IdentityStore } from './identity.ts';
 import { loadImage } from '../common/image.ts';
 import { connectPlatform } from './platform-client.ts';
 import { loadSettings } from './settings.ts';
+import { UpdateMemory } from './update/memory.ts';
 import { httpRepository } from './update/repository.ts';
 
 /** EX_CONFIG of sysexits.h: the unit does not start the client again, for nothing would change. */
@@ -51,12 +52,14 @@ export async function runCloudClient(
       platform,
       repository: httpRepository({
         service: { ...factory.service, url: factory.service.est, trust: factory.trust },
+        state: values.identity,
       }),
       log,
       registered: async (registered) => await mark(join(values.runtime, 'registered'), registered),
       store: new IdentityStore(values.identity, factory.endpointName),
       settingsDir: values.identity,
       settings: await loadSettings(values.identity),
+      updates: await UpdateMemory.load(values.identity),
     });
     await agent.run(signal);
     log.info('stopped');

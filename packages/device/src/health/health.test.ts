@@ -12,6 +12,9 @@ import { judgeTrial, type VerdictOptions } from './main.ts';
 
 const started: BootState = { sequence: 5, first: 'b', tried: 'b', attempts: { a: 0, b: 1 } };
 
+/** The root hash of the version that is on trial. */
+const judged = 'cd'.repeat(32);
+
 /** A board that runs slot b on trial, where all is well. */
 async function board(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), 'mbl-health-'));
@@ -26,7 +29,9 @@ async function board(t: TestContext) {
   await writeFile(at('registered'), '');
   await writeFile(at('root.json'), '');
   const store = new TrialStore(at('update'));
-  await store.beginTrial({ slot: 'b', release: '1.1', rollbackIndex: 0 });
+  await store.beginTrial({ slot: 'b', release: '1.1', rollbackIndex: 0, rootHash: judged });
+  await mkdir(at('sys/class/block/dm-0/dm'), { recursive: true });
+  await writeFile(at('sys/class/block/dm-0/dm/uuid'), `VERITY-${judged}\n`);
   const run: Run = async (command, args, deadline) =>
     command === 'systemctl' ? { code: 0, said: '' } : await runProgram(command, args, deadline);
   const said: string[] = [];
@@ -34,6 +39,7 @@ async function board(t: TestContext) {
     update: at('update'),
     boot: at('boot'),
     state: at('state'),
+    root: folder,
     registered: at('registered'),
     releaseRoot: at('root.json'),
     checks: at('checks'),
@@ -63,6 +69,13 @@ const faults: Record<
   string,
   { reason: RegExp; fault: (at: (name: string) => string) => Promise<Partial<VerdictOptions>> }
 > = {
+  'another version than the one that was judged': {
+    reason: /another version than the 1\.1 that was judged$/,
+    fault: async (at) => {
+      await writeFile(at('sys/class/block/dm-0/dm/uuid'), `VERITY-${'ab'.repeat(32)}\n`);
+      return {};
+    },
+  },
   'a unit that failed': {
     reason: /^a unit failed: product\.service$/,
     fault: async () => ({

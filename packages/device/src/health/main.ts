@@ -6,6 +6,7 @@ import { readText } from '@mbl/formats';
 import { runProgram } from '../common/run.ts';
 import { parseBoot } from '../platform/board.ts';
 import { changeBootState, readBootState, rejected } from '../slots/boot-state.ts';
+import { otherThanJudged } from '../slots/running-root.ts';
 import { TrialStore } from '../slots/trial.ts';
 import { becomesHealthy, type HealthOptions } from './health.ts';
 
@@ -16,6 +17,8 @@ export interface VerdictOptions extends HealthOptions {
   readonly boot: string;
   /** The partition of the boot state. */
   readonly state: string;
+  /** Where `/sys` is. */
+  readonly root: string;
 }
 
 /** True: healthy, or no trial. False: the other slot starts first from now on, and the board is to restart. */
@@ -29,7 +32,7 @@ export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
   say(`slot ${trial.slot} is on trial with ${trial.release}, start ${boot.attempts}`);
   const fault =
     boot.slot === tried
-      ? await becomesHealthy(options)
+      ? ((await otherThanJudged(trial, options.root)) ?? (await becomesHealthy(options)))
       : `its kernel runs with the root of slot ${boot.slot}: its own cannot be opened`;
   if (fault === undefined) {
     say(`slot ${trial.slot} is healthy`);
@@ -53,6 +56,7 @@ if (import.meta.main) {
       update: { type: 'string', default: '/config/update' },
       boot: { type: 'string', default: '/run/mbl/boot' },
       state: { type: 'string', default: '/run/mbl/disk/state' },
+      root: { type: 'string', default: '/' },
       registered: { type: 'string', default: '/run/mbl-cloud-client/registered' },
       releaseRoot: { type: 'string', default: '/etc/mbl/releases/root.json' },
       checks: { type: 'string', default: '/etc/mbl/health.d' },

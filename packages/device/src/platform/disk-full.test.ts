@@ -11,11 +11,16 @@ import type { ReleaseVerifier } from './release.ts';
 import { installUpdates } from './update.ts';
 
 const proved: BootState = { sequence: 4, first: 'a', tried: 'a', attempts: { a: 0, b: 0 } };
+const rootHash = 'ab'.repeat(32);
 const bytes = Buffer.alloc(10_000, 0x5a);
 
 /** A release with this index, whose kernel and root are the same bytes; `judged` is told the index that the board holds against it. */
 function signed(rollbackIndex: number, judged: (index: number) => void): ReleaseVerifier {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const file = { file: 'part', size: bytes.length, sha256 };
+  const tree = { dataSize: 12_288, rootHash, salt: '' };
+  const payload = { ...file, ...tree, indexSize: 1, indexSha256: sha256, maps: [] };
+  const target = { path: 'part', length: bytes.length, hashes: { sha256 }, role: 'os' };
   return {
     verify(name, _files, board) {
       judged(board.rollbackIndex);
@@ -29,8 +34,9 @@ function signed(rollbackIndex: number, judged: (index: number) => void): Release
         images: [],
       } as const;
       const component = (part: string) => ({
-        component: { name: part, version: name, file: part, size: bytes.length, sha256, requires: [] },
-        target: { path: part, length: bytes.length, hashes: { sha256 }, role: 'os' },
+        component: { name: part, version: name, ...file, payload, requires: [] },
+        target,
+        payload: target,
       });
       const image = { machine: board.machine, image: 'product', buildId: '', components: [] };
       const accepted = { release, image, components: ['kernel', 'root'].map(component) };
@@ -48,10 +54,13 @@ function boardWith(folder: string) {
   const indices: number[] = [];
   const start = (slot: 'a' | 'b', state: BootState) => {
     writeFileSync(at('boot'), `slot=${slot}\nattempts=1\n`);
+    mkdirSync(at('sys/class/block/dm-0/dm'), { recursive: true });
+    writeFileSync(at('sys/class/block/dm-0/dm/uuid'), `VERITY-${rootHash}`);
     const sectors = Buffer.alloc(8192);
     sectors.set(formatBootState(state), bootStateOffsets[0]);
     writeFileSync(at('disk/state'), sectors);
     const files = {
+      root: folder,
       bootFile: at('boot'),
       disk: at('disk'),
       update: at('update'),

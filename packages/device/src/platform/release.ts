@@ -7,6 +7,7 @@ import {
   type AcceptedRelease,
   type Board,
   Client,
+  mapPath,
   type MetadataStore,
   type Source,
   type Target,
@@ -123,23 +124,49 @@ function seenMetadata(folder: string): MetadataStore {
 /** Where a component goes: the name of the slot's partition. */
 const partitions: Readonly<Record<string, string>> = { kernel: 'boot', root: 'root' };
 
+/** Where components go on this board, and what it has. */
+export interface Places {
+  /** The partition of the idle slot, and of the one that runs, by `boot` and `root`. */
+  readonly device: (partition: string) => string;
+  readonly running: (partition: string) => string;
+  /** Of the running root; '' where nobody knows. */
+  readonly rootHash: string;
+}
+
 /** What of a release goes where on this board. Throws `device/release-refused` for one that changes what cannot be installed, or is not whole. */
 export function placeRelease(
   { accepted, locate }: SignedRelease,
   image: RunningImage,
-  device: (partition: string) => string,
+  places: Places,
 ): InstallComponent[] {
   const { release } = accepted;
   const refuse = (why: string) => new MblError('device/release-refused', `${release.name}: ${why}`);
   const components: InstallComponent[] = [];
-  for (const { component, target } of accepted.components) {
-    const { name, version, size, sha256, verity } = component;
+  for (const { component, payload: target } of accepted.components) {
+    const { name, version, size, sha256, payload } = component;
     if (name === 'boot-firmware' && version !== image.components['boot-firmware'].version)
       throw refuse(`it brings the boot firmware ${version}, which cannot be installed on a running board`);
     const partition = partitions[name];
     if (partition === undefined) continue;
-    const rootHash = verity?.rootHash ?? '';
-    components.push({ name, path: locate(target), device: device(partition), size, sha256, rootHash });
+    if (payload === undefined || target === undefined)
+      throw refuse(`it has no payload of its ${name}: an older program made it`);
+    const { dataSize, rootHash, salt, indexSize, indexSha256, maps } = payload;
+    const known = maps.find(({ source }) => source === places.rootHash);
+    components.push({
+      name,
+      device: places.device(partition),
+      running: places.running(partition),
+      size,
+      sha256,
+      dataSize,
+      rootHash,
+      salt,
+      payload: { file: locate(target), size: payload.size, indexSize, indexSha256 },
+      map:
+        known === undefined
+          ? { file: '', size: 0 }
+          : { file: `targets/${mapPath(osTeam, rootHash, known.source)}`, size: known.size },
+    });
   }
   // The kernel names the root that it opens: one without the other would not start.
   for (const name of Object.keys(partitions))

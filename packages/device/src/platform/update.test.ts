@@ -1,172 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import {
-  type BootState,
-  bootStateOffsets,
-  chooseBootState,
-  formatBootState,
-  formatRelease,
-  type Release,
-} from '@mbl/formats';
-import {
-  addTargets,
-  beginRepository,
-  componentPath,
-  emptyState,
-  makeBornRoot,
-  metadataSigner,
-  publish,
-  releasePath,
-  signStaged,
-} from '@mbl/releases';
-import { memorySigner } from '@mbl/trust';
-import { imageJson, TemporaryFolder } from '../testing/support.ts';
-import { defaultSystem } from './options.ts';
-import { tufVerifier } from './release.ts';
-import { type InstallPlan, installUpdates } from './update.ts';
-
-const now = new Date('2027-01-15T12:00:00Z');
-const later = (days: number): Date => new Date(now.getTime() + days * 86_400_000);
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-const parts = { kernel: randomBytes(10_000), root: randomBytes(50_000) };
-
-function releaseOf(name: string, more: Partial<Release> = {}, firmware?: string): Release {
-  const component = (part: 'kernel' | 'root') => ({
-    name: part,
-    version: name,
-    file: `${part}.img`,
-    size: parts[part].length,
-    sha256: sha256(parts[part]),
-    requires: [],
-  });
-  const boot = { ...component('kernel'), name: 'boot-firmware', version: firmware ?? '' };
-  const components = [...(firmware === undefined ? [] : [boot]), component('kernel'), component('root')];
-  const image = { machine: 'qemu-arm64', image: 'product', buildId: '0123456789abcdef', components };
-  const plain = { version: 1, team: 'os', name, keys: 'development', rollbackIndex: 0, notes: '' } as const;
-  return { ...plain, images: [image], ...more };
-}
-
-/** A repository with these releases, as files by their names. */
-class Repository {
-  readonly files = new Map<string, string>();
-  root: Uint8Array = Buffer.alloc(0);
-  readonly #state = emptyState();
-  readonly #signers = Promise.all(
-    Array.from({ length: 4 }, () => metadataSigner(memorySigner(generateKeyPairSync('ed25519').privateKey))),
-  );
-
-  async add(release: Release): Promise<void> {
-    const [root, targets, snapshot, timestamp] = await this.#signers;
-    assert.ok(root && targets && snapshot && timestamp);
-    if (this.root.length === 0) {
-      this.root = await makeBornRoot({ root, targets, snapshot, timestamp }, now);
-      beginRepository(this.#state, { root, targets, snapshot, timestamp }, this.root, now);
-    }
-    const text = Buffer.from(formatRelease(release));
-    const target = (path: string, bytes: Uint8Array) => ({
-      path,
-      length: bytes.length,
-      sha256: sha256(bytes),
-    });
-    const path = releasePath('os', release.name);
-    const components = release.images
-      .flatMap((image) => image.components)
-      .map((one) => ({ path: componentPath('os', one), length: one.size, sha256: one.sha256 }));
-    addTargets(this.#state, 'os', [target(path, text), ...components], now);
-    const signers = [root, targets, snapshot, timestamp];
-    await signStaged(this.#state, signers);
-    const { files } = await publish(this.#state, { signers, now });
-    for (const [name, bytes] of files) this.files.set(`metadata/${name}`, bytes.toString('utf8'));
-    const at = path.lastIndexOf('/') + 1;
-    this.files.set(`targets/${path.slice(0, at)}${sha256(text)}.${path.slice(at)}`, text.toString('utf8'));
-  }
-}
-
-const proved: BootState = { sequence: 4, first: 'a', tried: 'a', attempts: { a: 0, b: 0 } };
-
-/** A board that runs slot a, and has proved good. */
-class TestBoard implements Disposable {
-  readonly repository = new Repository();
-  readonly #folder = new TemporaryFolder();
-  #now = now;
-  #platform: ReturnType<typeof installUpdates> | undefined;
-
-  at(...names: string[]): string {
-    return join(this.#folder.path, ...names);
-  }
-
-  constructor() {
-    for (const name of ['disk', 'update']) mkdirSync(this.at(name));
-    for (const part of ['boot_a', 'boot_b', 'root_a', 'root_b'])
-      writeFileSync(this.at('disk', part), Buffer.alloc(60_000));
-    this.boots('a', proved);
-    writeFileSync(this.at('image.json'), imageJson);
-  }
-
-  /** The board starts anew. */
-  boots(slot: 'a' | 'b', state: BootState): void {
-    writeFileSync(this.at('boot'), `slot=${slot}\nattempts=1\n`);
-    const bytes = Buffer.alloc(8192);
-    bytes.set(formatBootState(state), bootStateOffsets[0]);
-    writeFileSync(this.at('disk', 'state'), bytes);
-    this.#platform = undefined;
-  }
-
-  get state(): BootState {
-    return chooseBootState(readFileSync(this.at('disk', 'state'))).state;
-  }
-
-  set clock(date: Date) {
-    this.#now = date;
-    this.#platform = undefined;
-  }
-
-  get platform(): ReturnType<typeof installUpdates> {
-    writeFileSync(this.at('root.json'), this.repository.root);
-    return (this.#platform ??= installUpdates(
-      {
-        ...defaultSystem,
-        bootFile: this.at('boot'),
-        disk: this.at('disk'),
-        update: this.at('update'),
-        imageFile: this.at('image.json'),
-      },
-      tufVerifier({ root: this.at('root.json'), seen: this.at('update', 'metadata'), now: () => this.#now }),
-    ));
-  }
-
-  /** Brings every file of metadata that is asked for, from `files`; gives the verdict and what was asked for. */
-  async check(
-    release: string,
-    files: ReadonlyMap<string, string> = this.repository.files,
-  ): Promise<{ plan: InstallPlan; asked: string[] }> {
-    const metadata: { name: string; content: string }[] = [];
-    for (;;) {
-      const plan = await this.platform.checkRelease({ release, metadata });
-      if (plan.missing === '') return { plan, asked: metadata.map(({ name }) => name) };
-      assert.ok(metadata.length < 20, `too many: ${plan.missing}`);
-      metadata.push({ name: plan.missing, content: files.get(plan.missing) ?? '' });
-    }
-  }
-
-  write(plan: InstallPlan): void {
-    for (const { device, name } of plan.components) {
-      assert.ok(name === 'kernel' || name === 'root');
-      const bytes = readFileSync(device);
-      bytes.set(parts[name]);
-      writeFileSync(device, bytes);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#folder[Symbol.dispose]();
-  }
-}
+  later,
+  now,
+  oldRoot,
+  parts,
+  proved,
+  releaseOf,
+  rootHashes,
+  sha256,
+  TestBoard,
+} from '../testing/update-board.ts';
 
 test('a release is judged file by file, installed, tried, confirmed', async () => {
   using board = new TestBoard();
@@ -192,8 +38,24 @@ test('a release is judged file by file, installed, tried, confirmed', async () =
     ],
     'the boot firmware of this version is there already',
   );
-  const digest = sha256(parts.root);
-  assert.equal(plan.components[1]?.path, `targets/os/components/${digest}/${digest}.root.img`);
+  const digest = sha256(Buffer.from('payload of root'));
+  assert.deepEqual(plan.components[1], {
+    name: 'root',
+    device: board.at('disk', 'root_b'),
+    running: board.at('disk', 'root_a'),
+    size: 50_000,
+    sha256: sha256(parts.root),
+    dataSize: 53_248,
+    rootHash: rootHashes.root,
+    salt: 'ff00',
+    payload: {
+      file: `targets/os/components/${digest}/${digest}.root.payload`,
+      size: 20_000,
+      indexSize: 100,
+      indexSha256: '12'.repeat(32),
+    },
+    map: { file: `targets/os/maps/${rootHashes.root}/${oldRoot}`, size: 90 },
+  });
   assert.match(await board.platform.verifySlot(), /does not hold the kernel/);
   await assert.rejects(board.platform.startTrial(), { code: 'device/slot-mismatch' });
   assert.deepEqual(board.state, proved, 'nothing is started that is not there');
@@ -216,6 +78,41 @@ test('a release is judged file by file, installed, tried, confirmed', async () =
 
   await board.repository.add(releaseOf('1.0', { rollbackIndex: 2 }));
   assert.match((await board.check('1.0')).plan.refused, /rollback index is 2/);
+});
+
+test('what is written to the slot after it was read does not start', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.1'));
+  const { plan } = await board.check('1.1');
+  board.write(plan);
+  assert.equal(await board.platform.verifySlot(), '');
+  const bytes = readFileSync(board.at('disk', 'boot_b'));
+  bytes.writeUInt8(bytes.readUInt8(9_999) ^ 1, 9_999);
+  writeFileSync(board.at('disk', 'boot_b'), bytes);
+  await assert.rejects(board.platform.startTrial(), { code: 'device/slot-mismatch' });
+  assert.deepEqual(board.state, proved);
+});
+
+test('a version that is not the one that was judged is not taken for it, and counts for nothing', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.1', { rollbackIndex: 7 }));
+  board.write((await board.check('1.1')).plan);
+  await board.platform.startTrial();
+  board.boots('b', { ...board.state, tried: 'b', attempts: { a: 0, b: 0 } }, 'aa'.repeat(32));
+  const told = await board.platform.getUpdate();
+  assert.equal(told.state, 'fell-back');
+  assert.equal(told.reason, 'update/slot-mismatch');
+  await board.repository.add(releaseOf('1.2', { rollbackIndex: 6 }));
+  assert.equal((await board.check('1.2')).plan.refused, '', 'its rollback index was not taken over');
+});
+
+test('a release without payloads cannot be brought', async () => {
+  using board = new TestBoard();
+  const [image] = releaseOf('1.1').images;
+  assert.ok(image);
+  const components = image.components.map(({ payload: _none, ...one }) => one);
+  await board.repository.add(releaseOf('1.1', { images: [{ ...image, components }] }));
+  assert.equal((await board.check('1.1')).plan.reason, 'update/not-installable');
 });
 
 test('a version that did not come up, or was sent back, is told with its reason', async () => {

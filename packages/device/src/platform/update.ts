@@ -5,6 +5,7 @@ import { type ImageIdentity, readText, type Slot, type UpdateReason, updateReaso
 import { MblError } from '@mbl/trust';
 import { changeBootState, onTrial, otherSlot, readBootState, rejected } from '../slots/boot-state.ts';
 import { digestOf } from '../slots/contents.ts';
+import { otherThanJudged, runningRootHash } from '../slots/running-root.ts';
 import { type Outcome, TrialStore } from '../slots/trial.ts';
 import { parseBoot } from './board.ts';
 import { loadImage } from '../common/image.ts';
@@ -20,14 +21,27 @@ const metadataFile = struct({ name: text, content: document });
 /** A code, or '' where nothing is wrong. */
 const reason = oneOf('', ...(Object.keys(updateReasons) as UpdateReason[]));
 
-/** What goes where: `size` bytes of the target `path` to the start of `device`. Digests are 64 hex digits; `rootHash` may be ''. */
+/** A file of the repository that a component is made from (`@mbl/blocks`): its path there, and what the release signs of it. */
+const payloadFile = struct({ file: text, size: uint64, indexSize: uint64, indexSha256: text });
+
+/** A copy map from the slot that runs; '' and 0 where the repository has none. */
+const mapFile = struct({ file: text, size: uint64 });
+
+/**
+ * What goes where: from the payload `dataSize` bytes whose hash tree has this root hash and salt, to the start of `device`, the tree behind them. `running` is
+ * the partition of the slot that runs. The first `size` bytes are the component then, with that digest. Digests are 64 hex digits, the salt is hex.
+ */
 const component = struct({
   name: text,
-  path: text,
   device: text,
+  running: text,
   size: uint64,
   sha256: text,
+  dataSize: uint64,
   rootHash: text,
+  salt: text,
+  payload: payloadFile,
+  map: mapFile,
 });
 
 /**
@@ -72,7 +86,7 @@ export const updateMethods = {
 
 /** Installs what signed metadata names, and nothing else: whoever writes the idle slot decides nothing. */
 export function installUpdates(
-  { bootFile, disk, update: folder, imageFile }: SystemOptions,
+  { root, bootFile, disk, update: folder, imageFile }: SystemOptions,
   verifier: ReleaseVerifier,
 ): Implementation<typeof updateMethods> {
   const store = new TrialStore(folder);
@@ -135,6 +149,9 @@ export function installUpdates(
     const { first, tried, attempts } = await readBootState(state);
     if (running === slot && tried === slot) {
       if (first !== slot || attempts[slot] > 0) return { state: 'trying', release, reason: '', detail: '' };
+      const other = await otherThanJudged(trial, root);
+      if (other !== undefined)
+        return await ended({ release, result: 'fell-back', reason: 'update/slot-mismatch', detail: other });
       provedIndex = Math.max(provedIndex, trial.rollbackIndex);
       const outcome: Outcome = { release, result: 'confirmed', reason: '', detail: '' };
       // Until the index is kept the trial is: whoever settles it next keeps both.
@@ -169,10 +186,9 @@ export function installUpdates(
   }
 
   async function faultOfSlot(install: Checked): Promise<string | undefined> {
-    for (const { name, device, size, sha256 } of install.verified ? [] : install.components)
+    for (const { name, device, size, sha256 } of install.components)
       if ((await digestOf(device, size)) !== sha256)
         return `slot ${install.slot} does not hold the ${name} of ${install.name}`;
-    install.verified = true;
     return undefined;
   }
 
@@ -194,10 +210,14 @@ export function installUpdates(
           const board = { machine, keys, rollbackIndex };
           const verdict = await verifier.verify(release, files, board);
           if ('missing' in verdict) return { ...nothing, missing: verdict.missing };
-          const components = placeRelease(verdict, image, (part) => join(disk, `${part}_${slot}`));
+          const components = placeRelease(verdict, image, {
+            device: (part) => join(disk, `${part}_${slot}`),
+            running: (part) => join(disk, `${part}_${otherSlot(slot)}`),
+            rootHash: await runningRootHash(root),
+          });
           const { release: accepted } = verdict.accepted;
           const { name } = accepted;
-          checked = { name, rollbackIndex: accepted.rollbackIndex, components, slot, verified: false };
+          checked = { name, rollbackIndex: accepted.rollbackIndex, components, slot };
           return { ...nothing, name, components };
         } catch (error) {
           // A disk that fails says nothing of the release.
@@ -212,11 +232,13 @@ export function installUpdates(
     startTrial: () =>
       oneAtATime(async () => {
         const install = current();
+        // Once more, whatever was read before: who wrote the slot could write it since.
         const fault = await faultOfSlot(install);
         if (fault !== undefined) throw new MblError('device/slot-mismatch', fault);
         const { slot, name, rollbackIndex } = install;
         // First, so that a cut between the two leaves a trial that never was, and not a new version that nobody judges.
-        await store.beginTrial({ slot, release: name, rollbackIndex });
+        const rootHash = install.components.find((part) => part.name === 'root')?.rootHash ?? '';
+        await store.beginTrial({ slot, release: name, rollbackIndex, rootHash });
         await changeBootState(state, (held) => onTrial(held, slot));
         // What is written from now on would be written over what is to start.
         checked = undefined;
@@ -230,7 +252,6 @@ interface Checked {
   readonly rollbackIndex: number;
   readonly components: readonly InstallComponent[];
   readonly slot: Slot;
-  verified: boolean;
 }
 
 function shown(outcome: Outcome | undefined): UpdateState {

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { constants } from 'node:fs/promises';
+import { alignedBuffer, BLOCK_SIZE, openDirect } from '@mbl/blocks';
 
 const chunkBytes = 1024 * 1024;
 
-/** SHA-256, as 64 hex digits, of the first `size` bytes of a file or device; undefined where it is shorter. Throws what a read throws. */
+/**
+ * SHA-256, as 64 hex digits, of the first `size` bytes of a file or device, from the medium and not from the kernel's cache of it; undefined where it is
+ * shorter. Throws what a read throws.
+ */
 export async function digestOf(path: string, size: number): Promise<string | undefined> {
-  await using file = await open(path);
+  await using file = await openDirect(path, constants.O_RDONLY);
   const hash = createHash('sha256');
-  const chunk = Buffer.alloc(chunkBytes);
+  const chunk = alignedBuffer(chunkBytes);
   for (let position = 0; position < size; ) {
-    const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.length, size - position), position);
-    if (bytesRead === 0) return undefined;
-    hash.update(chunk.subarray(0, bytesRead));
-    position += bytesRead;
+    const wanted = Math.min(chunk.length, size - position);
+    // Whole blocks: the last one is read past its end.
+    const whole = Math.ceil(wanted / BLOCK_SIZE) * BLOCK_SIZE;
+    const { bytesRead } = await file.read(chunk, 0, whole, position);
+    if (bytesRead < wanted) return undefined;
+    hash.update(chunk.subarray(0, wanted));
+    position += wanted;
   }
   return hash.digest('hex');
 }

@@ -10,6 +10,8 @@ export interface Trial {
   /** The release that brought it. */
   readonly release: string;
   readonly rollbackIndex: number;
+  /** Of the root that was judged. */
+  readonly rootHash: string;
 }
 
 /** How the last trial ended. */
@@ -41,6 +43,7 @@ export class TrialStore {
       slot: json.string('slot', slotName) as Slot,
       release: json.string('release'),
       rollbackIndex: json.integer('rollbackIndex'),
+      rootHash: json.string('rootHash', /^[0-9a-f]{64}$/),
     }));
   }
 

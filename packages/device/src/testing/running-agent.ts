@@ -3,6 +3,7 @@ import { parseFactory, parseImageIdentity } from '@mbl/formats';
 import { Agent, type AgentTiming } from '../cloud-client/agent.ts';
 import { IdentityStore } from '../cloud-client/identity.ts';
 import { loadSettings } from '../cloud-client/settings.ts';
+import { UpdateMemory } from '../cloud-client/update/memory.ts';
 import { httpRepository } from '../cloud-client/update/repository.ts';
 import type { FakeService } from './fake-service.ts';
 import { FakePlatform, imageJson, KeptLog } from './support.ts';
@@ -41,9 +42,11 @@ export class Running implements AsyncDisposable {
       store: new IdentityStore(dir, name),
       settingsDir: dir,
       settings: await loadSettings(dir),
+      updates: await UpdateMemory.load(dir),
       platform: this.platform,
       repository: httpRepository({
         service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
+        state: dir,
       }),
       log: this.kept.log,
       timing: fast,

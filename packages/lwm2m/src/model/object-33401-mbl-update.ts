@@ -3,7 +3,8 @@ import { defineObject } from './definition.ts';
 
 /**
  * Ours, beside object 5: which release an update is about; what it does, waits for, or failed at, in one sentence and as a code ('' where nothing is
- * wrong); bytes on the wire so far, and all that it takes, as far as that is known (else 0).
+ * wrong); bytes on the wire so far, and all that it takes, as far as that is known (else 0); the
+ * most that an update may cost (0: no limit), which the owner sets.
  */
 export const mblUpdateModel = defineObject({
   id: 33401,
@@ -17,5 +18,6 @@ export const mblUpdateModel = defineObject({
     reason: [2, 'Reason', 'R', 'single', 'mandatory', 'string'],
     bytesFetched: [3, 'Bytes Fetched', 'R', 'single', 'mandatory', 'integer', 'B'],
     bytesToFetch: [4, 'Bytes To Fetch', 'R', 'single', 'mandatory', 'integer', 'B'],
+    budget: [5, 'Budget', 'RW', 'single', 'optional', 'integer', 'B'],
   },
 });

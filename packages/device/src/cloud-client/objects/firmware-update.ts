@@ -13,10 +13,17 @@ const protocols = new Map([
 const pullOnly = 0;
 
 /** The update of the operating system (LwM2M Core 1.1 Appendix E.6): the Package URI names a release in its repository. */
-export function firmwareUpdateObject({ platform, repository, log, now }: ObjectOptions): DeviceObject {
+export function firmwareUpdateObject({
+  platform,
+  repository,
+  updates,
+  log,
+  now,
+}: ObjectOptions): DeviceObject {
   const updater: Updater = new Updater({
     platform,
     repository,
+    memory: updates,
     log,
     now,
     changed: () => changed(),
@@ -30,7 +37,7 @@ export function firmwareUpdateObject({ platform, repository, log, now }: ObjectO
     };
   const instance = objectInstance(firmwareUpdateModel, 0, {
     package: {
-      write(value) {
+      async write(value) {
         // E.6: an empty one, or one zero byte, resets.
         if (value.length > 1 || (value[0] ?? 0) !== 0)
           throw new Lwm2mError(
@@ -40,7 +47,7 @@ export function firmwareUpdateObject({ platform, repository, log, now }: ObjectO
               status: Code.METHOD_NOT_ALLOWED,
             },
           );
-        begin('');
+        await begin('');
       },
     },
     packageUri: { read: () => updater.status.uri, write: begin },
@@ -69,14 +76,27 @@ export function firmwareUpdateObject({ platform, repository, log, now }: ObjectO
     reason: { read: show(({ reason }) => reason) },
     bytesFetched: { read: show(({ fetched }) => fetched) },
     bytesToFetch: { read: show(({ toFetch }) => toFetch) },
+    budget: {
+      read: () => updates.budget,
+      async write(value) {
+        const budget = Number(value);
+        if (!Number.isSafeInteger(budget) || budget < 0)
+          throw new Lwm2mError('device/bad-budget', 'a budget is a whole number of bytes; 0: no limit', {
+            status: Code.BAD_REQUEST,
+          });
+        await updates.keep({ budget });
+        log.info('update budget set', { by: 'service', bytes: budget });
+      },
+    },
   });
 
-  function begin(uri: string): void {
+  async function begin(uri: string): Promise<void> {
     try {
-      updater.begin(uri);
+      await updater.begin(uri);
     } catch (cause) {
       if (!(cause instanceof MblError)) throw cause;
-      throw new Lwm2mError('device/updating', cause.message, { status: Code.METHOD_NOT_ALLOWED, cause });
+      const status = cause.code === 'device/long-uri' ? Code.BAD_REQUEST : Code.METHOD_NOT_ALLOWED;
+      throw new Lwm2mError('device/updating', cause.message, { status, cause });
     }
   }
 

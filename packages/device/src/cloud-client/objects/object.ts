@@ -4,6 +4,7 @@ import type { Lwm2mValue, ObjectInstance } from '@mbl/lwm2m';
 import type { Log } from '../../common/log.ts';
 import type { Platform } from '../../platform/contract.ts';
 import type { ServerSettings } from '../settings.ts';
+import type { UpdateMemory } from '../update/memory.ts';
 import type { Repository } from '../update/repository.ts';
 
 /** What objects show, and what they act on. */
@@ -13,6 +14,7 @@ export interface ObjectOptions {
   readonly platform: Platform;
   /** Where releases come from. */
   readonly repository: Repository;
+  readonly updates: UpdateMemory;
   readonly settings: ServerSettings;
   /** Keeps what the server writes into object 1, over a power cut once it resolved; throws `Lwm2mError` to refuse it. */
   readonly keep: (resourceId: number, value: Lwm2mValue) => Promise<void>;

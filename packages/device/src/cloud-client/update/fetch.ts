@@ -15,7 +15,7 @@ interface Request extends FetchOptions {
   readonly signal: AbortSignal;
 }
 
-const usualStallMs = 60_000;
+export const usualStallMs = 60_000;
 
 /**
  * Gets a URL and hands its body over, piece by piece, each when the one before is dealt with. False where there is no such file (404,
@@ -66,6 +66,15 @@ export async function fetchBytes(
   }
 }
 
+/** Whom to trust at a URL: the device's own service has its own authority, and its own name at whatever address. */
+export function trustFor(
+  url: URL,
+  service: FetchOptions['service'],
+): { readonly ca?: string; readonly servername?: string } {
+  const own = url.host === new URL(service.url).host;
+  return own ? { ca: service.trust, servername: service.serverName } : {};
+}
+
 async function answer(
   url: URL,
   service: FetchOptions['service'],
@@ -73,8 +82,7 @@ async function answer(
 ): Promise<IncomingMessage> {
   // Needed now and then: HTTP stays out of the way of a boot.
   const [http, https] = await Promise.all([import('node:http'), import('node:https')]);
-  const own = url.host === new URL(service.url).host;
-  const tls = own ? { ca: service.trust, servername: service.serverName } : {};
+  const tls = trustFor(url, service);
   return await new Promise((resolve, reject) => {
     const request =
       url.protocol === 'https:'

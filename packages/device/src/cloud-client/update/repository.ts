@@ -1,16 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-import { constants, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HttpMirror, type TransferReport } from '@mbl/blocks';
 import { MblError } from '@mbl/trust';
 import type { InstallComponent } from '../../platform/update.ts';
-import { fetchBytes, type FetchOptions } from './fetch.ts';
+import { bringComponent, type BringOptions, journalIn } from './bring.ts';
+import { fetchBytes, type FetchOptions, trustFor, usualStallMs } from './fetch.ts';
+
+export interface RepositoryOptions extends FetchOptions {
+  /** Folder of what a transfer keeps over a power cut. */
+  readonly state: string;
+  /** How often a mirror is tried before a transfer gives up for now; default 3. */
+  readonly rounds?: number;
+}
 
 /** A release where it lies. */
 export interface ReleasePlace {
   readonly release: string;
-  /** A file of the repository as a text; '' where there is none. Throws `device/fetch-failed`. */
-  metadata(name: string, signal: AbortSignal): Promise<string>;
-  /** Writes a component to its partition; `progress` is told the bytes that are there. Throws `device/fetch-failed`. */
-  bring(component: InstallComponent, signal: AbortSignal, progress: (bytes: number) => void): Promise<void>;
+  /** A file of the repository as a text, of `most` bytes at most; '' where there is none. Throws `device/fetch-failed`. */
+  metadata(name: string, most: number, signal: AbortSignal): Promise<string>;
+  /** Makes a component in its partition. Throws what `transfer` of `@mbl/blocks` does, and `device/slot-closed`. */
+  bring(
+    component: InstallComponent,
+    options: Pick<BringOptions, 'budget' | 'progress' | 'signal'>,
+  ): Promise<TransferReport>;
 }
 
 /** Repositories of releases, which lie on any web server: nothing that comes from there is believed. */
@@ -24,40 +36,36 @@ const mostMetadataBytes = 1024 * 1024;
 
 const metadataMs = 5 * 60_000;
 
-export function httpRepository(options: FetchOptions): Repository {
+export function httpRepository(options: RepositoryOptions): Repository {
   return {
     open(uri) {
       const { base, release } = parseUri(uri, options.service.url);
       return {
         release,
-        async metadata(name, signal) {
+        async metadata(name, most, signal) {
           const pieces: Uint8Array[] = [];
           // A server that drips must not hold the update up for ever.
           const soon = AbortSignal.any([signal, AbortSignal.timeout(metadataMs)]);
           const found = await fetchBytes(
             new URL(name, base),
-            { ...options, most: mostMetadataBytes, signal: soon },
+            { ...options, most: Math.min(mostMetadataBytes, most), signal: soon },
             (piece) => {
               pieces.push(piece);
             },
           );
           return found ? Buffer.concat(pieces).toString('utf8') : '';
         },
-        async bring({ path, device, size }, signal, progress) {
-          // Every piece is on the disk before the next one is asked for: the download is as slow as the disk, and the memory stays small.
-          await using file = await open(device, constants.O_RDWR | constants.O_DSYNC);
-          let at = 0;
-          const found = await fetchBytes(
-            new URL(path, base),
-            { ...options, most: size, signal },
-            async (piece) => {
-              await file.write(piece, 0, piece.length, at);
-              at += piece.length;
-              progress(at);
-            },
-          );
-          if (!found || at !== size)
-            throw new MblError('device/fetch-failed', `${path} has ${at} bytes there in place of ${size}`);
+        async bring(component, { progress, signal, budget }) {
+          const { service, state, stallMs = usualStallMs, rounds = 3 } = options;
+          await using mirror = new HttpMirror({ url: base.href, tls: trustFor(base, service) });
+          return await bringComponent(component, mirror, {
+            journal: journalIn(join(state, `transfer-${component.name}.json`)),
+            ...(budget === undefined ? {} : { budget }),
+            stallMs,
+            rounds,
+            progress,
+            signal,
+          });
         },
       };
     },

@@ -1,66 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { fileServer, publishComponent } from '../../testing/payload-server.ts';
 import { eventually, FakePlatform, KeptLog, TemporaryFolder } from '../../testing/support.ts';
+import { UpdateMemory } from './memory.ts';
 import { httpRepository } from './repository.ts';
 import { Updater } from './updater.ts';
 
-const image = randomBytes(300_000);
+const signed = { 'metadata/timestamp.json': Buffer.from('signed') };
 
-/** An updater beside a web server that answers as the test says. */
-async function updating(t: TestContext, respond: RequestListener, patience = 60_000) {
+interface World {
+  /** Before a request is answered: true when it has been. */
+  respond?: (...request: Parameters<RequestListener>) => boolean | void;
+  patience?: number;
+}
+
+/** An updater beside a web server that has a release, or answers as the test says. */
+async function updating(t: TestContext, { respond = () => false, patience = 60_000 }: World = {}) {
   const folder = new TemporaryFolder();
-  const server = createServer(respond).listen(0, '127.0.0.1');
+  const { component, files, whole, image } = await publishComponent(folder.path);
+  for (const [name, bytes] of Object.entries(signed)) files.set(name, bytes);
+  const given = new Map<string, number>();
+  const serve = fileServer(files, (path, bytes) => given.set(path, (given.get(path) ?? 0) + bytes));
+  const server = createServer((request, response) => {
+    if (respond(request, response) !== true) serve(request, response);
+  }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const device = join(folder.path, 'root_b');
-  writeFileSync(device, Buffer.alloc(400_000, 0xa5));
-  const platform = new FakePlatform();
-  platform.components = [
-    { name: 'root', path: 'targets/root.img', device, size: image.length, sha256: '00', rootHash: '' },
-  ];
   const kept = new KeptLog();
-  const updater = new Updater({
-    platform,
-    repository: httpRepository({
-      service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
-      stallMs: 200,
-    }),
-    log: kept.log,
-    timing: { retryFirst: 1, retryMax: 20, patience },
-    now: Date.now,
-    changed: () => undefined,
-  });
+  const updaters: Updater[] = [];
+  /** The client after a restart, with what it remembers. */
+  const start = async () => {
+    const platform = new FakePlatform();
+    platform.components = [component];
+    const memory = await UpdateMemory.load(folder.path);
+    const updater = new Updater({
+      platform,
+      memory,
+      repository: httpRepository({
+        service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
+        state: folder.path,
+        stallMs: 200,
+        rounds: 1,
+      }),
+      log: kept.log,
+      timing: { retryFirst: 1, retryMax: 20, patience },
+      now: Date.now,
+      changed: () => undefined,
+    });
+    updaters.push(updater);
+    return { updater, platform, memory };
+  };
   t.after(async () => {
-    await updater[Symbol.asyncDispose]();
+    for (const updater of updaters) await updater[Symbol.asyncDispose]();
     server.closeAllConnections();
     server.close();
     folder[Symbol.dispose]();
   });
   const uri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mirror#1.1`;
-  return { updater, platform, device, uri, kept };
+  const { device } = component;
+  return { ...(await start()), start, component, files, given, whole, image, device, uri, kept };
 }
 
-const repository: RequestListener = (request, response) => {
-  if (request.url === '/mirror/metadata/timestamp.json') response.end('signed');
-  else if (request.url === '/mirror/targets/root.img') response.end(image);
-  else response.writeHead(404).end();
-};
+const isPayload = (request: { url?: string | undefined }): boolean =>
+  request.url?.endsWith('payload') === true;
 
 test('a release comes to the idle slot, and starts when it is told to', async (t) => {
-  const { updater, platform, device, uri } = await updating(t, repository);
-  updater.begin(uri);
+  const { updater, platform, device, uri, whole, files, given } = await updating(t);
+  void updater.begin(uri);
   assert.equal(updater.status.state, 'downloading');
   await assert.rejects(updater.install(), { code: 'device/not-downloaded' });
-  await eventually(() => updater.status.state === 'downloaded');
-  assert.ok(readFileSync(device).subarray(0, image.length).equals(image));
-  assert.equal(readFileSync(device)[image.length], 0xa5, 'nothing behind it is written');
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+  assert.ok(readFileSync(device).subarray(0, whole.length).equals(whole));
+  assert.equal(readFileSync(device)[whole.length], 0xa5, 'nothing behind it is written');
   assert.equal(updater.status.release, '1.1');
+  const payload = given.get('targets/root.payload') ?? 0;
+  assert.ok(
+    payload < (files.get('targets/root.payload')?.length ?? 0) / 10,
+    `${payload} bytes of the payload`,
+  );
+  assert.equal(updater.status.fetched, updater.status.toFetch);
+  const sum = [...given.values()].reduce((all, bytes) => all + bytes, 0);
+  assert.ok(
+    updater.status.fetched >= sum && updater.status.fetched < sum + 10 * 768,
+    `${updater.status.fetched}`,
+  );
   await updater.install();
   assert.equal(platform.reboots, 1);
   assert.equal(updater.status.state, 'updating');
@@ -70,29 +97,131 @@ test('a release comes to the idle slot, and starts when it is told to', async (t
   assert.equal(updater.status.result, 'success');
 });
 
-test('a server that breaks off, stalls and fails is asked again', async (t) => {
+test('a server that breaks off, stalls, drips and fails is asked again', async (t) => {
   let asked = 0;
-  const { updater, device, uri } = await updating(t, (request, response) => {
-    if (request.url?.includes('root.img') !== true) return repository(request, response);
-    asked++;
-    if (asked === 1) response.writeHead(503).end();
-    else if (asked === 2) response.writeHead(200).write(image.subarray(0, 1000), () => response.destroy());
-    else if (asked === 3) response.writeHead(200).write(image.subarray(0, 1000));
-    else response.end(image);
+  const { updater, device, uri, whole } = await updating(t, {
+    respond(request, response) {
+      if (!isPayload(request)) return;
+      asked++;
+      const headers = { 'content-range': `bytes ${request.headers.range?.slice(6)}/99999999` };
+      if (asked === 1) response.writeHead(503).end();
+      else if (asked === 2)
+        response.writeHead(206, headers).write(Buffer.alloc(100), () => response.destroy());
+      else if (asked === 3) response.writeHead(206, headers).write(Buffer.alloc(100));
+      else if (asked === 4) {
+        response.writeHead(206, headers);
+        const drip = setInterval(() => response.write('x'), 20);
+        response.once('close', () => clearInterval(drip));
+      } else return;
+      return true;
+    },
   });
-  updater.begin(uri);
+  void updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
-  assert.equal(asked, 4);
-  assert.ok(readFileSync(device).subarray(0, image.length).equals(image));
+  assert.ok(asked > 4);
+  assert.ok(readFileSync(device).subarray(0, whole.length).equals(whole));
+});
+
+test('what a restart broke off goes on by itself, from what is in the slot', async (t) => {
+  let cut = true;
+  const { updater, start, uri, files, given, device, whole, component, kept } = await updating(t, {
+    respond: (request, response) => {
+      // The first frames come, and then the client ends.
+      if (!cut || !isPayload(request) || (given.get('targets/root.payload') ?? 0) < 200_000) return;
+      return Boolean(response);
+    },
+  });
+  // Nothing to copy from: all is fetched, a megabyte a request.
+  writeFileSync(component.running, Buffer.alloc(4096));
+  writeFileSync(device, Buffer.alloc(400 * 4096, 0xa5));
+  await updater.begin(uri);
+  await eventually(() => (given.get('targets/root.payload') ?? 0) >= 200_000, 60_000);
+  await eventually(() => updater.status.detail !== '', 60_000);
+  await updater[Symbol.asyncDispose]();
+  cut = false;
+  const again = await start();
+  assert.equal(again.memory.uri, uri);
+  await again.updater.look();
+  await eventually(() => again.updater.status.state === 'downloaded', 60_000);
+  assert.ok(readFileSync(device).subarray(0, whole.length).equals(whole));
+  const size = files.get('targets/root.payload')?.length ?? 0;
+  assert.ok(
+    (given.get('targets/root.payload') ?? 0) < size * 2,
+    `${given.get('targets/root.payload')} of ${size}`,
+  );
+  assert.ok(kept.lines.some((line) => line.startsWith('update ready release=1.1')));
+  // What is started is not brought again by itself: it may be no good.
+  await again.updater.install();
+  const third = await start();
+  third.platform.update = {
+    state: 'fell-back',
+    release: '1.1',
+    reason: 'update/unhealthy',
+    detail: 'no sensor answers',
+  };
+  await third.updater.look();
+  assert.equal(third.updater.status.reason, 'update/unhealthy');
+  assert.equal(third.updater.status.state, 'idle');
+});
+
+test('a budget is kept to, and one that does not suffice is said with what it takes', async (t) => {
+  const { updater, memory, uri, given, device } = await updating(t);
+  await memory.keep({ budget: 9_000 });
+  void updater.begin(uri);
+  await eventually(() => updater.status.state === 'idle', 60_000);
+  assert.equal(updater.status.reason, 'update/over-budget');
+  assert.equal(updater.status.result, 'failed');
+  assert.ok([...given.values()].reduce((all, bytes) => all + bytes, 0) <= 9_000);
+  assert.ok(readFileSync(device).every((byte) => byte === 0xa5));
+  const needed = Number(/needs at least (\d+) bytes/.exec(updater.status.detail)?.[1]);
+  assert.ok(needed > 9_000, updater.status.detail);
+  await memory.keep({ budget: needed + 20_000 });
+  void updater.begin(uri);
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+  assert.ok(updater.status.fetched <= needed + 20_000);
+});
+
+test('a mirror that lies is found out and named', async (t) => {
+  const lie = (files: Map<string, Buffer>, path: string, at: number): void => {
+    const bytes = Buffer.from(files.get(path) ?? '');
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    files.set(path, bytes);
+  };
+  // Frames, digests, index, map.
+  for (const [path, at, wrong] of [
+    ['targets/root.payload', 0, /wrong blocks|is not the release/],
+    ['targets/root.payload', -1, /is not the release/],
+  ] as const) {
+    const { updater, uri, files, whole, device } = await updating(t);
+    lie(files, path, at < 0 ? (files.get(path)?.length ?? 0) + at : at);
+    void updater.begin(uri);
+    await eventually(() => updater.status.state === 'idle', 60_000);
+    assert.equal(updater.status.reason, 'update/mirror-mismatch');
+    assert.match(updater.status.detail, wrong);
+    assert.match(updater.status.detail, /127\.0\.0\.1/);
+    assert.ok(!readFileSync(device).subarray(0, whole.length).equals(whole));
+  }
+  const { updater, uri, files, whole, device, kept } = await updating(t);
+  lie(files, 'targets/map', 80);
+  void updater.begin(uri);
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+  assert.ok(readFileSync(device).subarray(0, whole.length).equals(whole), 'a map that lies costs bytes');
+  assert.ok(
+    kept.lines.some((line) => /copy map|source wrong/.test(line)),
+    kept.lines.join('\n'),
+  );
 });
 
 test('what the platform refuses is not asked for again', async (t) => {
-  const { updater, uri, device } = await updating(t, (request, response) => {
-    if (request.url?.includes('metadata') === true) response.end('forged');
-    else repository(request, response);
+  const { updater, uri, device } = await updating(t, {
+    respond(request, response) {
+      if (request.url?.includes('metadata') !== true) return;
+      response.end('forged');
+      return true;
+    },
   });
-  updater.begin(uri);
-  await eventually(() => updater.status.state === 'idle');
+  void updater.begin(uri);
+  await eventually(() => updater.status.state === 'idle', 60_000);
   assert.equal(updater.status.result, 'integrityCheckFailure');
   assert.equal(updater.status.detail, 'nobody signed it');
   assert.equal(updater.status.reason, 'update/signature-invalid');
@@ -103,9 +232,9 @@ test('what the platform refuses is not asked for again', async (t) => {
 });
 
 test('a slot that does not hold what was signed is not started', async (t) => {
-  const { updater, uri, platform } = await updating(t, repository);
+  const { updater, uri, platform } = await updating(t);
   platform.slotFault = 'slot b does not hold the root of 1.1';
-  updater.begin(uri);
+  void updater.begin(uri);
   await eventually(() => updater.status.result === 'integrityCheckFailure');
   assert.equal(updater.status.reason, 'update/slot-mismatch');
   await assert.rejects(updater.install(), { code: 'device/not-downloaded' });
@@ -113,47 +242,31 @@ test('a slot that does not hold what was signed is not started', async (t) => {
 });
 
 test('a server that stays away ends the download after a while', async (t) => {
-  const { updater, uri } = await updating(t, (_request, response) => void response.destroy(), 50);
-  updater.begin(uri);
+  const { updater, uri } = await updating(t, {
+    patience: 50,
+    respond: (_request, response) => Boolean(response.destroy()),
+  });
+  void updater.begin(uri);
   await eventually(() => updater.status.result === 'connectionLost', 60_000);
   assert.equal(updater.status.reason, 'update/mirror-unreachable');
 });
 
-test('more bytes than were signed are not read', async (t) => {
-  const { updater, uri, device } = await updating(
-    t,
-    (request, response) => {
-      if (request.url?.includes('root.img') !== true) return repository(request, response);
-      response.write(image);
-      response.end(Buffer.alloc(100_000));
-    },
-    50,
-  );
-  updater.begin(uri);
-  await eventually(() => updater.status.result === 'connectionLost', 60_000);
-  assert.ok(
-    readFileSync(device)
-      .subarray(image.length)
-      .every((byte) => byte === 0xa5),
-  );
-});
-
 test('a URI that names no release is refused; another one takes the place of what is on its way', async (t) => {
-  const { updater, uri } = await updating(t, (request, response) => {
-    if (request.url?.startsWith('/mirror/') === true) repository(request, response);
+  const { updater, uri } = await updating(t, {
+    respond: (request) => request.url?.startsWith('/mirror/') !== true,
   });
-  updater.begin(uri.replace('#1.1', ''));
+  void updater.begin(uri.replace('#1.1', ''));
   await eventually(() => updater.status.result === 'invalidUri');
-  updater.begin(uri.replace('/mirror', '/silent'));
-  updater.begin(uri);
+  void updater.begin(uri.replace('/mirror', '/silent'));
+  void updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
-  updater.begin('');
+  void updater.begin('');
   assert.equal(updater.status.state, 'idle');
 });
 
 test('an order that the platform does not carry out leads back to what is there, and can be given again', async (t) => {
-  const { updater, uri, platform } = await updating(t, repository);
-  updater.begin(uri);
+  const { updater, uri, platform } = await updating(t);
+  void updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
   platform.startTrial = () => Promise.reject(new Error('no release was checked'));
   await assert.rejects(updater.install(), /no release was checked/);
@@ -178,11 +291,11 @@ test('an order that the platform does not carry out leads back to what is there,
 });
 
 test('what was asked of the platform before an order says nothing of it', async (t) => {
-  const { updater, uri, platform } = await updating(t, repository);
+  const { updater, uri, platform } = await updating(t);
   platform.update = { state: 'confirmed', release: '1.0', reason: '', detail: '' };
   await updater.look();
   assert.equal(updater.status.result, 'success');
-  updater.begin(uri);
+  void updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
   await updater.install();
   await updater.look();
@@ -191,7 +304,7 @@ test('what was asked of the platform before an order says nothing of it', async 
 });
 
 test('reading all that is told of an update asks the platform once', async (t) => {
-  const { updater, platform } = await updating(t, repository);
+  const { updater, platform } = await updating(t);
   let asked = 0;
   platform.getUpdate = () => {
     asked += 1;
@@ -202,7 +315,7 @@ test('reading all that is told of an update asks the platform once', async (t) =
 });
 
 test('a release that waits for the one that runs is asked for again', async (t) => {
-  const { updater, uri, platform } = await updating(t, repository);
+  const { updater, uri, platform } = await updating(t);
   let early = true;
   platform.checkRelease = (given) => {
     if (early && given.metadata.length > 0) {
@@ -212,14 +325,14 @@ test('a release that waits for the one that runs is asked for again', async (t) 
     }
     return FakePlatform.prototype.checkRelease.call(platform, given);
   };
-  updater.begin(uri);
+  void updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
   assert.equal(early, false);
 });
 
 test('a restart that nobody hears is ordered again', async (t) => {
-  const { updater, uri, platform } = await updating(t, repository);
-  updater.begin(uri);
+  const { updater, uri, platform } = await updating(t);
+  void updater.begin(uri);
   await eventually(() => updater.status.state === 'downloaded', 60_000);
   let orders = 0;
   platform.reboot = () => (++orders < 3 ? Promise.reject(new Error('the bus is gone')) : Promise.resolve());
@@ -228,15 +341,15 @@ test('a restart that nobody hears is ordered again', async (t) => {
 });
 
 test('a URI that cannot be one says so at once', async (t) => {
-  const { updater, uri } = await updating(t, repository);
+  const { updater, uri } = await updating(t);
   for (const [wrong, result] of [
     [uri.replace('#1.1', '#%zz'), 'invalidUri'],
     ['coap://10.0.2.2/releases/#1.1', 'unsupportedProtocol'],
   ] as const) {
-    updater.begin(wrong);
+    void updater.begin(wrong);
     await eventually(() => updater.status.result === result, 60_000);
   }
   // It stays with its host, which has nothing there.
-  updater.begin(uri.replace('/mirror', '//mirror'));
+  void updater.begin(uri.replace('/mirror', '//mirror'));
   await eventually(() => updater.status.result === 'integrityCheckFailure', 60_000);
 });

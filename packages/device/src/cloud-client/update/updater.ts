@@ -5,9 +5,11 @@ import type { Log } from '../../common/log.ts';
 import { reasonOf } from '../../common/update-reason.ts';
 import { sleep } from '../../common/wait.ts';
 import type { Platform } from '../../platform/contract.ts';
-import type { InstallPlan, MetadataFile, UpdateState } from '../../platform/update.ts';
+import type { MetadataFile, UpdateState } from '../../platform/update.ts';
 import { Backoff } from '../backoff.ts';
 import { Cached } from '../objects/cached.ts';
+import { assertAccepted, type AttemptOptions, bringRelease } from './attempt.ts';
+import { longestUri, type UpdateMemory } from './memory.ts';
 import type { Repository } from './repository.ts';
 
 /** LwM2M Core 1.1 Appendix E.6, resource 3. */
@@ -67,6 +69,7 @@ export const defaultUpdaterTiming: UpdaterTiming = {
 export interface UpdaterOptions {
   readonly platform: Platform;
   readonly repository: Repository;
+  readonly memory: UpdateMemory;
   readonly log: Log;
   readonly timing?: UpdaterTiming;
   /** Milliseconds since 1970. */
@@ -75,9 +78,6 @@ export interface UpdaterOptions {
 }
 
 const mostRestarts = 5;
-
-/** A release may rotate its root key that often since the device was made: each step is a file. */
-const mostMetadataFiles = 256;
 
 /**
  * Brings a release to the idle slot, and asks the platform to start it. What the platform says decides: nothing is believed here that
@@ -112,7 +112,7 @@ export class Updater {
     return this.#known ? this.#status : undefined;
   }
 
-  /** Asks the platform how the last update went. */
+  /** Asks the platform how the last update went; goes on with what a restart of this process broke off. */
   async look(): Promise<void> {
     if (this.#isBusy()) return;
     const before = this.#status.state;
@@ -127,14 +127,32 @@ export class Updater {
     else if (this.#status.state === 'updating' || this.#status.uri === '')
       if (state === 'confirmed') this.#set({ state: 'idle', result: 'success', release, reason, detail });
       else if (state === 'fell-back') this.#set({ state: 'idle', result: 'failed', release, reason, detail });
+    const { uri } = this.#options.memory;
+    if (this.#status.state !== 'idle' || this.#status.uri !== '' || uri === '') return;
+    // It was started meanwhile, and that could not be noted.
+    if (release !== '' && uri.endsWith(`#${encodeURIComponent(release)}`)) await this.#remember('');
+    else await this.begin(uri);
+  }
+
+  async #remember(uri: string): Promise<void> {
+    const { memory, log } = this.#options;
+    await memory.keep({ uri }).catch((error: unknown) => {
+      // It is lost with the next power cut, and can be ordered again.
+      log.warning('update not noted', { reason: error instanceof Error ? error.message : String(error) });
+    });
   }
 
   #isBusy(): boolean {
     return this.#ordering || this.#status.state === 'downloading' || this.#status.state === 'downloaded';
   }
 
-  /** Begins to bring the release that the URI names; '' ends what was begun. Throws `device/updating` when it is too late for that. */
-  begin(uri: string): void {
+  /**
+   * Begins to bring the release that the URI names; '' ends what was begun. A power cut does not end it once this resolved. Throws at once
+   * `device/updating` when it is too late for that, `device/long-uri`.
+   */
+  begin(uri: string): Promise<void> {
+    if (uri.length > longestUri)
+      throw new MblError('device/long-uri', `a Package URI has at most ${longestUri} characters`);
     if (this.#status.state === 'updating' || this.#ordering)
       throw new MblError('device/updating', 'an update is being started: wait for its end');
     const before = this.#download;
@@ -142,7 +160,7 @@ export class Updater {
     if (uri === '') {
       this.#download = undefined;
       this.#set({ ...nothing, uri });
-      return;
+      return this.#remember(uri);
     }
     const stop = new AbortController();
     this.#set({ ...nothing, state: 'downloading', uri });
@@ -152,6 +170,7 @@ export class Updater {
       await this.#bring(uri, stop.signal);
     })();
     this.#download = { stop, done };
+    return this.#remember(uri);
   }
 
   /**
@@ -169,11 +188,14 @@ export class Updater {
     try {
       // The platform may have started anew, and forgotten; and terms may have ended since.
       assertAccepted(await platform.checkRelease({ release, metadata: this.#metadata }));
+      // Before it starts: a version that does not prove good is not to be brought again by itself.
+      await this.#remember('');
       await platform.startTrial();
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
       log.error('update failed', { reason: detail });
       this.#set({ state: 'downloaded', result: 'failed', reason: reasonOf(error), detail });
+      await this.#remember(this.#status.uri);
       throw error;
     } finally {
       this.#outcome.forget();
@@ -200,6 +222,7 @@ export class Updater {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#download?.stop.abort();
     await this.#download?.done;
+    await this.#options.memory.settled();
   }
 
   async #bring(uri: string, signal: AbortSignal): Promise<void> {
@@ -208,24 +231,29 @@ export class Updater {
     let moved = performance.now();
     // What comes a second time is no progress.
     let furthest = 0;
+    let metadataBytes = 0;
     while (!signal.aborted) {
       try {
-        await this.#tryOnce(uri, signal, (bytes) => {
-          if (bytes <= furthest) return;
-          furthest = bytes;
-          moved = performance.now();
-          backoff.reset();
+        await this.#tryOnce(uri, signal, {
+          moved(progress) {
+            if (progress <= furthest) return;
+            furthest = progress;
+            moved = performance.now();
+            backoff.reset();
+          },
+          metadataSpent: (more) => (metadataBytes += more),
         });
         return;
       } catch (error) {
         if (signal.aborted) return;
         const reason = error instanceof Error ? error.message : String(error);
-        const final =
+        const result =
           resultOf(error) ??
           (performance.now() - moved > this.#timing.patience ? 'connectionLost' : undefined);
-        if (final !== undefined) {
+        if (result !== undefined) {
           log.error('update failed', { reason });
-          this.#set({ state: 'idle', result: final, reason: reasonOf(error), detail: reason });
+          this.#set({ state: 'idle', result, reason: reasonOf(error), detail: reason });
+          await this.#remember('');
           return;
         }
         const retryMs = backoff.next(this.#timing.retryMax);
@@ -236,49 +264,23 @@ export class Updater {
     }
   }
 
-  /** `moved` is told the bytes that have come so far. */
-  async #tryOnce(uri: string, signal: AbortSignal, moved: (bytes: number) => void): Promise<void> {
-    const { platform, repository, log } = this.#options;
-    const place = repository.open(uri);
-    const metadata: MetadataFile[] = [];
-    let before = 0;
-    let brought = 0;
-    for (;;) {
-      const plan = await platform.checkRelease({ release: place.release, metadata });
-      assertAccepted(plan);
-      if (plan.missing === '') {
-        const toFetch = plan.components.reduce((sum, { size }) => sum + size, 0);
-        this.#set({ release: plan.name, reason: '', detail: '', toFetch });
-        for (const component of plan.components) {
-          log.info('update transfers', {
-            release: plan.name,
-            component: component.name,
-            bytes: component.size,
-          });
-          await place.bring(component, signal, (bytes) => {
-            moved(before + bytes);
-            const percent = Math.floor((100 * bytes) / component.size);
-            this.#set({ detail: `${component.name}: ${percent}%`, fetched: brought + bytes });
-          });
-          before += component.size;
-          brought += component.size;
-        }
-        signal.throwIfAborted();
-        const fault = await platform.verifySlot();
-        if (fault !== '') throw refused('update/slot-mismatch', fault);
-        signal.throwIfAborted();
-        log.info('update ready', { release: plan.name });
-        this.#metadata = metadata;
-        this.#set({ state: 'downloaded', reason: '', detail: '' });
-        return;
-      }
-      if (metadata.length === mostMetadataFiles)
-        throw new MblError('device/metadata-endless', 'the metadata of the release has no end');
-      const content = await place.metadata(plan.missing, signal);
-      metadata.push({ name: plan.missing, content });
-      before += content.length;
-      moved(before);
-    }
+  async #tryOnce(
+    uri: string,
+    signal: AbortSignal,
+    on: Pick<AttemptOptions, 'moved' | 'metadataSpent'>,
+  ): Promise<void> {
+    const { platform, repository, memory, log } = this.#options;
+    const { metadata, liars } = await bringRelease(repository.open(uri), {
+      platform,
+      log,
+      budget: memory.budget,
+      ...on,
+      tell: (status) => this.#set(status),
+      signal,
+    });
+    log.info('update ready', { release: this.#status.release, bytes: this.#status.fetched });
+    this.#metadata = metadata;
+    this.#set({ state: 'downloaded', reason: '', detail: liars });
   }
 
   #set(change: Partial<UpdateStatus>): void {
@@ -289,22 +291,21 @@ export class Updater {
   }
 }
 
-/** Throws for a release that the board does not take: `device/not-proved` where it may take it later, else `device/update-refused`. */
-function assertAccepted({ refused: why, reason }: InstallPlan): void {
-  if (why === '') return;
-  if (reason === 'update/not-proved') throw new MblError('device/not-proved', why);
-  throw refused(reason === '' ? 'update/failed' : reason, why);
-}
-
-function refused(reason: UpdateReason, why: string): MblError {
-  return new MblError('device/update-refused', why, { details: { reason } });
-}
-
 /** What no later attempt would change. */
+const final: Readonly<Record<string, UpdateStatus['result']>> = {
+  'device/bad-update-uri': 'invalidUri',
+  'device/update-protocol': 'unsupportedProtocol',
+  'device/update-refused': 'integrityCheckFailure',
+  'device/metadata-endless': 'integrityCheckFailure',
+  'blocks/wrong-mirrors': 'integrityCheckFailure',
+  'blocks/bad-description': 'integrityCheckFailure',
+  'blocks/too-small': 'failed',
+  'blocks/disk-failed': 'failed',
+  'blocks/disk-wrong': 'failed',
+  'device/slot-closed': 'failed',
+  'device/over-budget': 'failed',
+};
+
 function resultOf(error: unknown): UpdateStatus['result'] | undefined {
-  const code = error instanceof MblError ? error.code : '';
-  if (code === 'device/bad-update-uri') return 'invalidUri';
-  if (code === 'device/update-protocol') return 'unsupportedProtocol';
-  if (code === 'device/update-refused') return 'integrityCheckFailure';
-  return code === 'device/metadata-endless' ? 'integrityCheckFailure' : undefined;
+  return error instanceof MblError ? final[error.code] : undefined;
 }
