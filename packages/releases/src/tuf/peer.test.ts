@@ -66,7 +66,7 @@ for (const kind of ['ed25519', 'ec'] as const) {
       return await buffer(client.read(target));
     };
     const paths = (await (await repository.client()).list()).map(({ path }) => path);
-    assert.equal(paths.length, 5);
+    assert.equal(paths.length, 8);
     for (const path of paths) assert.ok((await peer(path)).equals(await own(path)), path);
     const [path = ''] = paths;
     for (const name of ['timestamp.json', '2.snapshot.json', '1.os.json']) {
