@@ -60,9 +60,9 @@ test('an error in a layer names file and line', async () => {
   const build = async () =>
     await mbl(['build', '--layer', layer, '--image', 'mine'], { environment, timeout: 5 * minute });
   await write('extends: production\ntitle: Mine\npakages:\n  - tzdata\n');
-  assertError(await build(), 'builder/recipe-invalid', /mine\.yaml:3:1/);
+  assertError(await build(), 'formats/bad-recipe', /mine\.yaml:3:1/);
   await write('extends: production\ntitle: [\n');
-  assertError(await build(), 'builder/recipe-invalid', /mine\.yaml:\d+:\d+/);
+  assertError(await build(), 'formats/bad-recipe', /mine\.yaml:\d+:\d+/);
   await write('extends: production\ntitle: Mine\npackages:\n  - no-such-package-anywhere\n');
   assertError(await build(), 'builder/unknown-package', /no-such-package-anywhere/);
   assertError(

@@ -82,7 +82,7 @@ describe('without a service', () => {
     await writeFile(join(product, 'mbl.yaml'), 'image: product\nlayer: [x]\n');
     assertError(
       await mbl(['up', '--project', join(product, 'mbl.yaml')], { environment }),
-      'builder/recipe-invalid',
+      'formats/bad-recipe',
       /mbl\.yaml:2:1: "layer" is not a key.*\n.*"layers"\?/,
     );
   });

@@ -244,7 +244,7 @@ describe('a product layer', { timeout: limit }, () => {
     );
     assertError(
       await attempt('layer.yaml', 'size: 2 GiB', 'size: plenty'),
-      'builder/recipe-invalid',
+      'formats/bad-recipe',
       new RegExp(`layer\\.yaml:${await lineOf('layer.yaml', 'size: 2 GiB')}:`),
     );
     assertError(

@@ -4,7 +4,9 @@ export { type CopyMap, type CopyRun, formatCopyMap, maxCopyMapSize, parseCopyMap
 export { DigestTable, matchBlocks } from './copy/match.ts';
 export type { BlockDisk, BlockSource, JournalStore, Mirror, MirrorAnswer } from './devices.ts';
 export { alignedBuffer, countBlocks, DirectDisk, openDirect } from './direct-disk.ts';
+export { type ErofsOptions, makeErofs, type MakeErofsOptions } from './erofs/make-erofs.ts';
 export { FileDisk, type FileExtent, FileJournal, FileSource } from './file-devices.ts';
+export { FsVerityHasher } from './fs-verity.ts';
 export { GroupHasher, maxDataBlocks } from './groups.ts';
 export { BlockHasher, VerityHasher, type VerityTree } from './hasher.ts';
 export { BLOCK_SIZE, DIGEST_SIZE, FANOUT, type Level, treeLevels, treeSize } from './layout.ts';
@@ -21,3 +23,14 @@ export {
   transfer,
 } from './transfer/transfer.ts';
 export { type VerityDescription, VerityVerifier } from './verifier.ts';
+export {
+  badArchive,
+  longestTarName,
+  readHeader,
+  paxRecords,
+  tarBlock,
+  type TarHeader,
+  tarNumber,
+} from './tar/header.ts';
+export { type EntryType, readTar, safePath, type TarEntry, tarTypes } from './tar/read.ts';
+export { paddingAfter, plainHeader, type TarOutput, writeTar } from './tar/write.ts';

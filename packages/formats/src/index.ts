@@ -1,5 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 export {
+  type AppDescription,
+  type AppHealth,
+  type AppImage,
+  appMountPoints,
+  appNameRule,
+  appPathRule,
+  type AppPort,
+  type AppResource,
+  appVersionRule,
+  type AppVolume,
+  formatApp,
+  isAppName,
+  isAppPath,
+  isAppVersion,
+  isBusName,
+  isResourcePath,
+  maxAppBytes,
+  parseApp,
+  resourceOperations,
+  resourceTypes,
+} from './app.ts';
+export {
   type BootState,
   bootStateOffsets,
   bootStateSize,
@@ -32,6 +54,42 @@ export {
 } from './image.ts';
 export { endpointNamePattern, endpointNameRule, isEndpointName, serviceName } from './names.ts';
 export { readText } from './read-text.ts';
+export { displayPath } from './recipe/display-path.ts';
+export {
+  formatPosition,
+  type Located,
+  parseRecipe,
+  type Position,
+  type Recipe,
+  recipeError,
+  type RecipeNode,
+} from './recipe/document.ts';
+export { suggestion } from './recipe/nearest.ts';
+export {
+  byName,
+  integer,
+  list,
+  located,
+  named,
+  type NamedPart,
+  names,
+  type NamesPart,
+  object,
+  type ObjectPart,
+  type ObjectWhole,
+  oneOf,
+  optional,
+  type PartOf,
+  path,
+  paths,
+  scalar,
+  type Shape,
+  size,
+  table,
+  text,
+  type WholeOf,
+} from './recipe/shape.ts';
+export { formatSize, parseSize } from './recipe/size.ts';
 export { JsonRecord, readRecord } from './record.ts';
 export {
   formatRelease,

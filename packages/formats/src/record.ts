@@ -82,6 +82,15 @@ export class JsonRecord {
     );
   }
 
+  /** A list of at most `most` whole numbers from 0 to `highest`. */
+  integers(name: string, most: number, highest: number): number[] {
+    return this.#list(name, most).map((value) => {
+      if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= highest)
+        return value;
+      throw this.fail(`"${this.#title(name)}" must hold whole numbers up to ${highest}`);
+    });
+  }
+
   /** A list of at most `most` objects. */
   objects(name: string, most: number): JsonRecord[] {
     return this.#list(name, most).map(

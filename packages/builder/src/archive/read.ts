@@ -7,7 +7,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { MblError } from '@mbl/trust';
 import { sha256File } from '../debian/downloads.ts';
-import { paddingAfter, plainHeader } from '../debian/tar.ts';
+import { paddingAfter, plainHeader } from '@mbl/blocks';
 import {
   type ArchivedFile,
   type ArchiveManifest,

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { MblError } from '@mbl/trust';
-import { paddingAfter, plainHeader } from '../debian/tar.ts';
+import { paddingAfter, plainHeader } from '@mbl/blocks';
 import {
   type ArchivedFile,
   type ArchiveManifest,

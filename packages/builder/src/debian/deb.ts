@@ -5,7 +5,7 @@ import { gunzip, zstdDecompress } from 'node:zlib';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import { parseControl, type Stanza } from './control.ts';
-import { readTar, type TarEntry } from './tar.ts';
+import { readTar, type TarEntry } from '@mbl/blocks';
 
 /** A `.deb` in memory. */
 export interface Deb {

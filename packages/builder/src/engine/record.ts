@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Json } from '../task.ts';
-import { displayPath } from './display-path.ts';
+import { displayPath } from '@mbl/formats';
 
 /** What a task depended on when it was last asked for in this workspace. */
 export interface TaskRecord {

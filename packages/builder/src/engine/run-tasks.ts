@@ -5,7 +5,7 @@ import type { Json, Task, TaskContext } from '../task.ts';
 import { digestJson } from './canonical.ts';
 import { CodeFinder } from './code.ts';
 import type { ToolEnvironment } from './current-tools.ts';
-import { displayPath } from './display-path.ts';
+import { displayPath } from '@mbl/formats';
 import { errnoOf } from './errno.ts';
 import type { TaskEvent, TaskReport } from './events.ts';
 import { diskFull } from './failure.ts';

@@ -50,6 +50,6 @@ test('a file of advisories that is wrong is told with its line', async () => {
     ['u-boot: {}\n', /least/],
   ] as const) {
     writeFileSync(path, text);
-    await assert.rejects(readFloors(path), { code: 'builder/recipe-invalid', message });
+    await assert.rejects(readFloors(path), { code: 'formats/bad-recipe', message });
   }
 });

@@ -2,9 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { MblError } from '@mbl/trust';
 import { compareVersions } from '../debian/version.ts';
-import { parseRecipe } from '../recipes/document.ts';
+import { byName, object, parseRecipe, table, text } from '@mbl/formats';
 import type { LockedSource } from '../recipes/lock.ts';
-import { byName, object, table, text } from '../recipes/shape.ts';
 
 const version = text(/^[0-9][A-Za-z0-9.+~:-]{0,99}$/, 'a Debian version');
 const file = byName(object({ least: version, advisories: table() }));
@@ -17,7 +16,7 @@ export interface Floor {
   readonly advisories: Readonly<Record<string, string>>;
 }
 
-/** Reads `os/firmware/advisories.yaml`. Throws `builder/recipe-invalid` with file and line. */
+/** Reads `os/firmware/advisories.yaml`. Throws `formats/bad-recipe` with file and line. */
 export async function readFloors(path: string): Promise<Floor[]> {
   const node = parseRecipe(path, await readFile(path), 'the advisories');
   const entries = file.complete(file.read(node), node.at, 'the advisories');

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from 'node:fs/promises';
-import { type Position, recipeError } from '../recipes/document.ts';
+import { formatSize, type Position, recipeError } from '@mbl/formats';
 import type { Machine } from '../recipes/machine.ts';
-import { formatSize } from '../recipes/size.ts';
 
 /**
  * The source of a board's device tree. Memory and cores that it leaves open are those of the machine file: a memory node without `reg`

@@ -7,7 +7,7 @@ import { MblError } from '@mbl/trust';
 import { readDeb } from '../debian/deb.ts';
 import { downloadPackages } from '../debian/packages.ts';
 import type { LockedPackage } from '../recipes/lock.ts';
-import type { TarEntry } from '../debian/tar.ts';
+import type { TarEntry } from '@mbl/blocks';
 import type { Task } from '../task.ts';
 import { buildCpio, type CpioEntry } from './cpio.ts';
 import { modulesInLoadOrder } from './modules.ts';

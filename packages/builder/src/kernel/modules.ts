@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
-import type { TarEntry } from '../debian/tar.ts';
+import type { TarEntry } from '@mbl/blocks';
 
 export interface KernelModule {
   readonly name: string;

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { readDeb } from '../debian/deb.ts';
-import { displayPath } from '../engine/display-path.ts';
+import { displayPath } from '@mbl/formats';
 import { hashFile } from '../engine/tree.ts';
 
 /** A .deb file of a layer. */

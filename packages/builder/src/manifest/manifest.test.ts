@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TarEntry } from '../debian/tar.ts';
+import type { TarEntry } from '@mbl/blocks';
 import { type Component, debianUrl, formatManifest } from '../materials/component.ts';
 import { describePackage, readLicences } from '../materials/debian.ts';
 import { describeNpm, repositoryUrl } from '../materials/npm.ts';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { writeTar } from '../debian/tar.ts';
+import { writeTar } from '@mbl/blocks';
 import type { LockedNpm } from '../recipes/lock.ts';
 import { runtimePackages } from './package-lock.ts';
 import { integrityOf, obtainTarballs, tarballPath } from './tarballs.ts';

@@ -14,12 +14,10 @@ import {
   tuple,
   uint8Array,
 } from 'fast-check';
-import { parseRecipe } from './document.ts';
+import { parseRecipe } from '@mbl/formats';
 import { imageShape } from './image.ts';
 import { readLayer } from './layer.ts';
 import { machineShape } from './machine.ts';
-import { nearest } from './nearest.ts';
-import { formatSize, parseSize } from './size.ts';
 
 const os = join(import.meta.dirname, '../../../../os');
 
@@ -83,23 +81,4 @@ void test('a recipe has an end: size, depth, aliases, text', () => {
   refuse(Uint8Array.of(0x74, 0xff), /not UTF-8/);
   refuse('title: a\n---\ntitle: b\n', /x.yaml:\d+:1: /);
   refuse('1: x', /x.yaml:1:1: .*key/);
-});
-
-void test('a name that was mistyped finds the right one, another one does not', () => {
-  const names = ['packages', 'services', 'limits', 'login'];
-  assert.equal(nearest('pakages', names), 'packages');
-  assert.equal(nearest('package', names), 'packages');
-  assert.equal(nearest('sevrices', names), 'services');
-  assert.equal(nearest('Limits', names), 'limits');
-  assert.equal(nearest('kernel', names), undefined);
-  assert.equal(nearest('x', []), undefined);
-});
-
-void test('sizes are read and written exactly', () => {
-  assert.equal(parseSize('48 MiB'), 48 * 2 ** 20);
-  assert.equal(parseSize('48MiB'), 48 * 2 ** 20);
-  assert.equal(parseSize('130 MB'), 130e6);
-  for (const wrong of ['48', '48 mib', '1.5 GiB', '-1 MiB', 'MiB', '', '9999999 TiB ', '999999999999 TiB'])
-    assert.equal(parseSize(wrong), undefined, wrong);
-  assertProperty(property(nat(), (bytes) => parseSize(formatSize(bytes)) === bytes));
 });

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants, open, stat } from 'node:fs/promises';
-import { displayPath } from '../engine/display-path.ts';
-import { formatPosition, type Located, parseRecipe, type RecipeNode, recipeError } from './document.ts';
+import {
+  displayPath,
+  formatPosition,
+  type Located,
+  parseRecipe,
+  recipeError,
+  type RecipeNode,
+} from '@mbl/formats';
 
-/** Reads and parses a recipe. Throws `builder/recipe-invalid`, and the system's own error where the file cannot be read. */
+/** Reads and parses a recipe. Throws `formats/bad-recipe`, and the system's own error where the file cannot be read. */
 export async function loadFile(file: string, name: string): Promise<RecipeNode> {
   // O_NONBLOCK: a named pipe without a writer would be waited for without end.
   await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Located, Position } from './document.ts';
-import { recipeError } from './document.ts';
 import {
   integer,
   list,
+  type Located,
   located,
   named,
   names,
@@ -12,11 +11,13 @@ import {
   optional,
   type PartOf,
   paths,
+  type Position,
+  recipeError,
   type Shape,
   size,
   text,
   type WholeOf,
-} from './shape.ts';
+} from '@mbl/formats';
 
 /** Debian policy §5.6.7. */
 const packages = names(/^[a-z0-9][a-z0-9+.-]{1,127}$/, 'the name of a Debian package', 'package');
@@ -50,7 +51,7 @@ const services: Shape<UnitsPart, Units> = {
     for (const { value, at, state } of all) {
       const before = seen.get(value);
       if (before !== undefined)
-        throw recipeError('builder/recipe-invalid', at, `"${value}" stands in "${before}" and in "${state}"`);
+        throw recipeError('formats/bad-recipe', at, `"${value}" stands in "${before}" and in "${state}"`);
       seen.set(value, state);
     }
     return all;

@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Located, RecipeNode } from './document.ts';
+import {
+  byName,
+  type Located,
+  type NamedPart,
+  object,
+  optional,
+  path,
+  type RecipeNode,
+  type Shape,
+  text,
+} from '@mbl/formats';
 import { type ImagePart, imageShape } from './image.ts';
 import { type MachinePart, machineShape } from './machine.ts';
-import { byName, type NamedPart, object, optional, path, type Shape, text } from './shape.ts';
 
 /** A recipe that is only changed, never complete: its parts are merged into the recipes that they name. */
 function changes<P>(shape: Shape<P, unknown>): Shape<P, P | undefined> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MblError } from '@mbl/trust';
-import { formatPosition } from './document.ts';
+import { formatPosition } from '@mbl/formats';
 import type { Image } from './image.ts';
 
 /** An error about a package or a unit, with the place of the recipe that asked for it; any other error as it is. */

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Located } from './document.ts';
 import {
   integer,
   list,
+  type Located,
   named,
   names,
   object,
   oneOf,
   optional,
+  type PartOf,
   path,
   paths,
-  type PartOf,
   size,
   table,
   text,
   type WholeOf,
-} from './shape.ts';
+} from '@mbl/formats';
 
 const derived = '-cpu, -smp and -m, which come from "cpu", "cores" and "memory"';
 const word = text(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'a name (letters, digits, . _ + -)');

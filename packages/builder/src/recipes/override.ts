@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Position } from './document.ts';
-import { formatPosition } from './document.ts';
-import { formatSize } from './size.ts';
+import { formatPosition, formatSize, type Position } from '@mbl/formats';
 
 /** What a layer changes in a machine or an image that is not its own. */
 export interface Override {

@@ -51,11 +51,11 @@ void test('every key may be missing', async (t) => {
 });
 
 void test('a mistake is named with file, line, column and the nearest word', async (t) => {
-  await refused(t, 'image: a\nmachin: b\n', 'builder/recipe-invalid', /mbl\.yaml:2:1: /, /"machine"\?/);
-  await refused(t, 'image: [a]\n', 'builder/recipe-invalid', /mbl\.yaml:1:8: .* not a list/);
-  await refused(t, 'image: a\nimage: b\n', 'builder/recipe-invalid', /mbl\.yaml:2:1: .*unique/);
-  await refused(t, 'image: "a\\e[31mb"\n', 'builder/recipe-invalid', /mbl\.yaml:1:8: [^\p{Cc}]*$/u);
-  await refused(t, 'layers: layer\n', 'builder/recipe-invalid', /mbl\.yaml:1:9: "layers" must be a list/);
+  await refused(t, 'image: a\nmachin: b\n', 'formats/bad-recipe', /mbl\.yaml:2:1: /, /"machine"\?/);
+  await refused(t, 'image: [a]\n', 'formats/bad-recipe', /mbl\.yaml:1:8: .* not a list/);
+  await refused(t, 'image: a\nimage: b\n', 'formats/bad-recipe', /mbl\.yaml:2:1: .*unique/);
+  await refused(t, 'image: "a\\e[31mb"\n', 'formats/bad-recipe', /mbl\.yaml:1:8: [^\p{Cc}]*$/u);
+  await refused(t, 'layers: layer\n', 'formats/bad-recipe', /mbl\.yaml:1:9: "layers" must be a list/);
   await refused(t, 'layers:\n  - layer\n  - gone\n', 'builder/missing-file', /mbl\.yaml:3:5: .*gone/);
   await refused(t, 'keys: none\n', 'builder/missing-file', /mbl\.yaml:1:7: /);
   await assert.rejects(readProject('/nonexistent/mbl.yaml'), { code: 'builder/missing-file' });

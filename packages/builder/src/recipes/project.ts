@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MblError } from '@mbl/trust';
-import { displayPath } from '../engine/display-path.ts';
+import { displayPath, formatPosition, located, object, optional, path, paths } from '@mbl/formats';
 import { errnoOf } from '../engine/errno.ts';
-import { formatPosition } from './document.ts';
 import { loadFile, mustExist } from './files.ts';
-import { located, object, optional, path, paths } from './shape.ts';
 
 const recipeName = located(/^[a-z0-9][a-z0-9-]{0,63}$/, 'the name of a recipe');
 
@@ -28,7 +26,7 @@ export interface Project {
   readonly locate: (error: unknown) => unknown;
 }
 
-/** Reads a project file. Throws `builder/recipe-invalid` (details: file, line, column) and `builder/missing-file`. */
+/** Reads a project file. Throws `formats/bad-recipe` (details: file, line, column) and `builder/missing-file`. */
 export async function readProject(file: string): Promise<Project> {
   const node = await loadFile(file, 'the project').catch((cause: unknown) => {
     if (cause instanceof MblError || errnoOf(cause) === undefined) throw cause;

@@ -289,22 +289,22 @@ void test('a wrong layer names its file and line', async (t) => {
     /images\/layer.yaml:4:5: no image is called "bass".*"base"\?/,
     'images',
   );
-  await refuse('builder/recipe-invalid', /remove\/layer.yaml:6:18: the package "crum".*"crun"\?/, 'remove');
+  await refuse('formats/bad-recipe', /remove\/layer.yaml:6:18: the package "crum".*"crun"\?/, 'remove');
   await refuse('builder/missing-file', /files\/layer.yaml:4:21: .*nothing does not exist/, 'files');
   await refuse(
-    'builder/recipe-invalid',
+    'formats/bad-recipe',
     /twice\/images\/base.yaml:1:1: .*is there already, in .*os\/images/,
     'twice',
   );
-  await refuse('builder/recipe-invalid', /twice and .*same are both called "d"/, 'twice', 'same');
-  await refuse('builder/recipe-invalid', /bad\/layer.yaml:3:1: "imgs" is not a key/, 'bad');
+  await refuse('formats/bad-recipe', /twice and .*same are both called "d"/, 'twice', 'same');
+  await refuse('formats/bad-recipe', /bad\/layer.yaml:3:1: "imgs" is not a key/, 'bad');
   await refuse(
-    'builder/recipe-invalid',
+    'formats/bad-recipe',
     /empty\/layer.yaml:1:1: the layer must be a mapping, not empty/,
     'empty',
   );
   await refuse('builder/missing-layer', /nowhere is not a layer/, 'nowhere');
-  await refuse('builder/recipe-invalid', /name\/layer.yaml:1:1: "name" is not a key of the image/, 'name');
+  await refuse('formats/bad-recipe', /name\/layer.yaml:1:1: "name" is not a key of the image/, 'name');
 });
 
 void test('a layer need not give its folder for images when it has none', async (t) => {

@@ -2,16 +2,24 @@
 import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { displayPath } from '../engine/display-path.ts';
+import {
+  displayPath,
+  located,
+  type NamedPart,
+  object,
+  optional,
+  type Position,
+  recipeError,
+  type RecipeNode,
+  type Shape,
+  suggestion,
+} from '@mbl/formats';
 import { errnoOf } from '../engine/errno.ts';
-import { type Position, type RecipeNode, recipeError } from './document.ts';
 import { loadFile, mustExist } from './files.ts';
 import { type Image, imageFields, imageShape, makeImage } from './image.ts';
 import { type Layer, readLayer } from './layer.ts';
 import { type Machine, machineFields, machineShape, makeMachine } from './machine.ts';
-import { suggestion } from './nearest.ts';
 import { differences, type Override } from './override.ts';
-import { type NamedPart, located, object, optional, type Shape } from './shape.ts';
 
 export interface RecipesOptions {
   /** The distribution's recipes: the folder with `machines/` and `images/`. */
@@ -25,9 +33,9 @@ export interface Recipes {
   readonly machines: readonly string[];
   readonly images: readonly string[];
   readonly layers: readonly Layer[];
-  /** Throws `builder/unknown-machine`, `builder/recipe-invalid`. */
+  /** Throws `builder/unknown-machine`, `formats/bad-recipe`. */
   machine(name: string): Machine;
-  /** Throws `builder/unknown-image`, `builder/recipe-invalid`. */
+  /** Throws `builder/unknown-image`, `formats/bad-recipe`. */
   image(name: string): Image;
   /** The images that this one extends, the nearest first. */
   bases(name: string): string[];
@@ -40,7 +48,7 @@ const machineFile = object({ ...extension, ...machineFields });
 const imageFile = object({ ...extension, ...imageFields });
 
 /**
- * Reads every recipe of the distribution and of the layers. Throws `builder/recipe-invalid` (details: file, line, column),
+ * Reads every recipe of the distribution and of the layers. Throws `formats/bad-recipe` (details: file, line, column),
  * `builder/missing-file` and `builder/missing-layer`.
  */
 export async function loadRecipes({ osDirectory, layers = [] }: RecipesOptions): Promise<Recipes> {
@@ -50,7 +58,7 @@ export async function loadRecipes({ osDirectory, layers = [] }: RecipesOptions):
     const twin = loaded.slice(0, i).find((other) => other.name === layer.name);
     if (twin !== undefined)
       throw new MblError(
-        'builder/recipe-invalid',
+        'formats/bad-recipe',
         `The layers ${displayPath(twin.folder)} and ${displayPath(layer.folder)} are both called "${layer.name}".`,
         { remedy: 'Give one of them another name in its layer.yaml.' },
       );
@@ -110,7 +118,7 @@ class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value:
     const before = this.#recipes.get(name);
     if (before !== undefined)
       throw recipeError(
-        'builder/recipe-invalid',
+        'formats/bad-recipe',
         node.at,
         `the ${this.#kind} "${name}" is there already, in ${displayPath(before.node.recipe.file)}`,
         { remedy: `Give the file another name, or change the ${this.#kind} under "change" in layer.yaml.` },
@@ -165,7 +173,7 @@ class RecipeSet<P extends object, T, F extends P & { readonly extends?: { value:
       const chain = [...above, name];
       if (chain.includes(base.value))
         throw recipeError(
-          'builder/recipe-invalid',
+          'formats/bad-recipe',
           base.at,
           `a circle: ${[...chain, base.value].join(' extends ')}`,
         );
@@ -244,7 +252,7 @@ async function loadFolder(folder: string | undefined, name: string): Promise<Rec
   const wrong = files.find((file) => /\.ya?ml$/.test(file) && !recipes.includes(file));
   if (wrong !== undefined)
     throw new MblError(
-      'builder/recipe-invalid',
+      'formats/bad-recipe',
       `${displayPath(join(folder, wrong))} is not the name of a recipe.`,
       {
         remedy: 'Use lower case letters, digits and "-", and the ending ".yaml".',

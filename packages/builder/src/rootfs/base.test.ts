@@ -4,7 +4,7 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { TarOutput } from '../debian/tar.ts';
+import type { TarOutput } from '@mbl/blocks';
 import { currentTools } from '../engine/current-tools.ts';
 import { openLockedToolbox } from '../tools/locked.ts';
 import { loadBase, overBase, storeBase } from './base.ts';

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TarOutput } from '../debian/tar.ts';
-import { type ErofsOptions, makeErofs } from './make-erofs.ts';
+import type { ErofsOptions, TarOutput } from '@mbl/blocks';
+import { makeErofs } from './make-erofs.ts';
 
 /** An erofs of the most of a root that seldom changes; to compress it takes longer than the rest of a build. */
 export interface Base {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { readDeb } from '../debian/deb.ts';
-import type { TarEntry } from '../debian/tar.ts';
+import type { TarEntry } from '@mbl/blocks';
 import { runCommand } from '../engine/run-command.ts';
 import { modulesInLoadOrder } from '../kernel/modules.ts';
 

@@ -6,7 +6,7 @@ import { gunzip } from 'node:zlib';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import type { ObtainOptions } from '../debian/downloads.ts';
-import { readTar } from '../debian/tar.ts';
+import { readTar } from '@mbl/blocks';
 import { obtainTarballs } from '../npm/tarballs.ts';
 import type { LockedNpm } from '../recipes/lock.ts';
 

@@ -2,7 +2,7 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { displayPath } from '../engine/display-path.ts';
+import { displayPath } from '@mbl/formats';
 import type { Tree } from './tree.ts';
 
 /**

@@ -36,7 +36,7 @@ test("a layer's policy adds to the distribution's", async () => {
 test('a mistake is shown with file and line', async () => {
   const file = join(folder, 'bad.yaml');
   writeFileSync(file, 'users:\n  a: none\n');
-  await assert.rejects(readPolicy([file]), { code: 'builder/recipe-invalid', message: /bad\.yaml:2/ });
+  await assert.rejects(readPolicy([file]), { code: 'formats/bad-recipe', message: /bad\.yaml:2/ });
 });
 
 test("the distribution's own policy is valid, and no two accounts have one number", async () => {

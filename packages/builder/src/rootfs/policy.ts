@@ -2,8 +2,17 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { parseRecipe } from '../recipes/document.ts';
-import { byName, integer, list, object, optional, table, text, type WholeOf } from '../recipes/shape.ts';
+import {
+  byName,
+  integer,
+  list,
+  object,
+  optional,
+  parseRecipe,
+  table,
+  text,
+  type WholeOf,
+} from '@mbl/formats';
 
 const path = text(/^[\x21-\x7e]{1,300}$/, 'a path without a slash at its start');
 const word = text(/^[\x21-\x7e]{1,200}$/, 'a name');
@@ -36,7 +45,7 @@ export const policyFiles = (osDirectory: string, layers: readonly string[] = [])
   ...layers.map((layer) => resolve(layer, 'policy.yaml')).filter((file) => existsSync(file)),
 ];
 
-/** Reads policy files; a later one adds to the earlier ones. Throws `builder/recipe-invalid` with file and line. */
+/** Reads policy files; a later one adds to the earlier ones. Throws `formats/bad-recipe` with file and line. */
 export const readPolicy = async (files: readonly string[]): Promise<Policy> => {
   const parts = await Promise.all(files.map(readOne));
   const reviewed: Record<string, string[]> = {};

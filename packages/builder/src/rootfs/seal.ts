@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
 import { copyFile, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { BLOCK_SIZE, VerityHasher } from '@mbl/blocks';
-import type { TarOutput } from '../debian/tar.ts';
+import { BLOCK_SIZE, type ErofsOptions, type TarOutput, VerityHasher } from '@mbl/blocks';
 import { type Base, overBase } from './base.ts';
-import { type ErofsOptions, makeErofs } from './make-erofs.ts';
+import { makeErofs } from './make-erofs.ts';
 
 /**
  * An image with its hash tree: erofs data, padded to blocks of 4096 bytes, and behind it the tree (dm-verity hash format 1, SHA-256, no

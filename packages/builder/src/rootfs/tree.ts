@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MblError } from '@mbl/trust';
-import type { TarOutput } from '../debian/tar.ts';
+import type { TarOutput } from '@mbl/blocks';
 
 /** Something in the root file system. Owners are names (or decimal numbers) until `Tree.output`. */
 export interface Entry {

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { MblError } from '@mbl/trust';
 import { type Deb, readDeb } from '../debian/deb.ts';
-import type { TarEntry } from '../debian/tar.ts';
+import type { TarEntry } from '@mbl/blocks';
 import type { Component } from '../materials/component.ts';
 import { describePackage, type PackageIdentity } from '../materials/debian.ts';
 import { matcher } from './globs.ts';

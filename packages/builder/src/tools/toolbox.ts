@@ -17,7 +17,7 @@ import { dirname, join, relative } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { readDeb } from '../debian/deb.ts';
 import { downloadPackages, type PackageOptions } from '../debian/packages.ts';
-import type { TarEntry } from '../debian/tar.ts';
+import type { TarEntry } from '@mbl/blocks';
 import type { LockedPackage } from '../recipes/lock.ts';
 import type { ToolEnvironment } from '../engine/current-tools.ts';
 import { lockFile } from '../engine/file-lock.ts';

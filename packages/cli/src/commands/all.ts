@@ -2,6 +2,8 @@
 //
 // Every verb, in the order of the help.
 import { type Entry, group } from '../verb.ts';
+import { buildApp } from './app/build.ts';
+import { inspectApp } from './app/inspect.ts';
 import { listBoards } from './board/list.ts';
 import { removeBoard } from './board/remove.ts';
 import { resetBoard } from './board/reset.ts';
@@ -65,6 +67,7 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       changeRole,
     ]),
   ],
+  Apps: [group('app', 'apps: from an image to a package', [buildApp, inspectApp])],
   Board: [
     run,
     shell,

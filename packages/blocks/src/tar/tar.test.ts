@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import fc from 'fast-check';
-import { readTar, safePath, type TarOutput, writeTar } from './tar.ts';
+import { readTar, safePath } from './read.ts';
+import { type TarOutput, writeTar } from './write.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mbl-tar-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -107,7 +108,7 @@ for (const format of ['gnu', 'pax', 'ustar'])
 
 test('paths that leave the archive are refused', () => {
   for (const bad of ['/etc/passwd', '../x', 'a/../../b', 'a\0b'])
-    assert.throws(() => safePath(bad), { code: 'builder/bad-archive' });
+    assert.throws(() => safePath(bad), { code: 'blocks/bad-archive' });
   assert.equal(safePath('./a//b/./c/'), 'a/b/c');
 });
 

@@ -22,10 +22,11 @@ export type PartOf<S> = S extends Shape<infer P, infer _> ? P : never;
 export type WholeOf<S> = S extends Shape<infer _, infer T> ? T : never;
 
 function missing(at: Position, name: string): Error {
-  return recipeError('builder/recipe-invalid', at, `"${name}" is missing`, { remedy: `Add "${name}".` });
+  return recipeError('formats/bad-recipe', at, `"${name}" is missing`, { remedy: `Add "${name}".` });
 }
 
-function scalar<T>(read: (node: RecipeNode) => T): Shape<T, T> {
+/** A value of its own kind, which `read` takes from its node. */
+export function scalar<T>(read: (node: RecipeNode) => T): Shape<T, T> {
   return {
     read,
     merge: (_, change) => change,
@@ -167,7 +168,7 @@ export function names(pattern: RegExp, form: string, one: string): Shape<NamesPa
     const kept = new Map(base.map((each) => [each.value, each]));
     for (const { value, at } of change.remove) {
       if (!kept.has(value))
-        throw recipeError('builder/recipe-invalid', at, `the ${one} "${value}" to remove is not there`, {
+        throw recipeError('formats/bad-recipe', at, `the ${one} "${value}" to remove is not there`, {
           remedy: suggestion(value, kept.keys(), `Each ${one}`) || undefined,
         });
       kept.delete(value);
@@ -182,7 +183,7 @@ export function names(pattern: RegExp, form: string, one: string): Shape<NamesPa
       const seen = new Set<string>();
       for (const { value, at } of [...add, ...remove]) {
         if (seen.has(value))
-          throw recipeError('builder/recipe-invalid', at, `the ${one} "${value}" stands here twice`);
+          throw recipeError('formats/bad-recipe', at, `the ${one} "${value}" stands here twice`);
         seen.add(value);
       }
       return { add, remove };
@@ -227,7 +228,7 @@ export function object<F extends Fields>(fields: F): Shape<ObjectPart<F>, Object
         const field = byKey.get(key);
         const shape = field === undefined ? undefined : shapes.get(field);
         if (field === undefined || shape === undefined)
-          throw recipeError('builder/recipe-invalid', keyAt, `"${key}" is not a key of ${node.name}`, {
+          throw recipeError('formats/bad-recipe', keyAt, `"${key}" is not a key of ${node.name}`, {
             remedy: suggestion(key, byKey.keys(), 'Keys that can stand'),
           });
         part[field] = shape.read(value);

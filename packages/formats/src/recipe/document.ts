@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLMap } from 'yaml';
-import { displayPath } from '../engine/display-path.ts';
+import { displayPath } from './display-path.ts';
 
 /** A place in a recipe: lines and columns count from 1. */
 export interface Position {
@@ -59,7 +59,7 @@ export class RecipeNode {
     return map.items.map((pair) => {
       const keyNode = pair.key;
       if (!isScalar(keyNode) || typeof keyNode.value !== 'string')
-        throw recipeError('builder/recipe-invalid', this.at, `${this.name} has a key that is not a text`);
+        throw recipeError('formats/bad-recipe', this.at, `${this.name} has a key that is not a text`);
       const keyAt = this.recipe.position(keyNode.range?.[0]);
       const value = isNode(pair.value) ? pair.value : null;
       return { key: keyNode.value, keyAt, value: this.recipe.node(value, keyAt, `"${keyNode.value}"`) };
@@ -95,7 +95,7 @@ export class RecipeNode {
 
   /** An error about this node: "<place>: "memory" <what>". */
   wrong(what: string, remedy?: string): MblError {
-    return recipeError('builder/recipe-invalid', this.at, `${this.name} ${what}`, { remedy });
+    return recipeError('formats/bad-recipe', this.at, `${this.name} ${what}`, { remedy });
   }
 }
 
@@ -126,19 +126,19 @@ export class Recipe {
   node(node: Node | null, fallback: Position, name: string): RecipeNode {
     const at = node?.range ? this.position(node.range[0]) : fallback;
     if (isAlias(node) || (node !== null && 'anchor' in node && node.anchor !== undefined))
-      throw recipeError('builder/recipe-invalid', at, 'anchors and aliases are not used in recipes');
+      throw recipeError('formats/bad-recipe', at, 'anchors and aliases are not used in recipes');
     return new RecipeNode(this, node, at, name);
   }
 }
 
 /**
- * Parses a recipe's YAML text. `name` is what the whole file is called in messages. Throws `builder/recipe-invalid` with the place,
+ * Parses a recipe's YAML text. `name` is what the whole file is called in messages. Throws `formats/bad-recipe` with the place,
  * and nothing else.
  */
 export function parseRecipe(file: string, bytes: Uint8Array, name: string): RecipeNode {
   const start: Position = { file, line: 1, column: 1 };
   const refuse = (message: string, cause?: unknown): MblError =>
-    recipeError('builder/recipe-invalid', start, message, { cause, remedy: `Correct ${displayPath(file)}.` });
+    recipeError('formats/bad-recipe', start, message, { cause, remedy: `Correct ${displayPath(file)}.` });
   if (bytes.length > maxBytes) throw refuse(`the file is larger than ${maxBytes / 1024} KiB`);
   let text: string;
   try {
@@ -162,7 +162,7 @@ export function parseRecipe(file: string, bytes: Uint8Array, name: string): Reci
   const recipe = new Recipe(file, lines);
   const [problem] = [...document.errors, ...document.warnings];
   if (problem !== undefined)
-    throw recipeError('builder/recipe-invalid', recipe.position(problem.pos[0]), problem.message);
+    throw recipeError('formats/bad-recipe', recipe.position(problem.pos[0]), problem.message);
   return recipe.node(document.contents, start, name);
 }
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { runProgram } from '../../program.ts';
+import { testCli } from '../../testing/cli.ts';
+import { findWorkspace } from '../../workspace.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'mbl-app-cli-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const { cache } = findWorkspace();
+const workspace = { state: join(folder, 'state'), build: join(folder, 'build'), cache };
+
+async function mbl(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const { cli, stdout, stderr } = testCli({ workspace });
+  const code = await runProgram(cli, ['app', ...words]);
+  return { code, out: stdout(), err: stderr() };
+}
+
+/** The first bytes of a program for arm64. */
+function program(): Buffer {
+  const bytes = Buffer.alloc(64);
+  bytes.write('\x7fELF\x02\x01\x01', 0, 'latin1');
+  bytes.writeUInt16LE(183, 18);
+  return bytes;
+}
+
+const place = join(folder, 'sensor');
+mkdirSync(join(place, 'root/usr/bin'), { recursive: true });
+writeFileSync(join(place, 'root/usr/bin/sensor'), program(), { mode: 0o755 });
+const recipe = `name: sensor
+version: "1.0"
+source: { root: root }
+command: [/usr/bin/sensor]
+permissions: { network: outbound, ports: { web: { port: 8080, published: 80 } } }
+volumes: { data: { path: /data } }
+resources: [{ path: /3303/0/5700, type: float, operations: [read] }]
+`;
+writeFileSync(join(place, 'app.yaml'), recipe);
+
+test('an app is built, and what it asks for is shown', async () => {
+  const built = await mbl('build', place);
+  assert.equal(built.code, 0, built.err);
+  assert.match(built.out, /^sensor 1\.0, \d+\.\d KiB, is in .*build\/apps\/sensor$/m);
+  const shown = await mbl('inspect', 'sensor');
+  assert.equal(shown.code, 0, shown.err);
+  assert.match(shown.out, /^network +outbound$/m);
+  assert.match(shown.out, /^ports +web 80→8080\/tcp$/m);
+  assert.match(shown.out, /^devices +none$/m);
+  assert.match(shown.out, /^resources +\/3303\/0\/5700 float \(read\)$/m);
+  const { app } = JSON.parse((await mbl('inspect', 'sensor', '--json')).out) as { app: { name: string } };
+  assert.equal(app.name, 'sensor');
+});
+
+test('what is wrong is said with its place, and what to do', async () => {
+  const refused = async (message: RegExp, ...words: string[]) => {
+    const { code, err } = await mbl(...words);
+    assert.equal(code, 1, err);
+    assert.match(err, message);
+  };
+  writeFileSync(join(place, 'app.yaml'), recipe.replace('outbound', 'outbuond'));
+  await refused(
+    /app\.yaml:5:\d+: "network" must be "none" or "outbound"[^]*Did you mean "outbound"/,
+    'build',
+    place,
+  );
+  writeFileSync(join(place, 'app.yaml'), recipe.replace('usr/bin/sensor]', 'usr/bin/senzor]'));
+  await refused(/apps\/no-program[^]*\/usr\/bin\/senzor/, 'build', place);
+  await refused(/apps\/no-package[^]*app build/, 'inspect', 'nothing');
+  await refused(/apps\/no-app[^]*app new/, 'build');
+  writeFileSync(join(folder, 'image.tar'), 'x');
+  await refused(/cli\/no-source[^]*--name/, 'build', join(folder, 'image.tar'));
+  await refused(/apps\/bad-image/, 'build', join(folder, 'image.tar'), '--name', 'a', '--app-version', '1');
+  await refused(/apps\/no-image/, 'build', join(folder, 'other.tar'), '--name', 'a', '--app-version', '1');
+});
