@@ -21,6 +21,9 @@ export {
   resourceOperations,
   resourceTypes,
 } from './app.ts';
+export { type BillComponent, type BillSource, debianUrl, formatBill } from './bill/bill.ts';
+export { parseControl, type Stanza } from './bill/control.ts';
+export { readLicences } from './bill/licences.ts';
 export {
   type BootState,
   bootStateOffsets,

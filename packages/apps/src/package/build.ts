@@ -4,8 +4,9 @@ import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FsVerityHasher, makeErofs } from '@mbl/blocks';
-import { type AppDescription, type AppImage, formatApp, parseApp } from '@mbl/formats';
+import { type AppDescription, type AppImage, formatApp, formatBill, parseApp } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
+import { findPackages } from '../bill/packages.ts';
 import { emptyConfig, type ImageConfig } from '../image/documents.ts';
 import { buildContainerfile, fetchImage } from '../image/make.ts';
 import { openImage } from '../image/open.ts';
@@ -19,6 +20,7 @@ import { readFolder } from '../root/from-folder.ts';
 import { checkProgram } from '../root/program.ts';
 import type { Tree } from '../root/tree.ts';
 import { unpackLayers } from '../root/unpack.ts';
+import { formatFiles } from './files-list.ts';
 import { appFiles } from './folder.ts';
 
 /**
@@ -57,6 +59,8 @@ export interface BuiltApp {
   readonly changes: RootChanges;
   /** Names in the root file system. */
   readonly entries: number;
+  /** Packages in its bill of materials. */
+  readonly packages: number;
   /** Ports that the image exposes, as in `8080/tcp`, and app.yaml does not ask for. */
   readonly exposed: readonly string[];
 }
@@ -138,12 +142,16 @@ async function makePackage(
     const text = formatApp(description);
     parseApp(text, appFiles.description);
     await writeFile(join(draft, appFiles.description), text);
+    const bill = findPackages(tree, spool);
+    const whole = { type: 'application', name: app.name, version: app.version } as const;
+    await writeFile(join(draft, appFiles.bill), formatBill(whole, bill));
+    await writeFile(join(draft, appFiles.files), formatFiles(tree, spool));
     await rm(output, { recursive: true, force: true });
     await rename(draft, output);
     const asked = new Set(description.permissions.ports.map(({ port, protocol }) => `${port}/${protocol}`));
     const exposed = config.ports.filter((port) => !asked.has(port.includes('/') ? port : `${port}/tcp`));
     const entries = [...tree.walk()].length;
-    return { folder: output, app: description, ...origin, changes, entries, exposed };
+    return { folder: output, app: description, ...origin, changes, entries, packages: bill.length, exposed };
   } catch (cause) {
     await rm(draft, { recursive: true, force: true });
     if (cause instanceof MblError && cause.code === 'formats/bad-app')

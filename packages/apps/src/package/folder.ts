@@ -3,8 +3,13 @@ import { join } from 'node:path';
 import { type AppDescription, maxAppBytes, parseApp, readText } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 
-/** The files of a package. */
-export const appFiles = { image: 'app.erofs', description: 'app.json', bill: 'packages.cdx.json' } as const;
+/** The files of a package: the first two are the device's, the others are for people. */
+export const appFiles = {
+  image: 'app.erofs',
+  description: 'app.json',
+  bill: 'packages.cdx.json',
+  files: 'files.txt',
+} as const;
 
 /** Reads the `app.json` of a package. Throws `apps/no-package`, `formats/bad-app`. */
 export async function readPackage(folder: string): Promise<AppDescription> {

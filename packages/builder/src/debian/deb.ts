@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { gunzip, zstdDecompress } from 'node:zlib';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
-import { parseControl, type Stanza } from './control.ts';
+import { parseControl, type Stanza } from '@mbl/formats';
 import { readTar, type TarEntry } from '@mbl/blocks';
 
 /** A `.deb` in memory. */

@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseControl, type Stanza } from './control.ts';
+import { parseControl, type Stanza } from '@mbl/formats';
 import { readDeb } from './deb.ts';
 import type { Apt } from './apt.ts';
 import type { LockedPackage } from '../recipes/lock.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { Apt, keyringOf } from './apt.ts';
-import { parseControl, type Stanza } from './control.ts';
+import { parseControl, type Stanza } from '@mbl/formats';
 import type { LockedPackage } from '../recipes/lock.ts';
 import { Downloads, type ObtainOptions } from './downloads.ts';
 import { pretendInstalled } from './installed.ts';

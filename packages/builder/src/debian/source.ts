@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import { Apt, keyringOf } from './apt.ts';
-import { parseControl } from './control.ts';
+import { parseControl } from '@mbl/formats';
 import type { LockedSource } from '../recipes/lock.ts';
 import { Downloads, fileName, type ObtainOptions } from './downloads.ts';
 import { type DebianMirrors, findMirrors } from './mirror.ts';

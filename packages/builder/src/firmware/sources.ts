@@ -2,9 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { MblError } from '@mbl/trust';
-import { parseControl } from '../debian/control.ts';
+import { type BillComponent, debianUrl, parseControl } from '@mbl/formats';
 import { downloadSource, unpackSource } from '../debian/source.ts';
-import { type Component, debianUrl } from '../materials/component.ts';
 import type { LockedSource } from '../recipes/lock.ts';
 import type { Json, TaskContext } from '../task.ts';
 
@@ -33,7 +32,7 @@ export function sourceInputs(source: LockedSource): Json {
 }
 
 /** The firmware for the bill of materials: what was compiled is the source. */
-export function describeFirmware(sources: FirmwareSources): Component[] {
+export function describeFirmware(sources: FirmwareSources): BillComponent[] {
   const names = Object.keys(firmwareOrigins) as FirmwareSourceName[];
   return names.map((name) => {
     const { version, files } = sources[name];

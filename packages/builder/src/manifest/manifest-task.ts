@@ -8,7 +8,7 @@ import type { LockedNpm, LockedPackage } from '../recipes/lock.ts';
 import { BUNDLED_COMPONENTS } from '../rootfs/bundles.ts';
 import { loadComponents } from '../rootfs/unpack.ts';
 import type { Task } from '../task.ts';
-import { type Component, formatManifest } from '../materials/component.ts';
+import { type BillComponent, formatBill } from '@mbl/formats';
 import { describePackage } from '../materials/debian.ts';
 import { describeNode } from '../materials/npm.ts';
 
@@ -52,7 +52,7 @@ function bootComponentsTask({ cache, suite, boot }: ManifestRecipe): Task {
         const path = paths.get(name);
         return path === undefined ? undefined : await readDeb(path, name, signal);
       };
-      const components: Component[] = [];
+      const components: BillComponent[] = [];
       for (const item of boot) {
         const deb = await open(item.name);
         if (deb) components.push(await describePackage(item, deb, open));
@@ -74,8 +74,8 @@ function manifestTask({ image, sources, node }: ManifestRecipe): Task {
     code: import.meta.filename,
     needs: ['boot-components', 'packages', 'device-services'],
     async run(context) {
-      const listed = async (task: string, file: string): Promise<Component[]> =>
-        JSON.parse(await readFile(join(context.need(task), file), 'utf8')) as Component[];
+      const listed = async (task: string, file: string): Promise<BillComponent[]> =>
+        JSON.parse(await readFile(join(context.need(task), file), 'utf8')) as BillComponent[];
       const components = [
         ...describeFirmware(sources),
         describeNode(node),
@@ -83,7 +83,10 @@ function manifestTask({ image, sources, node }: ManifestRecipe): Task {
         ...(await loadComponents(context.need('packages'))),
         ...(await listed('device-services', BUNDLED_COMPONENTS)),
       ];
-      await writeFile(join(context.out, 'packages.cdx.json'), formatManifest(image, components));
+      await writeFile(
+        join(context.out, 'packages.cdx.json'),
+        formatBill({ type: 'operating-system', ...image }, components),
+      );
     },
   };
 }

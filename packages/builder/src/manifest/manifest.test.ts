@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TarEntry } from '@mbl/blocks';
-import { type Component, debianUrl, formatManifest } from '../materials/component.ts';
-import { describePackage, readLicences } from '../materials/debian.ts';
+import { type BillComponent, debianUrl, formatBill, readLicences } from '@mbl/formats';
+import { describePackage } from '../materials/debian.ts';
 import { describeNpm, repositoryUrl } from '../materials/npm.ts';
 
-const component = (name: string, version = '1'): Component => ({
+const component = (name: string, version = '1'): BillComponent => ({
   type: 'library',
   name,
   version,
@@ -18,8 +18,15 @@ const component = (name: string, version = '1'): Component => ({
 
 test('a manifest has each component once, in one order, with licence and source', () => {
   const image = { name: 'production', version: '1.0.0' };
-  const text = formatManifest(image, [component('b'), component('a', '2'), component('b')]);
-  assert.equal(formatManifest(image, [component('a', '2'), component('b')]), text);
+  const text = formatBill({ type: 'operating-system', ...image }, [
+    component('b'),
+    component('a', '2'),
+    component('b'),
+  ]);
+  assert.equal(
+    formatBill({ type: 'operating-system', ...image }, [component('a', '2'), component('b')]),
+    text,
+  );
   assert.deepEqual(JSON.parse(text).components[1], {
     type: 'library',
     'bom-ref': 'pkg:deb/debian/b@1?arch=arm64',

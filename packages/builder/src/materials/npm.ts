@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LockedNpm } from '../recipes/lock.ts';
-import type { Component } from './component.ts';
+import type { BillComponent } from '@mbl/formats';
 
 /** What a `package.json` says of itself. Fields of another form than npm's count as missing. */
 export interface NpmManifest {
@@ -11,7 +11,7 @@ export interface NpmManifest {
 }
 
 /** Describes a package of npm. `integrity` is the lock's ("sha512-…"). */
-export const describeNpm = (manifest: NpmManifest, integrity: string): Component => {
+export const describeNpm = (manifest: NpmManifest, integrity: string): BillComponent => {
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   const { repository } = manifest;
   const [name, version, licence] = [text(manifest.name), text(manifest.version), text(manifest.license)];
@@ -29,7 +29,7 @@ export const describeNpm = (manifest: NpmManifest, integrity: string): Component
 };
 
 /** Node itself, which npm serves as a program; the source is the release that it was built from. */
-export const describeNode = ({ name, version, integrity }: LockedNpm): Component => ({
+export const describeNode = ({ name, version, integrity }: LockedNpm): BillComponent => ({
   type: 'library',
   name: 'nodejs',
   version,
@@ -54,7 +54,7 @@ export const repositoryUrl = (text: string): string | undefined => {
 
 const npmUrl = (name: string, version: string): string => `pkg:npm/${name.replace('@', '%40')}@${version}`;
 
-const hashesOf = (integrity: string): Component['hashes'] =>
+const hashesOf = (integrity: string): BillComponent['hashes'] =>
   integrity.startsWith('sha512-')
     ? { 'SHA-512': Buffer.from(integrity.slice(7), 'base64').toString('hex') }
     : {};

@@ -3,7 +3,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { build, type Metafile } from 'esbuild';
-import type { Component } from '../materials/component.ts';
+import type { BillComponent } from '@mbl/formats';
 import { describeNpm } from '../materials/npm.ts';
 import { compare } from './tree.ts';
 
@@ -16,7 +16,7 @@ export const SERVICES = {
   health: 'packages/device/src/health/main.ts',
 } as const;
 
-/** Where `bundleServices` lists the npm packages in the bundles (`Component[]`); the root takes it out again. */
+/** Where `bundleServices` lists the npm packages in the bundles (`BillComponent[]`); the root takes it out again. */
 export const BUNDLED_COMPONENTS = 'usr/lib/mbl/components.json';
 
 /**
@@ -91,7 +91,7 @@ const packageFolders = ({ outputs }: Metafile): string[] =>
     .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
     .flatMap(([path]) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []);
 
-const describe = async (repository: string, folder: string): Promise<Component> => {
+const describe = async (repository: string, folder: string): Promise<BillComponent> => {
   const manifest: unknown = JSON.parse(await readFile(join(repository, folder, 'package.json'), 'utf8'));
   const lock: { packages?: Record<string, { integrity?: string }> } = JSON.parse(
     await readFile(join(repository, 'package-lock.json'), 'utf8'),

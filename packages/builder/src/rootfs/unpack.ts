@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { MblError } from '@mbl/trust';
 import { type Deb, readDeb } from '../debian/deb.ts';
 import type { TarEntry } from '@mbl/blocks';
-import type { Component } from '../materials/component.ts';
+import type { BillComponent } from '@mbl/formats';
 import { describePackage, type PackageIdentity } from '../materials/debian.ts';
 import { matcher } from './globs.ts';
 import type { Policy } from './policy.ts';
@@ -28,7 +28,7 @@ export interface UnpackOptions {
 /** What all packages together bring: trimmed, without conflicts, maintainer scripts checked. */
 export interface Unpacked {
   readonly tree: Tree;
-  readonly components: readonly Component[];
+  readonly components: readonly BillComponent[];
 }
 
 /** Reads packages (three at a time: decompression is most of the work) into one tree. */
@@ -54,7 +54,7 @@ export const unpackPackages = async (
   };
   const isTrimmed = matcher(policy.trim);
   const tree = new Tree();
-  const components: Component[] = [];
+  const components: BillComponent[] = [];
   for (const item of [...wanted].toSorted((a, b) => compare(a.name, b.name))) {
     const deb = debs.get(item.name);
     if (!deb) continue;
@@ -125,5 +125,5 @@ export const loadUnpacked = async (folder: string): Promise<Unpacked> => {
 };
 
 /** What the stored set is made of. */
-export const loadComponents = async (folder: string): Promise<Component[]> =>
+export const loadComponents = async (folder: string): Promise<BillComponent[]> =>
   JSON.parse(await readFile(join(folder, 'components.json'), 'utf8'));

@@ -3,7 +3,9 @@
 // Every verb, in the order of the help.
 import { type Entry, group } from '../verb.ts';
 import { buildApp } from './app/build.ts';
+import { diffApps } from './app/diff.ts';
 import { inspectApp } from './app/inspect.ts';
+import { newApp } from './app/new.ts';
 import { listBoards } from './board/list.ts';
 import { removeBoard } from './board/remove.ts';
 import { resetBoard } from './board/reset.ts';
@@ -67,7 +69,7 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       changeRole,
     ]),
   ],
-  Apps: [group('app', 'apps: from an image to a package', [buildApp, inspectApp])],
+  Apps: [group('app', 'apps: from an image to a package', [newApp, buildApp, inspectApp, diffApps])],
   Board: [
     run,
     shell,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -52,6 +52,41 @@ test('an app is built, and what it asks for is shown', async () => {
   assert.match(shown.out, /^resources +\/3303\/0\/5700 float \(read\)$/m);
   const { app } = JSON.parse((await mbl('inspect', 'sensor', '--json')).out) as { app: { name: string } };
   assert.equal(app.name, 'sensor');
+});
+
+test('two packages are compared: what they ask for, and their files', async () => {
+  const old = join(folder, 'old');
+  assert.equal((await mbl('build', place, '--output', old)).code, 0);
+  assert.deepEqual(await mbl('diff', old, 'sensor'), { code: 0, out: 'the same\n', err: '' });
+  writeFileSync(join(place, 'root/usr/bin/tool'), 'x');
+  writeFileSync(join(place, 'root/usr/bin/sensor'), Buffer.concat([program(), Buffer.from('2')]), {
+    mode: 0o755,
+  });
+  writeFileSync(join(place, 'app.yaml'), recipe.replace('"1.0"', '"1.1"').replace('outbound', 'none'));
+  assert.equal((await mbl('build', place)).code, 0);
+  const { code, out } = await mbl('diff', old, 'sensor');
+  assert.equal(code, 1);
+  assert.match(out, /^release +"1\.0" +"1\.1"$/m);
+  assert.match(out, /^permissions\.network +"outbound" +"none"$/m);
+  assert.match(out, /^\+ \/usr\/bin\/tool$/m);
+  assert.match(out, /^~ \/usr\/bin\/sensor: 0755 0:0 64 [0-9a-f]{64} → 0755 0:0 65 [0-9a-f]{64}$/m);
+  writeFileSync(join(place, 'app.yaml'), recipe);
+});
+
+test('a new app has its own name, and what the template has', async () => {
+  const { cli, stderr } = testCli({ workspace });
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    assert.equal(await runProgram(cli, ['app', 'new', 'meter', '--template', 'python']), 0, stderr());
+    assert.match(stderr(), /Next: cd meter && \.\/mbl app build/);
+    assert.match(readFileSync(join(folder, 'meter/app.yaml'), 'utf8'), /^name: meter$/m);
+    assert.doesNotMatch(readFileSync(join(folder, 'meter/sensor.py'), 'utf8'), /SPDX/);
+    assert.match((await mbl('new', 'meter')).err, /apps\/exists/);
+    assert.match((await mbl('new', 'Meter')).err, /apps\/bad-name/);
+  } finally {
+    process.chdir(before);
+  }
 });
 
 test('what is wrong is said with its place, and what to do', async () => {

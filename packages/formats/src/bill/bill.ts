@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Where the source of a component is: a source package, a published archive, a repository. */
-export interface Source {
+export interface BillSource {
   /** CycloneDX's type of the reference. */
   readonly type: 'source-distribution' | 'vcs';
   readonly url: string;
   readonly sha256?: string;
 }
 
-/** A part of an image, for its bill of materials. */
-export interface Component {
+/** A part of an image or of an app, for its bill of materials. */
+export interface BillComponent {
   readonly type: 'library' | 'firmware';
   readonly name: string;
   readonly version: string;
@@ -19,7 +19,7 @@ export interface Component {
   readonly purl: string;
   /** Hex digests of the file that was fetched, by their names in CycloneDX. */
   readonly hashes: Readonly<Partial<Record<'SHA-256' | 'SHA-512', string>>>;
-  readonly sources: readonly Source[];
+  readonly sources: readonly BillSource[];
 }
 
 /** The package URL of a Debian package; a source package has the architecture `source`. */
@@ -27,9 +27,13 @@ export const debianUrl = (name: string, version: string, architecture: string): 
   `pkg:deb/debian/${encodeURIComponent(name)}@${encodeURIComponent(version)}?arch=${architecture}`;
 
 /** CycloneDX 1.6 in JSON, each component once. No time and no serial number of chance: the same parts give the same bytes. */
-export const formatManifest = (
-  image: { readonly name: string; readonly version: string },
-  components: readonly Component[],
+export const formatBill = (
+  whole: {
+    readonly type: 'operating-system' | 'application';
+    readonly name: string;
+    readonly version: string;
+  },
+  components: readonly BillComponent[],
 ): string => {
   const byUrl = new Map(components.map((component) => [component.purl, component]));
   const document = {
@@ -37,7 +41,7 @@ export const formatManifest = (
     bomFormat: 'CycloneDX',
     specVersion: '1.6',
     version: 1,
-    metadata: { component: { type: 'operating-system', name: image.name, version: image.version } },
+    metadata: { component: { type: whole.type, name: whole.name, version: whole.version } },
     components: [...byUrl.values()].toSorted(byNameThenUrl).map((component) => {
       const { type, name, version, licences, purl, hashes, sources } = component;
       return {
@@ -58,7 +62,7 @@ export const formatManifest = (
   return `${JSON.stringify(document, null, 2)}\n`;
 };
 
-const byNameThenUrl = (a: Component, b: Component): number => {
+const byNameThenUrl = (a: BillComponent, b: BillComponent): number => {
   const [one, two] = a.name === b.name ? [a.purl, b.purl] : [a.name, b.name];
   return one < two ? -1 : 1;
 };
