@@ -95,6 +95,7 @@ export {
 export { formatSize, parseSize } from './recipe/size.ts';
 export { JsonRecord, readRecord } from './record.ts';
 export {
+  appMachine,
   formatRelease,
   isReleaseName,
   isTeam,
@@ -104,6 +105,7 @@ export {
   osTeam,
   parseRelease,
   type Release,
+  type ReleaseApp,
   type ReleaseComponent,
   type ReleaseFile,
   type ReleaseImage,

@@ -41,6 +41,16 @@ export interface ReleasePayload extends ReleaseFile {
   readonly maps: readonly { readonly source: string; readonly size: number }[];
 }
 
+/** What belongs to the file system of an app. */
+export interface ReleaseApp {
+  /** The digest that the kernel measures of it (`FsVerityHasher` of `@mbl/blocks`), 64 hex digits. */
+  readonly fsVerity: string;
+  /** Its `app.json`. */
+  readonly description: ReleaseFile;
+  /** The bill of materials (CycloneDX). */
+  readonly packages?: ReleaseFile;
+}
+
 /** A part that a device installs as a whole. */
 export interface ReleaseComponent extends ReleaseFile {
   /** `boot-firmware`, `kernel`, `root` of the team `os`; an app's name of any other team. */
@@ -50,6 +60,8 @@ export interface ReleaseComponent extends ReleaseFile {
   readonly verity?: ReleaseVerity;
   /** Absent where an older program made the release: no device can fetch it then. */
   readonly payload?: ReleasePayload;
+  /** Of an app; absent of every component of the operating system. */
+  readonly app?: ReleaseApp;
   /** Components of the same image that must be installed with it, each by its content. */
   readonly requires: readonly { readonly component: string; readonly sha256: string }[];
 }
@@ -89,6 +101,9 @@ const maxComponents = 32;
 const maxMaps = 16;
 const maxIndexSize = 2 ** 20;
 const maxMapSize = 2 ** 20;
+
+/** What an app's release names in the place of a machine: apps run on every board of this architecture. */
+export const appMachine = 'arm64';
 
 /** The team whose components are those of the operating system. */
 export const osTeam = 'os';
@@ -178,10 +193,19 @@ function readComponent(json: JsonRecord, team: string): ReleaseComponent {
     ...readFile(json),
     ...(json.is('verity', undefined) ? {} : { verity: readVerity(json) }),
     ...(json.is('payload', undefined) ? {} : { payload: readPayload(json) }),
+    ...(ofOs ? {} : { app: readApp(json.object('app')) }),
     requires: json.objects('requires', maxComponents).map((one) => ({
       component: one.string('component', name),
       sha256: one.string('sha256', hash),
     })),
+  };
+}
+
+function readApp(json: JsonRecord): ReleaseApp {
+  return {
+    fsVerity: json.string('fsVerity', hash),
+    description: readFile(json.object('description')),
+    ...(json.is('packages', undefined) ? {} : { packages: readFile(json.object('packages')) }),
   };
 }
 

@@ -9,6 +9,8 @@ export {
   readRelease,
   readText,
 } from './release/accept.ts';
+export { acceptApps, type AcceptedApp, checkApp } from './release/accept-apps.ts';
+export { composeApps, type ComposeAppsOptions } from './release/compose-apps.ts';
 export { type ComposedRelease, composeRelease, type ComposeOptions } from './release/compose.ts';
 export {
   changedComponents,

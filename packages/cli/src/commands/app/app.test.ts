@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { initKeys } from '@mbl/trust';
 import { runProgram } from '../../program.ts';
 import { testCli } from '../../testing/cli.ts';
 import { findWorkspace } from '../../workspace.ts';
@@ -87,6 +89,32 @@ test('a new app has its own name, and what the template has', async () => {
   } finally {
     process.chdir(before);
   }
+});
+
+test("an app is released by its team's key, and verified as by a device", async () => {
+  const { cli, stderr, stdout } = testCli({ workspace });
+  const release = async (...words: string[]) => {
+    assert.equal(await runProgram(cli, ['release', ...words]), 0, stderr());
+    return stdout();
+  };
+  await initKeys(join(workspace.state, 'keys'), { profile: 'development' });
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const key = join(folder, 'weather');
+  writeFileSync(`${key}.key`, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  writeFileSync(`${key}.pub`, publicKey.export({ type: 'spki', format: 'pem' }));
+  await release('sign');
+  await release('role', 'weather', '--add-key', `${key}.pub`);
+  await release('sign');
+  await release('create', '1.0', 'sensor', '--team', 'weather');
+  // The key set has no key of the team.
+  assert.match(await release('sign'), /^weather +1 +0 of 1/m);
+  await release('sign', '--key', `${key}.key`);
+  await release('sign');
+  const said = await release('verify', '--team', 'weather', '--release', '1.0');
+  assert.match(
+    said,
+    /^weather 1\.0 for arm64: a board with development keys would install it\n1 components/m,
+  );
 });
 
 test('what is wrong is said with its place, and what to do', async () => {

@@ -15,7 +15,8 @@ export const buildApp = verb({
     appVersion: value('version', 'its version, for an image without an app.yaml'),
     output: value('folder', 'where the package goes (default: build/apps/NAME)'),
   },
-  more: 'An image is a file of docker save or docker export, or the layout of OCI as a folder or an archive, for linux/arm64.',
+  more: `An image is a file of docker save or docker export, or the layout of OCI as a folder or an archive, for linux/arm64. It may have 4 GiB,
+1 GiB a file, 250,000 files, 64 folders in one another, 128 layers, and 300 times its compressed size.`,
   async run(cli, { output: given, ...choice }) {
     const { join, resolve } = await import('node:path');
     const { buildApp: build } = await import('@mbl/apps');

@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatSize } from '../../table.ts';
 import { imageOptions, wholeNumber } from '../../parameters.ts';
-import { rest, value, values, verb } from '../../verb.ts';
+import { oneOf, rest, value, values, verb } from '../../verb.ts';
 import { releaseArgument, repositoryOption } from './options.ts';
 
 const names = ['boot-firmware', 'kernel', 'root'] as const;
 
 export const createRelease = verb({
   name: 'create',
-  description: 'make a release of built images, for the team of the operating system to sign',
+  description: 'make a release of built images, or of packages of apps, for their team to sign',
   arguments: {
     release: releaseArgument,
-    images: rest('folders of images, one a machine (default: what ./mbl build makes)'),
+    images: rest(
+      'folders of images, one a machine (default: what ./mbl build makes); with --team, packages of apps',
+    ),
   },
   options: {
     ...repositoryOption,
     machine: imageOptions.machine,
     image: imageOptions.image,
+    team: value('team', 'whose release: os, or a team of apps', { fallback: 'os' }),
+    boardKeys: oneOf(
+      'keys',
+      'for which boards a release of apps is: what the keys are for that they trust',
+      ['development', 'production'],
+      'development',
+    ),
     component: values('name', 'only this component: boot-firmware, or kernel and root'),
     rollbackIndex: value('number', 'devices that accepted a higher index refuse it', {
       parse: wholeNumber(0),
@@ -34,12 +43,11 @@ export const createRelease = verb({
   },
   async run(
     cli,
-    { release: name, images, repository, machine, image, component, rollbackIndex, level, notes },
+    { release: name, images, repository, machine, image, team, boardKeys, component, level, ...more },
   ) {
     const { join, resolve } = await import('node:path');
-    const { addTargets, composeRelease, readRepository, releasesBefore, writeStaged } = await import(
-      '@mbl/releases'
-    );
+    const { addTargets, composeApps, composeRelease, readRepository, releasesBefore, writeStaged } =
+      await import('@mbl/releases');
     const { osTeam } = await import('@mbl/formats');
     const { MblError } = await import('@mbl/trust');
     const { repositoryFolder, repositoryReleases } = await import('../../workbench/releases.ts');
@@ -50,26 +58,29 @@ export const createRelease = verb({
       throw new MblError('cli/no-component', `There is no component ${unknown}.`, {
         remedy: `Take one of ${names.join(', ')}.`,
       });
+    const { packageFolder } = await import('../../workbench/apps.ts');
     const state = await readRepository(folder);
+    const common = { ...more, name, repository: folder, signal };
+    const ofOs = async () =>
+      await composeRelease({
+        ...common,
+        images:
+          images.length > 0
+            ? images.map((one) => resolve(one))
+            : [join(workspace.build, `${machine}-${image}`)],
+        components: names.filter((one) => component.length === 0 || component.includes(one)),
+        before: releasesBefore(await repositoryReleases(folder, state), osTeam, name),
+        level,
+      });
+    const ofApps = async () => {
+      const packages = await Promise.all(images.map(async (one) => await packageFolder(cli, one)));
+      return await composeApps({ ...common, team, keys: boardKeys, packages });
+    };
     const composed = await output.progress.phase(
-      `take release ${name} out of its images`,
-      async () =>
-        await composeRelease({
-          name,
-          images:
-            images.length > 0
-              ? images.map((one) => resolve(one))
-              : [join(workspace.build, `${machine}-${image}`)],
-          components: names.filter((one) => component.length === 0 || component.includes(one)),
-          rollbackIndex,
-          notes,
-          repository: folder,
-          before: releasesBefore(await repositoryReleases(folder, state), osTeam, name),
-          level,
-          signal,
-        }),
+      team === osTeam ? `take release ${name} out of its images` : `make release ${name} of ${team}`,
+      team === osTeam ? ofOs : ofApps,
     );
-    addTargets(state, osTeam, composed.targets, new Date());
+    addTargets(state, team, composed.targets, new Date());
     await writeStaged(folder, state);
     const { release } = composed;
     output.value({ repository: folder, release });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AcceptedComponent, Board } from '@mbl/releases';
+import type { AcceptedApp, AcceptedComponent, Board } from '@mbl/releases';
 import { wholeNumber } from '../../parameters.ts';
 import { formatSize } from '../../table.ts';
 import { oneOf, optional, value, verb } from '../../verb.ts';
@@ -33,9 +33,12 @@ export const verifyRelease = verb({
   async run(cli, given) {
     const { readFile } = await import('node:fs/promises');
     const { join } = await import('node:path');
+    const { appMachine, osTeam } = await import('@mbl/formats');
     const { MblError } = await import('@mbl/trust');
     const {
+      acceptApps,
       acceptRelease,
+      checkApp,
       checkComponent,
       Client,
       folderSource,
@@ -73,19 +76,29 @@ export const verifyRelease = verb({
             await acceptRelease(
               client,
               { team, name: given.release },
-              { machine, keys: boardKeys, rollbackIndex },
+              { machine: team === osTeam ? machine : appMachine, keys: boardKeys, rollbackIndex },
             ),
           ];
     const components = new Map<string, AcceptedComponent>();
     for (const one of accepted) for (const part of one.components) components.set(part.target.path, part);
+    const apps = new Map<string, AcceptedApp>();
+    for (const { release } of accepted) {
+      if (release.team === osTeam) continue;
+      for (const app of (await acceptApps(client, release, { keys: release.keys, rollbackIndex })).apps)
+        apps.set(app.target.path, app);
+    }
     const total = [...components.values()].reduce(
       (sum, { target, payload }) => sum + target.length + (payload?.length ?? 0),
       0,
     );
     await output.progress.phase(`read ${components.size} components`, async (report) => {
       let done = 0;
-      for (const part of components.values())
-        await checkComponent(client, part, (size) => report((done += size) / total, part.component.file));
+      for (const [path, part] of components) {
+        const app = apps.get(path);
+        const onBytes = (size: number) => report((done += size) / total, part.component.file);
+        if (app === undefined) await checkComponent(client, part, onBytes);
+        else await checkApp(client, app, onBytes);
+      }
     });
     const { signed } = client.trusted.root;
     output.value({
