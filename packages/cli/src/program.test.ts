@@ -8,7 +8,7 @@ import { readVersion } from './workspace.ts';
 
 test('usage errors exit with 2 and say where help is', async () => {
   for (const [argv, message] of [
-    [['upp'], /unknown command 'upp'\n\(Did you mean up\?\)\n.*mbl --help/],
+    [['doctr'], /unknown command 'doctr'\n\(Did you mean doctor\?\)\n.*mbl --help/],
     [['up', '--imag'], /unknown option '--imag'\n\(Did you mean --image\?\)\n.*mbl up --help/],
     [['up', 'a/b'], /must be 1 to 64 letters/],
     [['build', '--jobs', 'many'], /whole number of at least 1/],

@@ -15,7 +15,7 @@ export interface AppChoice {
   readonly image: string | undefined;
   readonly tag: string | undefined;
   /** For an image without an `app.yaml`. */
-  readonly name: string | undefined;
+  readonly appName: string | undefined;
   readonly appVersion: string | undefined;
 }
 
@@ -47,11 +47,11 @@ async function isApp(folder: string): Promise<boolean> {
 }
 
 /** An app that says nothing but its name and its version: all else is the image's, and it asks for nothing. */
-function plainApp({ source, name, appVersion }: AppChoice): AppFile {
+function plainApp({ source, appName: name, appVersion }: AppChoice): AppFile {
   if (name === undefined || appVersion === undefined)
     throw new MblError('cli/no-source', `${source ?? ''} has no app.yaml, so nothing names the app.`, {
       remedy:
-        'Name it: ./mbl app build IMAGE --name NAME --app-version 1.0, or make a folder with: ./mbl app new NAME',
+        'Name it: ./mbl app build IMAGE --app-name NAME --app-version 1.0, or make a folder with: ./mbl app new NAME',
     });
   const text = `name: ${JSON.stringify(name)}\nversion: ${JSON.stringify(appVersion)}\n`;
   return readApp('the command line', Buffer.from(text)).app;

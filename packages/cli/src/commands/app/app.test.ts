@@ -134,7 +134,23 @@ test('what is wrong is said with its place, and what to do', async () => {
   await refused(/apps\/no-package[^]*app build/, 'inspect', 'nothing');
   await refused(/apps\/no-app[^]*app new/, 'build');
   writeFileSync(join(folder, 'image.tar'), 'x');
-  await refused(/cli\/no-source[^]*--name/, 'build', join(folder, 'image.tar'));
-  await refused(/apps\/bad-image/, 'build', join(folder, 'image.tar'), '--name', 'a', '--app-version', '1');
-  await refused(/apps\/no-image/, 'build', join(folder, 'other.tar'), '--name', 'a', '--app-version', '1');
+  await refused(/cli\/no-source[^]*--app-name/, 'build', join(folder, 'image.tar'));
+  await refused(
+    /apps\/bad-image/,
+    'build',
+    join(folder, 'image.tar'),
+    '--app-name',
+    'a',
+    '--app-version',
+    '1',
+  );
+  await refused(
+    /apps\/no-image/,
+    'build',
+    join(folder, 'other.tar'),
+    '--app-name',
+    'a',
+    '--app-version',
+    '1',
+  );
 });

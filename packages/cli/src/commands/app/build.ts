@@ -11,7 +11,7 @@ export const buildApp = verb({
   options: {
     image: value('file', 'the image, in the place of the one that app.yaml names'),
     tag: value('name', 'which image of an archive of several'),
-    name: value('name', 'the name of the app, for an image without an app.yaml'),
+    appName: value('name', 'the name of the app, for an image without an app.yaml'),
     appVersion: value('version', 'its version, for an image without an app.yaml'),
     output: value('folder', 'where the package goes (default: build/apps/NAME)'),
   },

@@ -4,11 +4,11 @@ import { oneOf, required, verb } from '../../verb.ts';
 export const newApp = verb({
   name: 'new',
   description: 'make a folder with an app to start from',
-  arguments: { name: required('the name of the app, and of its folder') },
+  arguments: { app: required('the name of the app, and of its folder') },
   options: {
     template: oneOf('language', 'what it is written in', ['c', 'go', 'node', 'python', 'shell'], 'shell'),
   },
-  async run(cli, { name, template }) {
+  async run(cli, { app: name, template }) {
     const { join, resolve } = await import('node:path');
     const { newApp: make } = await import('@mbl/apps');
     const { output, workspace } = cli;
