@@ -97,10 +97,11 @@ test('an image for another machine is refused, and what it is for is said', asyn
     ...all.addImage({ ...image, architecture }),
     platform: { os: 'linux', architecture },
   });
+  const attestation = { ...one('unknown'), platform: { os: 'unknown', architecture: 'unknown' } };
   await refused(
-    archiveOf(all.finish([one('amd64'), one('s390x')])),
+    archiveOf(all.finish([one('amd64'), one('s390x'), attestation])),
     'apps/wrong-architecture',
-    /amd64, linux\/s390x/,
+    /amd64, linux\/s390x;/,
   );
 });
 
@@ -140,6 +141,11 @@ test('every file is what the image names by its digest, or the image is refused'
   );
   const isConfig = (_: string, bytes: Buffer) => bytes.equals(configOf(image));
   await refused(archiveOf(swap(files, isConfig, flip)), 'apps/wrong-content', /configuration/);
+  // The time in the header of gzip: other bytes of the same content.
+  const packed = ociLayout(image, 'gzip');
+  const isPacked = (_: string, bytes: Buffer) => bytes[0] === 0x1f;
+  const later = (bytes: Buffer) => Buffer.concat([bytes.subarray(0, 4), Buffer.from([1]), bytes.subarray(5)]);
+  await refused(archiveOf(swap(packed, isPacked, later)), 'apps/wrong-content', /layer 1/);
   // A layer whose own digest fits, but not that of its content.
   const all = layout();
   const other = { ...image, layers: [rawTar([{ name: 'b' }])] };
@@ -207,6 +213,7 @@ test('a link in an archive leads to a file of the archive, or nowhere', async ()
   const link = (target: string) =>
     rawTar([
       { name: 'manifest.json', data: JSON.stringify([{ Config: 'c', Layers: [] }]) },
+      { name: 'etc/passwd', data: '{}' },
       { name: 'c', kind: '2', link: target },
     ]);
   for (const target of ['/etc/passwd', '../../etc/passwd', 'c', 'nothing'])

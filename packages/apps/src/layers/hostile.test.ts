@@ -86,6 +86,7 @@ test('sparse files cost what they say, not what they hold', async () => {
   await refused([{ ...old('1000', '0', '10'), data: 'x' }], 'apps/bad-image', /sparse/);
   const pax = (map: string, size = '100') => ({ 'GNU.sparse.map': map, 'GNU.sparse.size': size });
   await refused([{ name: 's', pax: pax('0,5,3,5'), data: '0123456789' }], 'apps/bad-image', /sparse/);
+  await refused([{ name: 's', pax: pax('0,5', '3'), data: '01234' }], 'apps/bad-image', /sparse/);
   await refused([{ name: 's', pax: pax('0,x') }], 'apps/bad-image', /sparse/);
   const newer = { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '100' };
   await refused([{ name: 's', pax: newer, data: '999999999\n'.padEnd(512) }], 'apps/bad-image', /sparse/);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -91,40 +91,50 @@ test('an image becomes a file system with a known digest, and a description of w
   });
   assert.deepEqual(app.user, { uid: 0, gid: 0, groups: [] });
   assert.deepEqual(await checkPackage(built.folder), app);
-  const listing = list(join(built.folder, 'app.erofs'));
+  const to = unpack(join(built.folder, 'app.erofs'));
+  // Python holds it against what it compiled.
+  assert.equal(statSync(join(to, 'usr/bin/sensor')).mtimeMs, 1_700_000_000_000);
+  const listing = list(to);
   assert.deepEqual(listing, [
-    '/ 755 0',
-    '/bin 777 0 -> usr/bin',
-    '/dev 755 0',
-    '/etc 755 0',
-    '/etc/hostname 644 0',
-    '/etc/hosts 644 0',
-    '/etc/resolv.conf 644 0',
-    '/proc 755 0',
-    '/run 755 0',
-    '/sys 755 0',
-    '/tmp 1777 0',
-    '/usr 755 0',
-    '/usr/bin 755 0',
-    '/usr/bin/sensor 755 0',
-    '/usr/bin/sensor-too 755 0',
-    '/usr/share 755 0',
-    '/usr/share/data 644 0',
-    '/var 755 0',
-    '/var/lib 755 0',
-    '/var/lib/sensor 755 0',
+    '/ 755',
+    '/bin 777 -> usr/bin',
+    '/dev 755',
+    '/etc 755',
+    '/etc/hostname 644',
+    '/etc/hosts 644',
+    '/etc/resolv.conf 644',
+    '/proc 755',
+    '/run 755',
+    '/sys 755',
+    '/tmp 1777',
+    '/usr 755',
+    '/usr/bin 755',
+    '/usr/bin/sensor 755',
+    '/usr/bin/sensor-too 755',
+    '/usr/share 755',
+    '/usr/share/data 644',
+    '/var 755',
+    '/var/lib 755',
+    '/var/lib/sensor 755',
   ]);
 });
 
-/** Path, mode and owner of everything in an erofs, unpacked by erofs-utils. */
-function list(erofs: string): string[] {
+/** What erofs-utils makes of an erofs. */
+function unpack(erofs: string): string {
   const to = mkdtempSync(join(folder, 'unpacked-'));
-  execFileSync('fsck.erofs', [`--extract=${to}`, '--overwrite', '--preserve', erofs], { stdio: 'ignore' });
-  const found = execFileSync('find', [to, '-printf', '/%P %m %U%y%l\\n'], { encoding: 'utf8' });
+  execFileSync('fsck.erofs', [`--extract=${to}`, '--overwrite', '--preserve-perms', erofs], {
+    stdio: 'ignore',
+  });
+  return to;
+}
+
+/** Path, mode and target of everything in a folder. */
+function list(to: string): string[] {
+  const found = execFileSync('find', [to, '-printf', '/%P %m -> %l\\n'], { encoding: 'utf8' });
   return found
-    .trim()
+    .trimEnd()
     .split('\n')
-    .map((line) => line.replace(/l([^ ]+)$/, ' -> $1').replace(/[dfl]$/, ''))
+    .map((line) => line.replace(/ -> $/, ''))
     .toSorted();
 }
 

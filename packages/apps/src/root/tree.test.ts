@@ -73,14 +73,28 @@ test('links are followed within the root, and lead nowhere else', async () => {
         { name: 'usr/lib/' },
         { name: 'lib', kind: '2', link: 'usr/lib' },
         { name: 'out', kind: '2', link: '../../../usr' },
+        { name: 'opt/deep/abs', kind: '2', link: '/usr/lib' },
       ],
       [
         { name: 'lib/x', data: 'x' },
         { name: 'out/y', data: 'y' },
         { name: '/usr/z', data: 'z' },
+        { name: 'opt/deep/abs/w', data: 'w' },
       ],
     ),
-    ['lib -> usr/lib', 'out -> ../../../usr', 'usr/', 'usr/lib/', 'usr/lib/x x', 'usr/y y', 'usr/z z'],
+    [
+      'lib -> usr/lib',
+      'opt/',
+      'opt/deep/',
+      'opt/deep/abs -> /usr/lib',
+      'out -> ../../../usr',
+      'usr/',
+      'usr/lib/',
+      'usr/lib/w w',
+      'usr/lib/x x',
+      'usr/y y',
+      'usr/z z',
+    ],
   );
 });
 

@@ -144,7 +144,7 @@ export class Tree {
       if (part === undefined) return here;
       if (part === '' || part === '.') continue;
       if (part === '..') {
-        if (at.length > 1) at.pop();
+        at.pop();
         continue;
       }
       if (here.inode.type !== 'directory') return undefined;

@@ -168,6 +168,7 @@ test('an app, its description and its digest belong together', async () => {
     await assert.rejects(acceptApps(client, { ...wanted, name: '2.0' }, board), { code });
   };
   const app = (component: ReleaseComponent) => component.app ?? display;
+  await refused((one) => ({ ...one, name: 'other' }));
   // Another app's permissions.
   await refused((one) => ({ ...one, app: { ...app(one), description: display.description } }));
   await refused((one) => ({ ...one, app: { ...app(one), fsVerity: display.fsVerity } }));
@@ -182,6 +183,35 @@ test('an app, its description and its digest belong together', async () => {
     assert.ok(described);
     return rest;
   }, 'formats/bad-release');
+});
+
+test('a description is the one that its digest names, and vouched for by the team of the release', async () => {
+  await using scene = await open();
+  const release = await scene.release('weather', '1.0', { sensor: 1 });
+  const described = release.images[0]?.components[0]?.app?.description;
+  assert.ok(described);
+  const place = `targets/${dirname(componentPath('weather', described))}/${described.sha256}.${described.file}`;
+  const bytes = await readFile(join(scene.repository.folder, place));
+  const claimed = { ...described, sha256: '1'.repeat(64) };
+  await scene.vouch('weather', componentPath('weather', claimed), bytes);
+  const another = changed(release, (one) => ({
+    ...one,
+    app: { fsVerity: one.app?.fsVerity ?? '', description: claimed },
+  }));
+  await scene.vouch('weather', releasePath('weather', '2.0'), another);
+  await scene.publish();
+  const client = await scene.repository.client();
+  await assert.rejects(acceptApps(client, { ...wanted, name: '2.0' }, board), { code: 'release/mixed-up' });
+  // A repository whose delegations overlap.
+  const find = async (path: string) => {
+    const target = await client.find(path);
+    return target && path.endsWith('/app.json') ? { ...target, role: 'radio' } : target;
+  };
+  const overlapping = Object.assign(Object.create(client) as typeof client, {
+    find,
+    read: client.read.bind(client),
+  });
+  await assert.rejects(acceptApps(overlapping, wanted, board), { code: 'release/mixed-up' });
 });
 
 test('what a board would refuse of the operating system it refuses of an app', async () => {
