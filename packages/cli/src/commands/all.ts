@@ -30,6 +30,11 @@ import { down } from './down.ts';
 import { configureFactory } from './factory/configure.ts';
 import { writeFactory } from './factory/write.ts';
 import { compareImages } from './image/compare.ts';
+import { createGroup } from './group/create.ts';
+import { deleteGroup } from './group/delete.ts';
+import { listGroups } from './group/list.ts';
+import { addToGroup, removeFromGroup } from './group/members.ts';
+import { showGroup } from './group/show.ts';
 import { initialiseKeys } from './keys/init.ts';
 import { showKeys } from './keys/show.ts';
 import { logs } from './logs.ts';
@@ -98,6 +103,14 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       resumeDevice,
       revokeDevice,
       deleteDevice,
+    ]),
+    group('group', 'groups of devices, which are sent to a release together', [
+      createGroup,
+      listGroups,
+      showGroup,
+      addToGroup,
+      removeFromGroup,
+      deleteGroup,
     ]),
   ],
 };

@@ -28,7 +28,7 @@ export const complete = verb({
     const { completeWords } = await import('../completion/complete.ts');
     const { workspaceValues } = await import('../completion/values.ts');
     const { describeProgram } = await import('../program.ts');
-    const known = workspaceValues(cli.workspace, () => devices(cli));
+    const known = workspaceValues(cli.workspace, (kind) => ofService(cli, kind));
     const found = await completeWords(describeProgram(), words, known);
     if (found === 'folders') cli.output.raw(':folders\n');
     else for (const { value, description = '' } of found) cli.output.raw(`${value}\t${description}\n`);
@@ -37,12 +37,25 @@ export const complete = verb({
 
 const patience = 1000;
 
-/** The devices of the running service, by name; ids are for programs. */
-async function devices({ workspace }: Cli): Promise<Candidate[]> {
+/** What the running service knows, by name; ids are for programs. */
+async function ofService(
+  { workspace }: Cli,
+  kind: 'device' | 'group' | 'release',
+): Promise<readonly Candidate[]> {
   const { connectService } = await import('../workbench/service.ts');
   const client = await connectService(workspace);
-  const found = await client.listDevices({ limit: 100, signal: AbortSignal.timeout(patience) });
-  return found.map((device) => ({
+  const some = { limit: 100, signal: AbortSignal.timeout(patience) };
+  if (kind === 'group')
+    return (await client.groups.list(some)).map((group) => ({
+      value: group.name,
+      description: `${group.devices_count} devices`,
+    }));
+  if (kind === 'release')
+    return (await client.releases.list(some)).map(({ name, notes }) => ({
+      value: name,
+      description: notes.split('\n', 1)[0] ?? '',
+    }));
+  return (await client.listDevices(some)).map((device) => ({
     value: device.endpoint_name,
     description: device.online ? 'online' : 'offline',
   }));

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import type { Workspace } from '../workspace.ts';
 import type { Candidate, ValueSource } from './complete.ts';
 
-/** Names of what is there: machines, images, boards, devices, tests. Nothing is worth an error while somebody types. */
+/** Names of what is there: machines, images, boards, devices, groups, releases, tests. Nothing is worth an error while somebody types. */
 export function workspaceValues(
   workspace: Workspace,
-  devices: () => Promise<readonly Candidate[]>,
+  ofService: (kind: 'device' | 'group' | 'release') => Promise<readonly Candidate[]>,
 ): ValueSource {
   return async (kind) => {
     switch (kind) {
@@ -18,7 +18,9 @@ export function workspaceValues(
       case 'board':
         return await entries(join(workspace.state, 'boards'));
       case 'device':
-        return await devices().catch(() => []);
+      case 'group':
+      case 'release':
+        return await ofService(kind).catch(() => []);
       case 'what':
         return [
           { value: 'unit', description: 'the checks, and the tests of packages and tools' },

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Device, ServiceClient } from '@mbl/service';
+import type { Device, ReleaseOrder, ReleaseWanted, ServiceClient } from '@mbl/service';
 import { MblError } from '@mbl/trust';
 import type { Report } from '../progress.ts';
+import { formatSize } from '../table.ts';
 
-/** LwM2M Core 1.1 Appendix E.6, resources 3 and 5. */
-const states = ['idle', 'downloading', 'downloaded', 'updating'];
-const success = 1;
-const failed = 8;
-
-const pauseMs = 2000;
+const pauseMs = 1000;
 /** Longer than three starts in vain and the verdict on each. */
 const patienceMs = 45 * 60_000;
 
@@ -23,8 +19,8 @@ export interface BringOptions {
 }
 
 /**
- * Has the device fetch a release and start it, and follows it until it has proved good. Throws `cli/update-replaced`,
- * `cli/update-endless`, `cli/update-failed`.
+ * Orders the device to go to a release and follows that until it has proved good. Throws `cli/update-replaced`, `cli/update-endless`,
+ * `cli/update-failed`, and what the service refuses.
  */
 export async function bringRelease({
   client,
@@ -32,90 +28,136 @@ export async function bringRelease({
   release,
   signal,
   report,
-}: BringOptions): Promise<{ readonly release: string }> {
+}: BringOptions): Promise<{ readonly release: string; readonly order: ReleaseOrder }> {
   const name = device.endpoint_name;
-  const uri = release.includes('#') ? release : `#${release}`;
-  await client.write(device.id, '/5/0/1', uri, { signal });
-  const wanted = release.slice(release.indexOf('#') + 1);
-  const until = performance.now() + patienceMs;
-  let ordered = false;
-  while (performance.now() < until) {
-    await sleep(pauseMs, undefined, { signal });
-    const now = await look(client, device.id, signal);
-    // It is away while it restarts.
-    if (now === undefined) continue;
-    report(undefined, `${now.state}${now.detail === '' ? '' : `: ${now.detail}`}`);
-    // Somebody else may have ordered another one meanwhile; and a client that starts anew has forgotten what it was bringing.
-    if (now.release !== '' && now.release !== wanted)
-      throw new MblError(
-        'cli/update-replaced',
-        `${name} speaks of ${now.release} now: another release was ordered, or its client started anew`,
-        { remedy: `Look at it with: mbl device read ${name} /33401/0` },
+  const { order } = await orderRelease(client, device, release, signal);
+  const [ended] = await followOrders({
+    look: async () => [await client.releases.getOrder(order.id, { signal })],
+    who: name,
+    signal,
+    report,
+  });
+  assertDone(name, ended ?? order);
+  return { release: order.release, order: ended ?? order };
+}
+
+/** Gives the order that runs for the device from now on. */
+export async function orderRelease(
+  client: ServiceClient,
+  device: Device,
+  release: string,
+  signal: AbortSignal,
+): Promise<{ readonly order: ReleaseOrder }> {
+  const wanted = wantedRelease(release);
+  const { order } = await client.releases.order(device.id, wanted, { signal }).catch(sayWhatThereIs(wanted));
+  if (order !== null) return { order };
+  throw new MblError('cli/update-failed', `The service gave ${device.endpoint_name} no order.`, {
+    remedy: 'Its log may say why: ./mbl logs service',
+  });
+}
+
+/** Says of a release that the service does not have how it gets there. Throws `cli/no-such-release`, or what it was given. */
+export function sayWhatThereIs({ release }: ReleaseWanted): (error: unknown) => never {
+  return (error) => {
+    const fields = error instanceof MblError ? error.details?.['fields'] : undefined;
+    const unknown =
+      Array.isArray(fields) &&
+      fields.some((field: { name?: unknown; message?: unknown }) =>
+        String(field.message).startsWith('The service has no release'),
       );
-    if (now.state === 'downloaded' && !ordered) {
-      ordered = await order(client, device.id, signal);
-    } else if (now.state === 'idle' || (now.state === 'downloaded' && now.result === failed))
-      return proved(name, now);
+    if (!unknown) throw error;
+    throw new MblError('cli/no-such-release', `The service has no release ${release}.`, {
+      remedy: 'See which there are: ./mbl release show. Sign and publish it: ./mbl release sign',
+      cause: error,
+    });
+  };
+}
+
+/** `1.1`, or `https://mirror.example/releases/#1.1`. */
+export function wantedRelease(text: string): ReleaseWanted {
+  const hash = text.lastIndexOf('#');
+  if (hash <= 0) return { release: text.slice(hash + 1) };
+  return { release: text.slice(hash + 1), repository: text.slice(0, hash) };
+}
+
+export interface FollowOptions {
+  /** The orders as they stand now. */
+  readonly look: () => Promise<readonly ReleaseOrder[]>;
+  /** Whose they are, for messages. */
+  readonly who: string;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+/** Follows orders until all have ended. Throws `cli/update-endless` when they run longer than any update takes. */
+export async function followOrders({
+  look,
+  who,
+  signal,
+  report,
+}: FollowOptions): Promise<readonly ReleaseOrder[]> {
+  const until = performance.now() + patienceMs;
+  while (performance.now() < until) {
+    const orders = await look().catch((error: unknown) => {
+      // The order outlives a service that is started anew.
+      if (isAway(error) && !signal.aborted) return undefined;
+      throw error;
+    });
+    if (orders !== undefined) {
+      tell(orders, report);
+      if (orders.every(({ ended_at }) => ended_at !== null)) return orders;
+    }
+    await sleep(pauseMs, undefined, { signal });
   }
   throw new MblError(
     'cli/update-endless',
-    `${name} has not said within ${patienceMs / 60_000} minutes how it ended`,
-    { remedy: `Look at it with: mbl device read ${name} /5/0` },
+    `${who}: not at an end after ${patienceMs / 60_000} minutes; the order stays until it is`,
+    { remedy: `See how it stands: ./mbl device show ${who}` },
   );
 }
 
-function proved(name: string, status: Status): Status {
-  const { result, detail } = status;
-  if (result === success) return status;
-  throw new MblError(
-    'cli/update-failed',
-    `${name} runs what it ran before: ${detail === '' ? `result ${result}` : detail}`,
-    { remedy: `What it says: mbl device read ${name} /33401/0` },
-  );
-}
-
-/** False where the device could not be asked: it is asked again if it still waits for the order. */
-async function order(client: ServiceClient, id: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    await client.execute(id, '/5/0/2', undefined, { signal });
-    return true;
-  } catch (error) {
-    if (isAway(error) && !signal.aborted) return false;
-    throw error;
-  }
-}
-
-/** What the service says of a device that restarts, or of a connection that broke meanwhile. */
 function isAway(error: unknown): boolean {
-  return error instanceof MblError && error.code.startsWith('service/');
+  return error instanceof MblError && error.code === 'service/unreachable';
 }
 
-interface Status {
-  readonly state: string;
-  readonly result: number;
-  readonly release: string;
-  readonly detail: string;
-}
-
-/** Undefined while the device cannot be asked. */
-async function look(client: ServiceClient, id: string, signal: AbortSignal): Promise<Status | undefined> {
-  try {
-    const values = [
-      ...(await client.read(id, '/5/0', { signal })),
-      ...(await client.read(id, '/33401/0', { signal })),
-    ];
-    const value = (path: string) => values.find((one) => one.path === path)?.value;
-    const state = states[Number(value('/5/0/3') ?? Number.NaN)];
-    // Just started: it does not know yet how its update went.
-    if (state === undefined) return undefined;
-    return {
-      state,
-      result: Number(value('/5/0/5')),
-      release: String(value('/33401/0/0') ?? ''),
-      detail: String(value('/33401/0/1') ?? ''),
-    };
-  } catch (error) {
-    if (isAway(error) && !signal.aborted) return undefined;
-    throw error;
+function tell(orders: readonly ReleaseOrder[], report: Report): void {
+  const [only] = orders;
+  if (orders.length === 1 && only !== undefined) {
+    const { bytes_fetched: fetched, bytes_to_fetch: all } = only;
+    report(fetched === null || all === null || all === 0 ? undefined : fetched / all, describeOrder(only));
+    return;
   }
+  const ended = orders.filter(({ ended_at }) => ended_at !== null).length;
+  report(orders.length === 0 ? undefined : ended / orders.length, countStates(orders));
+}
+
+/** "2 done, 1 downloading". */
+export function countStates(orders: readonly ReleaseOrder[]): string {
+  const counts = new Map<string, number>();
+  for (const { state } of orders) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
+}
+
+/** What an order does, in one sentence, with the bytes where some are known. */
+export function describeOrder({
+  sentence,
+  bytes_fetched: fetched,
+  bytes_to_fetch: all,
+}: ReleaseOrder): string {
+  return fetched === null || all === null
+    ? sentence
+    : `${sentence} (${formatSize(fetched)} of ${formatSize(all)})`;
+}
+
+/** Throws `cli/update-replaced` or `cli/update-failed` for an order that did not lead to its release. */
+export function assertDone(name: string, { state, reason, sentence, release }: ReleaseOrder): void {
+  if (state === 'done') return;
+  if (state === 'replaced')
+    throw new MblError('cli/update-replaced', `${name} is not sent to ${release} any more: ${sentence}`, {
+      remedy: `See what it is sent to: ./mbl device show ${name}`,
+    });
+  throw new MblError('cli/update-failed', `${name} does not run ${release}: ${sentence} [${reason}]`, {
+    remedy: `What it runs, and what it says: ./mbl device show ${name}`,
+    details: { state, reason },
+  });
 }

@@ -31,11 +31,12 @@ export const listDevices = verb({
       return;
     }
     output.table(
-      ['DEVICE', 'NAME', 'STATE', 'KEYS', 'LAST SEEN', 'ADDRESS'],
+      ['DEVICE', 'NAME', 'STATE', 'RELEASE', 'KEYS', 'LAST SEEN', 'ADDRESS'],
       devices.map((device) => [
         device.id,
         device.endpoint_name,
         describeState(output, device),
+        device.release ?? '-',
         device.image_keys === 'development'
           ? output.style('yellow', 'development')
           : (device.image_keys ?? '-'),
@@ -46,7 +47,10 @@ export const listDevices = verb({
   },
 });
 
-function describeState(output: Output, { online, state, operator_suspended: suspended }: Device): string {
+export function describeState(
+  output: Output,
+  { online, state, operator_suspended: suspended }: Device,
+): string {
   if (suspended) return output.style('red', 'suspended');
   if (online) return output.style('green', 'online');
   return state === 'registered' || state === 'deregistered' ? output.style('yellow', 'offline') : state;
