@@ -21,6 +21,8 @@ export function workspaceValues(
       case 'group':
       case 'release':
         return await ofService(kind).catch(() => []);
+      case 'member':
+        return await ofService('device').catch(() => []);
       case 'what':
         return [
           { value: 'unit', description: 'the checks, and the tests of packages and tools' },

@@ -4,9 +4,9 @@ import { required, value, verb } from '../../verb.ts';
 export const createGroup = verb({
   name: 'create',
   description: 'make a group, which devices are then put into',
-  arguments: { name: required('its name') },
+  arguments: { group: required('its name') },
   options: { description: value('text', 'what it is for', { fallback: '' }) },
-  async run({ output, workspace, signal }, { name, description }) {
+  async run({ output, workspace, signal }, { group: name, description }) {
     const { connectService } = await import('../../workbench/service.ts');
     const client = await connectService(workspace);
     const group = await client.groups.create(name, description, { signal });

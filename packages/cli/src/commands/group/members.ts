@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cli, Outcome } from '../../cli.ts';
-import { device as deviceArgument } from '../../parameters.ts';
-import { verb } from '../../verb.ts';
+import { required, verb } from '../../verb.ts';
 import { findGroup, groupArgument } from './options.ts';
 
-const words = { group: groupArgument, device: deviceArgument };
+const words = { group: groupArgument, member: required('the device, by its id or its endpoint name') };
 
 export const addToGroup = verb({
   name: 'add',
@@ -22,12 +21,12 @@ export const removeFromGroup = verb({
 
 async function move(
   cli: Cli,
-  given: { readonly group: string; readonly device: string },
+  given: { readonly group: string; readonly member: string },
   direction: 'add' | 'remove',
 ): Outcome {
   const { output, signal } = cli;
   const { client, group } = await findGroup(cli, given.group);
-  const device = await client.findDevice(given.device, { signal });
+  const device = await client.findDevice(given.member, { signal });
   await client.groups[direction](group.id, device.id, { signal });
   output.value({ group: group.id, device: device.id, member: direction === 'add' });
   output.line(`${device.endpoint_name} is ${direction === 'add' ? '' : 'not '}in ${group.name}`);
