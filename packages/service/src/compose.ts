@@ -35,6 +35,9 @@ import { ReleaseOrders } from './features/release-orders/orders.ts';
 import { releaseOrderRoutes } from './features/release-orders/routes.ts';
 import { RunningReleases } from './features/release-orders/running-releases.ts';
 import { Catalogue } from './features/releases/catalogue.ts';
+import { Incoming } from './features/releases/incoming.ts';
+import { Publication } from './features/releases/publication.ts';
+import { publicationRoutes } from './features/releases/publication-routes.ts';
 import { releaseRoutes } from './features/releases/routes.ts';
 import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
 import { blocked, deregistered, notConnected } from './features/requests/failure.ts';
@@ -102,6 +105,8 @@ export async function compose(
   const subscriptions = new Subscriptions(context, requests, channels.publish);
   await subscriptions.start();
   const catalogue = new Catalogue(releases);
+  const incoming = new Incoming(releases, now);
+  const publication = new Publication(releases, { incoming, now });
   const groups = new DeviceGroups(context);
   const reaches = (device: Reachable) => requests.reaches(device);
   const running = stack.use(new RunningReleases(context, { catalogue, reaches }));
@@ -176,6 +181,7 @@ export async function compose(
       });
       deviceGroupRoutes(app, context, { groups, lastSeen });
       releaseRoutes(app, context, { catalogue, refresh });
+      publicationRoutes(app, { publication, incoming });
       releaseOrderRoutes(app, context, { directory, groups, orders, carrier, catalogue, refresh });
       certificateRoutes(app, context, directory, register, disconnect);
       enrolmentRoutes(app, context, codes);

@@ -40,6 +40,7 @@ import { showKeys } from './keys/show.ts';
 import { logs } from './logs.ts';
 import { createRelease } from './release/create.ts';
 import { diffReleases } from './release/diff.ts';
+import { publishRelease } from './release/publish.ts';
 import { changeRole } from './release/role.ts';
 import { showReleases } from './release/show.ts';
 import { signRelease } from './release/sign.ts';
@@ -68,6 +69,7 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
     group('release', 'what devices may install: make it, sign it, check it', [
       createRelease,
       signRelease,
+      publishRelease,
       verifyRelease,
       showReleases,
       diffReleases,

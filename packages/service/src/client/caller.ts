@@ -15,6 +15,8 @@ export interface ListOptions extends CallOptions {
 /** How the parts of a client ask the service. */
 export interface Caller {
   call<T>(method: string, path: string, body: unknown, options: CallOptions): Promise<T>;
+  /** Bytes as they are. */
+  send(method: string, path: string, body: Uint8Array, options: CallOptions): Promise<void>;
   /** Over all pages. */
   list<Item extends { id: string }>(path: string, options: ListOptions): Promise<Item[]>;
 }

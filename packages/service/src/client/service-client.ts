@@ -42,6 +42,7 @@ export class ServiceClient {
     const caller: Caller = {
       call: (method, path, body, call) => this.#call(method, path, body, call),
       list: (path, list) => this.#list(path, list),
+      send: async (method, path, body, call) => void (await this.#call(method, path, body, call)),
     };
     this.releases = new ReleaseCalls(caller);
     this.groups = new GroupCalls(caller);
@@ -260,6 +261,7 @@ export class ServiceClient {
   async #call<T>(method: string, path: string, body: unknown, { signal }: CallOptions): Promise<T> {
     const { url, apiKey, timeoutMs = defaultTimeoutMs } = this.#options;
     const deadline = AbortSignal.timeout(timeoutMs);
+    const raw = body instanceof Uint8Array;
     let response: Response;
     let text: string;
     try {
@@ -267,9 +269,11 @@ export class ServiceClient {
         method,
         headers: {
           authorization: `Bearer ${apiKey}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(body === undefined
+            ? {}
+            : { 'content-type': raw ? 'application/octet-stream' : 'application/json' }),
         },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { body: raw ? Buffer.from(body) : JSON.stringify(body) }),
         signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
       });
       text = await response.text();

@@ -16,6 +16,7 @@ export type {
   ReleaseOrder,
   ReleaseWanted,
 } from '../features/release-orders/model.ts';
+export type { ReleasePublication } from '../features/releases/publication-routes.ts';
 export type { ReleaseView } from '../features/releases/model.ts';
 export type { ResourceValue } from '../features/requests/values.ts';
 

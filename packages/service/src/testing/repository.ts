@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { formatRelease, osTeam, type Release } from '@mbl/formats';
@@ -13,6 +13,7 @@ import {
   type MetadataSigner,
   metadataSigner,
   publish,
+  readRepository,
   releasePath,
   type RepositoryState,
   signStaged,
@@ -29,11 +30,12 @@ type Keys = Readonly<Record<TopRole, MetadataSigner>>;
 export class TestRepository implements AsyncDisposable {
   readonly folder: string;
   readonly #keys: Keys;
-  readonly #state: RepositoryState = emptyState();
+  readonly #state: RepositoryState;
 
-  private constructor(folder: string, keys: Keys) {
+  private constructor(folder: string, keys: Keys, state = emptyState()) {
     this.folder = folder;
     this.#keys = keys;
+    this.#state = state;
   }
 
   static async open(): Promise<TestRepository> {
@@ -93,6 +95,13 @@ export class TestRepository implements AsyncDisposable {
     await add(releasePath(osTeam, name), Buffer.from(formatRelease(release)));
     addTargets(this.#state, osTeam, targets, new Date());
     await this.sign();
+  }
+
+  /** The same team's repository in another folder, which goes its own way from here on. */
+  async copy(): Promise<TestRepository> {
+    const folder = await mkdtemp(join(tmpdir(), 'mbl-releases-'));
+    await cp(this.folder, folder, { recursive: true });
+    return new TestRepository(folder, this.#keys, await readRepository(folder));
   }
 
   /** Signs what is staged, and a new timestamp in any case. */
