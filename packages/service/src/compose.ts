@@ -38,6 +38,7 @@ import { Catalogue } from './features/releases/catalogue.ts';
 import { Incoming } from './features/releases/incoming.ts';
 import { Publication } from './features/releases/publication.ts';
 import { publicationRoutes } from './features/releases/publication-routes.ts';
+import { repositoryServer } from './features/releases/repository-files.ts';
 import { releaseRoutes } from './features/releases/routes.ts';
 import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
 import { blocked, deregistered, notConnected } from './features/requests/failure.ts';
@@ -214,7 +215,7 @@ export async function compose(
     codes,
     denials,
     events,
-    releases,
+    serveReleases: repositoryServer(releases),
     connected: (deviceId) => connections.get(deviceId) !== undefined,
   });
   stack.defer(() => closed(est));

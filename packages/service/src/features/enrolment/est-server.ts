@@ -19,7 +19,7 @@ import type { CertificateRegister } from '../certificates/register.ts';
 import { renewCertificate } from '../certificates/renewal.ts';
 import type { Denial, DenialReason, Denials } from '../denials/denials.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
-import { releasesPath, serveRepository } from '../releases/repository-files.ts';
+import { releasesPath } from '../releases/repository-files.ts';
 import type { EnrolmentCodes } from './codes.ts';
 
 export interface EstParts {
@@ -30,8 +30,8 @@ export interface EstParts {
   readonly codes: EnrolmentCodes;
   readonly denials: Denials;
   readonly events: EventRecorder;
-  /** The repository of releases, which is served beside it. */
-  readonly releases: string;
+  /** Serves the repository of releases, which is beside it. */
+  readonly serveReleases: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   /** Whether a device holds a connection at this moment. */
   readonly connected: (deviceId: string) => boolean;
 }
@@ -97,7 +97,7 @@ async function handle(
   response: ServerResponse,
 ): Promise<void> {
   if (request.url?.startsWith(releasesPath) === true) {
-    await serveRepository(parts.releases, request, response);
+    await parts.serveReleases(request, response);
     return;
   }
   const name = /^\/\.well-known\/est\/([^?]*)/.exec(request.url ?? '')?.[1];

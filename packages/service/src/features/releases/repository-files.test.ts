@@ -7,7 +7,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { serveRepository } from './repository-files.ts';
+import { repositoryServer } from './repository-files.ts';
 
 async function serving(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'mbl-repository-'));
@@ -17,8 +17,9 @@ async function serving(t: TestContext) {
   writeFileSync(join(folder, 'staged/os.json'), 'waits');
   writeFileSync(join(folder, 'secret'), 'secret');
   writeFileSync(join(folder, 'targets/.hidden'), 'secret');
+  const serve = repositoryServer(folder);
   const server = createServer((request, response) => {
-    serveRepository(folder, request, response).catch(() => response.destroy());
+    serve(request, response).catch(() => response.destroy());
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {

@@ -10,14 +10,33 @@ export const releasesPath = '/releases/';
 /** What of a repository is for devices: signed metadata and targets, not what still waits for signatures. */
 const published = /^(metadata|targets)\/([^?]+)/;
 
+/** Bytes that are read from the disk at once: the more, the faster, and each transfer to a slow device holds twice that. */
+const [readFew, readMany] = [1024 * 1024, 128 * 1024];
+const few = 64;
+
 /**
  * Serves the repository in `folder` as any server of files would (RFC 9110, ranges included). What is in it is signed, and checked by who
  * fetches it. Throws what reading throws.
  */
-export async function serveRepository(
+export function repositoryServer(
+  folder: string,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  let running = 0;
+  return async (request, response) => {
+    running += 1;
+    try {
+      await serve(folder, request, response, running > few ? readMany : readFew);
+    } finally {
+      running -= 1;
+    }
+  };
+}
+
+async function serve(
   folder: string,
   request: IncomingMessage,
   response: ServerResponse,
+  highWaterMark: number,
 ): Promise<void> {
   request.resume();
   if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -35,6 +54,7 @@ export async function serveRepository(
     index: false,
     dotfiles: 'ignore',
     cacheControl: false,
+    highWaterMark,
   });
   response.writeHead(statusCode, headers);
   await pipeline(stream, response);
