@@ -250,42 +250,6 @@ describe('with a service', () => {
     }
   });
 
-  test('an order waits for its device, is shown, and called off; a group is ordered as one', async () => {
-    type Order = { state: string; release: string; repository: string | null; reason: string };
-    type Shown = { update: { order: Order | null } };
-    const mirror = 'https://mirror.example/releases/';
-    const run = (...words: string[]) => mbl(words, { environment });
-    assert.match((await run('group', 'list')).stdout, /No groups yet.*mbl group create/);
-    assertError(await run('device', 'update', 'board-a', '1.1'), 'cli/no-such-release', /no release 1\.1/);
-    assertError(await run('device', 'update', 'board-a'), 'cli/no-release', /which release/);
-    const ordered = await run('device', 'update', 'board-a', `${mirror}#1.1`, '--no-wait');
-    assert.match(ordered.stdout, /^board-a is ordered to go to 1\.1$/m);
-    const shown = async () =>
-      (await mblJson<Shown>(['device', 'show', 'board-a'], { environment })).update.order;
-    const { state, release, repository, reason } = (await shown()) as Order;
-    assert.deepEqual([state, release, repository, reason], ['waiting', '1.1', mirror, 'device-away']);
-    assert.match((await run('device', 'show', 'board-a')).stdout, /^order +1\.1: waiting, .*not connected/m);
-    assert.match((await run('device', 'update', 'board-a', '--cancel')).stdout, /not sent to 1\.1 any more/);
-    assert.equal((await shown())?.state, 'cancelled');
-
-    assert.equal((await run('group', 'create', 'lab', '--description', 'on the desk')).code, 0);
-    assertError(
-      await run('device', 'update', '--group', 'lab', `${mirror}#1.2`),
-      'cli/empty-group',
-      /has no devices/,
-    );
-    assert.match((await run('group', 'add', 'lab', 'board-a')).stdout, /^board-a is in lab$/m);
-    type Given = { ordered: number; unchanged: number; orders: Order[] };
-    const all = ['device', 'update', '--group', 'lab', `${mirror}#1.2`, '--no-wait'];
-    const given = await mblJson<Given>(all, { environment });
-    assert.deepEqual([given.ordered, given.unchanged, given.orders[0]?.release], [1, 0, '1.2']);
-    assert.match((await run('group', 'show', 'lab')).stdout, /^board-a +\S+ +- +1\.2 +waiting /m);
-    assert.match((await run('complete', '--', 'group', 'show', 'l')).stdout, /^lab\t1 devices$/m);
-    assert.equal((await run('group', 'remove', 'lab', 'board-a')).code, 0);
-    assert.equal((await run('group', 'delete', 'lab')).code, 0);
-    assertError(await run('group', 'show', 'lab'), 'service/no-such-group', /no device group lab/);
-  });
-
   test('a device is suspended, resumed, and deleted', async () => {
     type Shown = { lifecycle_status: string; last_operator_suspended_category: string };
     const shown = async () => await mblJson<Shown>(['device', 'show', 'board-a'], { environment });
