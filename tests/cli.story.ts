@@ -31,7 +31,7 @@ describe('without a service', () => {
     assert.match((await mbl(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
     const wrong = await mbl(['upp']);
     assert.equal(wrong.code, 2);
-    assert.match(wrong.stderr, /unknown command 'upp'\n\(Did you mean up\?\)/);
+    assert.match(wrong.stderr, /unknown command 'upp'\n\(Did you mean [^)]*\bup\?\)/);
     assertError(await mbl(['device', 'list'], { environment }), 'cli/service-stopped', /does not run/);
   });
 
