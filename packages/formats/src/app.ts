@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+import {
+  appNameRule,
+  appPathRule,
+  appVersionPattern,
+  appWord,
+  isAppDevice,
+  isAppName,
+  isAppPath,
+  isAppVariable,
+  isBusName,
+  isResourcePath,
+  portProblem,
+  resourceProblem,
+  volumeProblem,
+} from './app-rules.ts';
 import { type JsonRecord, readRecord } from './record.ts';
 import type { ReleaseFile } from './release.ts';
 
@@ -120,48 +135,8 @@ export const appMountPoints = {
 } as const;
 
 const hash = /^[0-9a-f]{64}$/;
-const namePattern = /^[a-z][a-z0-9-]{0,31}$/;
-const versionPattern = /^[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}$/;
-const absolute = /^\/(?:[^/\p{Cc}]+(?:\/[^/\p{Cc}]+)*)?$/u;
-
-export const appNameRule = 'a small letter, then at most 31 small letters, digits and dashes';
-export const appVersionRule = 'at most 64 letters, digits, dots, dashes, +, ~ and _';
-export const appPathRule = 'an absolute path without "." and ".." and without a slash at the end';
-
-/** Components of the operating system: no app has such a name. */
-const reserved = ['boot-firmware', 'kernel', 'root'];
-
-export function isAppName(text: string): boolean {
-  return namePattern.test(text) && !reserved.includes(text);
-}
-
-export function isAppVersion(text: string): boolean {
-  return versionPattern.test(text);
-}
-
-/** An absolute path of an app: no part of it goes back. */
-export function isAppPath(text: string): boolean {
-  return (
-    absolute.test(text) &&
-    text.length <= 1024 &&
-    !text.split('/').some((part) => part === '.' || part === '..')
-  );
-}
-
-/** A D-Bus name (D-Bus Specification, "Valid Names"), not a unique one. */
-export function isBusName(text: string): boolean {
-  return /^[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+$/.test(text) && text.length <= 255;
-}
-
-export function isResourcePath(text: string): boolean {
-  return (
-    /^(?:\/(?:0|[1-9]\d{0,4})){3}$/.test(text) &&
-    text
-      .slice(1)
-      .split('/')
-      .every((id) => Number(id) < 65_535)
-  );
-}
+/** 65,535 is no user where ids have 16 bits. */
+const highestId = 65_534;
 
 /** `app.json` as text: members sorted by who writes them, the same bytes for the same app. */
 export function formatApp(app: AppDescription): string {
@@ -181,10 +156,16 @@ export function parseApp(text: string, path: string): AppDescription {
   const users = json.is('users', 'several') ? 'several' : 'one';
   if (!json.is('users', users)) throw json.fail('"users" must be "one" or "several"');
   const limits = json.object('limits');
-  return {
+  // 0 would be no limit in some places.
+  const limit = (member: string, most?: number) => {
+    const value = limits.integer(member, most);
+    if (value === 0) throw json.fail(`"limits.${member}" must be more than 0`);
+    return value;
+  };
+  const app: AppDescription = {
     version: 1,
     name,
-    release: json.string('release', versionPattern),
+    release: json.string('release', appVersionPattern),
     summary: json.string('summary', /^[^\p{Cc}]*$/u, 200),
     architecture: 'arm64',
     image: {
@@ -198,24 +179,24 @@ export function parseApp(text: string, path: string): AppDescription {
     workingDirectory: pathOf(json, 'workingDirectory'),
     users,
     user: {
-      uid: user.integer('uid', 65_535),
-      gid: user.integer('gid', 65_535),
-      groups: user.integers('groups', 32, 65_535),
+      uid: user.integer('uid', highestId),
+      gid: user.integer('gid', highestId),
+      groups: user.integers('groups', 32, highestId),
     },
     stop: { signal: stop.string('signal', /^SIG[A-Z0-9+]{1,12}$/), grace: stop.integer('grace', 600) },
     permissions: readPermissions(json.object('permissions')),
     limits: {
-      memory: limits.integer('memory'),
-      cpu: limits.integer('cpu', 100_000),
-      processes: limits.integer('processes', 100_000),
-      read: limits.integer('read'),
-      write: limits.integer('write'),
-      log: limits.integer('log', 1_000_000),
+      memory: limit('memory'),
+      cpu: limit('cpu', 6400),
+      processes: limit('processes', 4096),
+      read: limit('read'),
+      write: limit('write'),
+      log: limit('log', 100_000),
     },
     restart: readRestart(json.object('restart')),
     ...(json.is('health', undefined) ? {} : { health: readHealth(json.object('health')) }),
     volumes: json.objects('volumes', 32).map((one) => ({
-      name: one.string('name', namePattern),
+      name: one.string('name', appWord),
       path: pathOf(one, 'path'),
       size: one.integer('size'),
       files: one.integer('files'),
@@ -225,8 +206,44 @@ export function parseApp(text: string, path: string): AppDescription {
       if (!isAppName(one)) throw json.fail(`"after" must hold names of apps`);
       return one;
     }),
-    ...(json.is('os', undefined) ? {} : { os: json.string('os', versionPattern) }),
+    ...(json.is('os', undefined) ? {} : { os: json.string('os', appVersionPattern) }),
   };
+  const problem = problemOf(app);
+  if (problem !== undefined) throw json.fail(problem);
+  return app;
+}
+
+/** What no single member can tell. */
+function problemOf({
+  users,
+  user,
+  environment,
+  permissions: { ports },
+  volumes,
+  resources,
+}: AppDescription): string | undefined {
+  if (users === 'one' && (user.uid !== 0 || user.gid !== 0 || user.groups.length > 0))
+    return '"user" must be 0 where there is one user';
+  const variable = environment.find(
+    (one) => !isAppVariable(one.split('=', 1)[0] ?? '') || !one.includes('='),
+  );
+  if (variable !== undefined) return '"environment" must hold NAME=value';
+  return (
+    firstProblem(volumes, volumeProblem) ??
+    firstProblem(ports, portProblem) ??
+    firstProblem(resources, resourceProblem)
+  );
+}
+
+function firstProblem<T>(
+  all: readonly T[],
+  problem: (one: T, before: readonly T[]) => string | undefined,
+): string | undefined {
+  for (const [i, one] of all.entries()) {
+    const found = problem(one, all.slice(0, i));
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function commandOf(json: JsonRecord): string[] {
@@ -236,7 +253,7 @@ function commandOf(json: JsonRecord): string[] {
 }
 
 function pathOf(json: JsonRecord, member: string): string {
-  const path = json.string(member, absolute, 1024);
+  const path = json.string(member, undefined, 1024);
   if (!isAppPath(path)) throw json.fail(`"${member}" must be ${appPathRule}`);
   return path;
 }
@@ -257,10 +274,10 @@ function readPermissions(json: JsonRecord): AppDescription['permissions'] {
       if (!one.is('protocol', protocol)) throw json.fail('"protocol" must be "tcp" or "udp"');
       const [port, published] = [one.integer('port', 65_535), one.integer('published', 65_535)];
       if (port === 0 || published === 0) throw json.fail('a port is a number from 1');
-      return { name: one.string('name', namePattern), port, protocol, published };
+      return { name: one.string('name', appWord), port, protocol, published };
     }),
     devices: json.strings('devices', 32).map((one) => {
-      if (!isAppPath(one) || !one.startsWith('/dev/')) throw json.fail('"devices" must be below /dev');
+      if (!isAppDevice(one)) throw json.fail('"devices" must be below /dev');
       return one;
     }),
     bus: { talk: busNames('talk'), own: busNames('own') },

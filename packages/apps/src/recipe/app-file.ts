@@ -5,8 +5,11 @@ import {
   appVersionRule,
   byName,
   integer,
+  appPlainPathRule,
+  isAppDevice,
   isAppName,
   isAppPath,
+  isAppPlainPath,
   isAppVersion,
   isBusName,
   isResourcePath,
@@ -54,7 +57,7 @@ const command = list(line);
 const place = word(isAppPath, appPathRule);
 const appName = word(isAppName, appNameRule);
 const busName = word(isBusName, 'a name of D-Bus, such as com.mbl.Cloud1');
-const device = word((value) => isAppPath(value) && value.startsWith('/dev/'), 'a path below /dev');
+const device = word(isAppDevice, 'a path below /dev');
 const mebibyte = 1024 * 1024;
 
 /** The keys of `app.yaml`. Each is explained in docs/reference/app-file.md. */
@@ -122,7 +125,13 @@ export const appFields = {
     }),
   ),
   volumes: optional(
-    byName(object({ path: place, size: optional(size()), files: optional(integer(1, 10_000_000)) })),
+    byName(
+      object({
+        path: word(isAppPlainPath, appPlainPathRule),
+        size: optional(size()),
+        files: optional(integer(1, 10_000_000)),
+      }),
+    ),
   ),
   resources: optional(
     list(

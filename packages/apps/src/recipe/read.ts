@@ -2,9 +2,18 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { displayPath, parseRecipe, type Position, recipeError, resourceOperations } from '@mbl/formats';
+import {
+  displayPath,
+  isAppVariable,
+  parseRecipe,
+  portProblem,
+  type Position,
+  recipeError,
+  resourceProblem,
+  volumeProblem,
+} from '@mbl/formats';
 import { MblError } from '@mbl/trust';
-import { type AppFile, appShape } from './app-file.ts';
+import { type AppFile, appShape, defaults } from './app-file.ts';
 
 /** `app.yaml`, and where its keys stand, for errors that come later. */
 export interface LoadedApp {
@@ -51,42 +60,17 @@ function check(app: AppFile, at: Position): void {
   if (sources.length > 1) throw fail(at, '"source" must name one of image, root, containerfile and registry');
   if (command?.length === 0 || health?.command.length === 0) throw fail(at, 'a command must have a program');
   for (const { name, at: place } of environment)
-    if (!/^[A-Za-z_][A-Za-z0-9_]{0,95}$/.test(name)) throw fail(place, `"${name}" is no name of a variable`);
-  const names = new Set<string>();
-  const published = new Map<string, string>();
-  for (const { name, at: place, part } of permissions.ports ?? []) {
-    if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) throw fail(place, `"${name}" is no name of a port`);
-    if (names.has(name)) throw fail(place, `the port "${name}" is there twice`);
-    names.add(name);
-    const outside = `${part.published ?? part.port}/${part.protocol ?? 'tcp'}`;
-    const other = published.get(outside);
-    if (other !== undefined) throw fail(place, `"${name}" and "${other}" are both published as ${outside}`);
-    published.set(outside, name);
-  }
-  const paths: { name: string; path: string }[] = [];
-  for (const { name, at: place, part } of volumes) {
-    if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) throw fail(place, `"${name}" is no name of a volume`);
-    if (part.path === '/' || /^\/(?:dev|proc|run|sys)(?:\/|$)/.test(part.path))
-      throw fail(place, `the volume "${name}" cannot be at ${part.path}`);
-    for (const one of paths)
-      if (
-        one.name === name ||
-        `${one.path}/`.startsWith(`${part.path}/`) ||
-        `${part.path}/`.startsWith(`${one.path}/`)
-      )
-        throw fail(place, `the volumes "${one.name}" and "${name}" are in one another, or of one name`);
-    paths.push({ name, path: part.path });
-  }
-  const known = new Set<string>();
-  for (const { path, type, operations } of resources) {
-    if (known.has(path)) throw fail(at, `the resource ${path} is there twice`);
-    known.add(path);
-    if (operations.length === 0 || new Set(operations).size < operations.length)
-      throw fail(
-        at,
-        `the resource ${path} must have operations, each once: ${resourceOperations.join(', ')}`,
-      );
-    if ((type === 'none') !== operations.includes('execute') || (type === 'none' && operations.length > 1))
-      throw fail(at, `the resource ${path}: "execute" is for the type "none", and it alone`);
-  }
+    if (!isAppVariable(name)) throw fail(place, `"${name}" is no name of a variable`);
+  const ports = (permissions.ports ?? []).map(({ name, at: place, part }) => {
+    const { port, protocol = defaults.protocol, published = port } = part;
+    return { name, protocol, published, place };
+  });
+  const folders = volumes.map(({ name, at: place, part }) => ({ name, path: part.path, place }));
+  for (const [i, one] of ports.entries()) refuse(portProblem(one, ports.slice(0, i)), one.place);
+  for (const [i, one] of folders.entries()) refuse(volumeProblem(one, folders.slice(0, i)), one.place);
+  for (const [i, one] of resources.entries()) refuse(resourceProblem(one, resources.slice(0, i)), at);
+}
+
+function refuse(problem: string | undefined, at: Position): void {
+  if (problem !== undefined) throw recipeError('formats/bad-recipe', at, problem);
 }
