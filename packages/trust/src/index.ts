@@ -44,6 +44,13 @@ export {
 } from './keys/key-set.ts';
 export { confirmProfile, imagePublicKeys, type PublicKeys } from './keys/profile.ts';
 export type { SubjectName } from './names.ts';
+export {
+  type PayloadFormat,
+  type PelionManifest,
+  type PelionPayload,
+  readManifest1,
+  readManifest3,
+} from './pelion-manifest.ts';
 export { type CertificationRequest, createRequest, type EncodedRequest, parseRequest } from './requests.ts';
 export { type KeyAlgorithm, memorySigner, type Signer } from './signer.ts';
 export { buildSigner, deterministicSigner } from './deterministic-signer.ts';
