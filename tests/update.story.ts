@@ -175,7 +175,7 @@ describe('a board', { timeout: limit }, () => {
     given = 0;
     await install('1.2');
     // Both slots have nearly all of it.
-    assert.ok(given < 3e6, `${given} bytes came from the mirror`);
+    assert.ok(given < 500_000, `${given} bytes came from the mirror`);
     await board.serial.waitFor(
       /mbl-health.*slot a goes back: the check 10-sensor ended with 3: no sensor answers/,
       patience,

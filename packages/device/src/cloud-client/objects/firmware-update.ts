@@ -59,7 +59,9 @@ export function firmwareUpdateObject({
             status: Code.METHOD_NOT_ALLOWED,
           });
         // How it goes is what the state says: reading the slot once more takes longer than a server waits for an answer.
-        void updater.install().catch(() => undefined);
+        void updater.install().catch((error: unknown) => {
+          log.error('update not started', { reason: error instanceof Error ? error.message : String(error) });
+        });
         await Promise.resolve();
       },
     },
