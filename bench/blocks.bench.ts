@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Bytes on the wire of block sync for pairs of real roots, as the server's socket counts them, beside the full image with zstd -19, RAUC's index and
-// casync (where it is installed). Budgets: below each of them on every pair. And the device's memory and time.
+// casync (where it is installed). Budgets: below each of them on every pair, and of a device that has nothing no more than the full image. And the device's memory and time.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
@@ -17,6 +17,7 @@ import {
   type PayloadFile,
   treeSize,
   writePayload,
+  writeStream,
 } from '@mbl/blocks';
 import { openLockedToolbox } from '@mbl/builder';
 import { builtRoot, install, otherVersions, repacked, type Root } from './blocks/images.ts';
@@ -47,7 +48,13 @@ async function build(cwd: string, image: string, name: string): Promise<Root> {
 /** Files of the mirror, by name. */
 const files = new Map<string, Uint8Array>();
 
-async function publish(target: Root, name: string): Promise<{ payload: PayloadFile; table: DigestTable }> {
+interface PublishedRoot {
+  readonly payload: PayloadFile;
+  readonly stream: { readonly file: string; readonly size: number };
+  readonly table: DigestTable;
+}
+
+async function publish(target: Root, name: string): Promise<PublishedRoot> {
   const salt = Buffer.from(target.salt, 'hex');
   await using image = await FileSource.open({ name, path: target.path, blocks: target.dataBlocks });
   const pieces: Uint8Array[] = [];
@@ -55,9 +62,13 @@ async function publish(target: Root, name: string): Promise<{ payload: PayloadFi
   const made = await writePayload(image, { ...target, salt }, push);
   const bytes = Buffer.concat(pieces);
   files.set(name, bytes);
+  pieces.length = 0;
+  const size = await writeStream(image, push, { signal });
+  files.set(`${name}.stream`, Buffer.concat(pieces));
   const digestsAt = bytes.length - made.indexSize - target.dataBlocks * 32;
   return {
     payload: { file: name, ...made },
+    stream: { file: `${name}.stream`, size },
     table: new DigestTable(bytes.subarray(digestsAt, -made.indexSize)),
   };
 }
@@ -107,7 +118,7 @@ interface Result {
 async function sync(
   from: Root | undefined,
   to: Root,
-  payload: PayloadFile,
+  { payload, stream }: PublishedRoot,
   map?: { file: string; size: number },
 ): Promise<Result> {
   const slot = at('slot');
@@ -118,6 +129,7 @@ async function sync(
   const order = {
     target: to,
     payload,
+    stream,
     disk: { name: 'idle', path: slot, blocks },
     ...(from && { running: { name: 'running', path: from.path, blocks: from.dataBlocks } }),
     ...(map && { map }),
@@ -175,7 +187,7 @@ const pairs: [string, Root, Root][] = [
 ];
 /** Of all targets: they have the same files. */
 const full = await fullSize(development, work.path);
-const made = new Map<Root, { payload: PayloadFile; table: DigestTable }>();
+const made = new Map<Root, PublishedRoot>();
 for (const [name, from, to] of pairs) {
   const target = made.get(to) ?? (await publish(to, `payload-${made.size}`));
   made.set(to, target);
@@ -186,10 +198,10 @@ for (const [name, from, to] of pairs) {
     casync: await casyncSize(from, to, at(`casync-${rows.length}`)),
   };
   const known = Object.values(peers).filter((size) => size !== undefined);
-  const { wire: bytes, seconds, memory, requests } = await sync(from, to, target.payload, map);
+  const { wire: bytes, seconds, memory, requests } = await sync(from, to, target, map);
   add(`${name}: block sync, ${requests} requests`, bytes / 1e3, 'kB', Math.min(...known) / 1e3);
   add(`${name}: its copy map`, map.size / 1e3, 'kB');
-  const without = await sync(from, to, target.payload);
+  const without = await sync(from, to, target);
   add(`${name}: block sync without a copy map`, without.wire / 1e3, 'kB');
   for (const [peer, size] of Object.entries(peers))
     if (size === undefined) console.log(`${peer} is not installed`);
@@ -199,8 +211,15 @@ for (const [name, from, to] of pairs) {
 }
 const target = made.get(development);
 if (target !== undefined) {
-  const nothing = await sync(undefined, development, target.payload);
-  add('a device that has nothing', nothing.wire / 1e3, 'kB', (full * 1.08) / 1e3);
+  const nothing = await sync(undefined, development, target);
+  // The same stream; beside it the index, and the headers of ten requests.
+  add('a device that has nothing', nothing.wire / 1e3, 'kB', (full * 1.001) / 1e3);
+  add(
+    'a device that has nothing: memory above idle',
+    (nothing.memory - Number(idle.stdout)) / 1000,
+    'MB',
+    32,
+  );
 }
 server.close();
 report(rows);

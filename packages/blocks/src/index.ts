@@ -11,10 +11,12 @@ export { GroupHasher, maxDataBlocks } from './groups.ts';
 export { BlockHasher, VerityHasher, type VerityTree } from './hasher.ts';
 export { BLOCK_SIZE, DIGEST_SIZE, FANOUT, type Level, treeLevels, treeSize } from './layout.ts';
 export type { Framing, PayloadFile } from './payload/format.ts';
+export { writeStream } from './payload/stream.ts';
 export { defaultFraming, type PayloadOptions, writePayload } from './payload/write.ts';
 export type { Wrong } from './transfer/blame.ts';
 export type { Sleep } from './transfer/body-reader.ts';
 export type { Timing } from './transfer/fetcher.ts';
+export type { StreamFile } from './transfer/stream.ts';
 export {
   type MapFile,
   type Progress,

@@ -45,6 +45,7 @@ const good: Release = {
             salt: 'ff00',
             indexSize: 100,
             indexSha256: rootHash,
+            streamSize: 4000,
             maps: [{ source: rootHash, size: 80 }],
           },
           requires: [],
@@ -122,6 +123,7 @@ test('what is not well formed is refused by name', () => {
     ['images.0.components.1.payload.rootHash', rootHash, /payload\.rootHash/],
     ['images.0.components.1.payload.salt', 'ff', /payload\.salt/],
     ['images.0.components.1.payload.indexSize', 2 ** 21, /payload\.indexSize/],
+    ['images.0.components.1.payload.streamSize', -1, /payload\.streamSize/],
     ['images.0.components.1.payload.maps', [{ source: '../x', size: 1 }], /source/],
     ['images.0.packages.file', '.hidden', /packages\.file/],
   ] as const)

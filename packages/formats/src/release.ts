@@ -37,6 +37,8 @@ export interface ReleasePayload extends ReleaseFile {
   /** Bytes of the index, which is the end of the file. */
   readonly indexSize: number;
   readonly indexSha256: string;
+  /** Bytes of the stream, for devices that have nothing of it; nobody needs to sign what is in it. Absent where there is none. */
+  readonly streamSize?: number;
   /** Copy maps (`@mbl/blocks`), which nobody needs to sign: `source` is the root hash of the root that an older release has, 64 hex digits. */
   readonly maps: readonly { readonly source: string; readonly size: number }[];
 }
@@ -243,6 +245,7 @@ function readPayload(json: JsonRecord): ReleasePayload {
     salt: payload.string('salt', verity === undefined ? salt : new RegExp(`^${verity.salt}$`), 512),
     indexSize: payload.integer('indexSize', maxIndexSize),
     indexSha256: payload.string('indexSha256', hash),
+    ...(payload.is('streamSize', undefined) ? {} : { streamSize: payload.integer('streamSize') }),
     maps: payload.objects('maps', maxMaps).map((one) => ({
       source: one.string('source', hash),
       size: one.integer('size', maxMapSize),

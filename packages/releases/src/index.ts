@@ -19,7 +19,7 @@ export {
   type PackageChange,
 } from './release/diff.ts';
 export { type LocalRelease, localReleases, readBill, releasesBefore } from './release/local.ts';
-export { componentPath, mapPath, releasePath } from './release/paths.ts';
+export { componentPath, mapPath, releasePath, streamPath } from './release/paths.ts';
 export { beginRepository, makeBornRoot } from './repository/born-root.ts';
 export { addTargets, changeRole, renew, type RoleChange } from './repository/edit.ts';
 

@@ -13,6 +13,7 @@ export interface Order {
   readonly payload: PayloadFile;
   readonly disk: FileExtent;
   readonly running?: FileExtent;
+  readonly stream?: { readonly file: string; readonly size: number };
   /** A copy map of the running slot. */
   readonly map?: { readonly file: string; readonly size: number };
   readonly url: string;
@@ -32,6 +33,7 @@ if (import.meta.main) {
   const report = await transfer({
     target: { ...order.target, salt: Buffer.from(order.target.salt, 'hex') },
     payload: order.payload,
+    ...(order.stream && { stream: order.stream }),
     disk,
     sources: running ? [running, disk] : [],
     maps: running && order.map ? [{ source: running, ...order.map }] : [],

@@ -14,6 +14,7 @@ import { fetchDigests, fromHonest } from './digests.ts';
 import { Fetcher, type Timing } from './fetcher.ts';
 import { Meter } from './meter.ts';
 import { type Candidate, type Plan, planTransfer } from './plan.ts';
+import { readStream, streamCost, type StreamFile } from './stream.ts';
 import { findDone, onDisk, seal, slotBlocks } from './slot.ts';
 
 /** A copy map on the mirrors, for one of the sources. */
@@ -38,6 +39,8 @@ export interface TransferOptions {
   /** The image as the signed metadata describes it, and its payload. */
   readonly target: VerityDescription;
   readonly payload: PayloadFile;
+  /** The image as one stream, which is read where frames would cost more: by a device that has little of it. */
+  readonly stream?: StreamFile;
   /** Where the image and behind it its hash tree are written. */
   readonly disk: BlockDisk;
   /** What blocks may be copied from; `disk` itself may be among them. */
@@ -106,7 +109,28 @@ export async function transfer(options: TransferOptions): Promise<TransferReport
     const kept = done.filter((each) => each === 1).length;
     const copies =
       kept === hasher.groups ? [] : await findCopies(options, index, hasher, fetcher, blame, badMaps);
-    const plan: Plan = planTransfer(index, copies, done);
+    let count = kept;
+    const tell = (): void =>
+      options.onProgress?.({
+        done: count,
+        groups: hasher.groups,
+        spent: meter.spent,
+        remaining: meter.remaining,
+      });
+    const write = async (group: number, data: Uint8Array): Promise<void> => {
+      await onDisk(disk, disk.write(group * FANOUT, data, signal), signal);
+      count += 1;
+      tell();
+    };
+    let plan: Plan = planTransfer(index, copies, done);
+    const { stream } = options;
+    if (stream !== undefined && isStream(stream) && streamCost(stream) < plan.cost) {
+      meter.expect(streamCost(stream));
+      tell();
+      await readStream(stream, { fetcher, index, hasher, blame }, done, write);
+      // What it did not give. Of the slot's old blocks none are left to copy from before these groups.
+      plan = planTransfer(index, copies, done);
+    }
     meter.expect(plan.cost);
     const { file } = payload;
     const names = sources.map(({ name }, at) =>
@@ -114,21 +138,10 @@ export async function transfer(options: TransferOptions): Promise<TransferReport
     );
     const parts = { file, index, hasher, plan, sources, names, disk, fetcher, blame };
     await using assembler = new Assembler(parts);
-    const tell = (count: number): void =>
-      options.onProgress?.({
-        done: count,
-        groups: hasher.groups,
-        spent: meter.spent,
-        remaining: meter.remaining,
-      });
-    let count = kept;
-    tell(count);
+    tell();
     for (let group = 0; group < hasher.groups; group += 1) {
       if (done[group] === 1) continue;
-      const data = await assembler.assemble(group);
-      await onDisk(disk, disk.write(group * FANOUT, data, signal), signal);
-      count += 1;
-      tell(count);
+      await write(group, await assembler.assemble(group));
     }
     await seal(index, hasher, disk, signal);
     const copied = Object.fromEntries(
@@ -138,6 +151,11 @@ export async function transfer(options: TransferOptions): Promise<TransferReport
   } finally {
     await meter.settle();
   }
+}
+
+/** Of a size that a stream can have: no more than twice the largest image. */
+function isStream({ size }: StreamFile): boolean {
+  return Number.isSafeInteger(size) && size > 0 && size < 2 ** 33;
 }
 
 async function fetchIndex(

@@ -78,7 +78,7 @@ test('the signatures are those that were agreed on', () => {
     ['GetIncidents', '', 'a(sss)'],
     ['ForgetIncidents', 'as', ''],
     ['GetUpdate', '', '(ssss)'],
-    ['CheckRelease', 'sa(ss)', '(ssssa(ssststss(stts)(st)))'],
+    ['CheckRelease', 'sa(ss)', '(ssssa(ssststss(stts)(st)(st)))'],
     ['VerifySlot', '', 's'],
     ['StartTrial', '', ''],
   ]);

@@ -10,6 +10,7 @@ import {
   mapPath,
   type MetadataStore,
   type Source,
+  streamPath,
   type Target,
 } from '@mbl/releases';
 import { MblError } from '@mbl/trust';
@@ -150,7 +151,7 @@ export function placeRelease(
     if (partition === undefined) continue;
     if (payload === undefined || target === undefined)
       throw refuse(`it has no payload of its ${name}: an older program made it`);
-    const { dataSize, rootHash, salt, indexSize, indexSha256, maps } = payload;
+    const { dataSize, rootHash, salt, indexSize, indexSha256, streamSize = 0, maps } = payload;
     const known = maps.find(({ source }) => source === places.rootHash);
     components.push({
       name,
@@ -166,6 +167,10 @@ export function placeRelease(
         known === undefined
           ? { file: '', size: 0 }
           : { file: `targets/${mapPath(osTeam, rootHash, known.source)}`, size: known.size },
+      stream: {
+        file: streamSize === 0 ? '' : `targets/${streamPath(osTeam, rootHash)}`,
+        size: streamSize,
+      },
     });
   }
   // The kernel names the root that it opens: one without the other would not start.

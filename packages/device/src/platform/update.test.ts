@@ -55,6 +55,7 @@ test('a release is judged file by file, installed, tried, confirmed', async () =
       indexSha256: '12'.repeat(32),
     },
     map: { file: `targets/os/maps/${rootHashes.root}/${oldRoot}`, size: 90 },
+    stream: { file: `targets/os/streams/${rootHashes.root}`, size: 19_000 },
   });
   assert.match(await board.platform.verifySlot(), /does not hold the kernel/);
   await assert.rejects(board.platform.startTrial(), { code: 'device/slot-mismatch' });

@@ -24,8 +24,8 @@ const reason = oneOf('', ...(Object.keys(updateReasons) as UpdateReason[]));
 /** A file of the repository that a component is made from (`@mbl/blocks`): its path there, and what the release signs of it. */
 const payloadFile = struct({ file: text, size: uint64, indexSize: uint64, indexSha256: text });
 
-/** A copy map from the slot that runs; '' and 0 where the repository has none. */
-const mapFile = struct({ file: text, size: uint64 });
+/** A copy map from the slot that runs, and the stream of all of it; '' and 0 where the repository has none. */
+const plainFile = struct({ file: text, size: uint64 });
 
 /**
  * What goes where: from the payload `dataSize` bytes whose hash tree has this root hash and salt, to the start of `device`, the tree behind them. `running` is
@@ -41,7 +41,8 @@ const component = struct({
   rootHash: text,
   salt: text,
   payload: payloadFile,
-  map: mapFile,
+  map: plainFile,
+  stream: plainFile,
 });
 
 /**

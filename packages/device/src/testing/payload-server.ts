@@ -69,6 +69,7 @@ export async function publishComponent(folder: string): Promise<PublishedCompone
       salt: salt.toString('hex'),
       payload: { file: 'targets/root.payload', ...made },
       map: { file: 'targets/map', size: map.length },
+      stream: { file: '', size: 0 },
     },
     files: new Map([
       ['targets/root.payload', payload],
@@ -79,7 +80,7 @@ export async function publishComponent(folder: string): Promise<PublishedCompone
 
 /** A web server of files below `/mirror/`, ranges included; `count` is told of bytes that it gives. */
 export function fileServer(
-  files: ReadonlyMap<string, Buffer>,
+  files: { get(path: string): Buffer | undefined },
   count: (path: string, bytes: number) => void = () => undefined,
 ): RequestListener {
   return (request, response) => {

@@ -56,6 +56,7 @@ export function releaseOf(name: string, more: Partial<Release> = {}, firmware?: 
       salt: 'ff00',
       indexSize: 100,
       indexSha256: '12'.repeat(32),
+      streamSize: 19_000,
       maps: [
         { source: '34'.repeat(32), size: 80 },
         { source: oldRoot, size: 90 },

@@ -10,7 +10,7 @@ import fc from 'fast-check';
 import { syntheticImage } from '../testing/synthetic-image.ts';
 import { composeRelease, type ComposeOptions } from './compose.ts';
 import { fipSize, fitSize } from './extents.ts';
-import { mapPath } from './paths.ts';
+import { mapPath, streamPath } from './paths.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'mbl-compose-'));
 after(() => rm(folder, { recursive: true, force: true }));
@@ -47,6 +47,8 @@ test('a release holds what the image is made of, and nothing of the space around
     assert.equal(payload.dataSize, verity?.dataSize ?? Math.ceil(size / 4096) * 4096);
     assert.equal(payload.rootHash, verity?.rootHash ?? payload.rootHash);
     assert.ok(payload.indexSize < payload.size);
+    const stream = await readFile(join(folder, 'releases/targets', streamPath('os', payload.rootHash)));
+    assert.equal(stream.length, payload.streamSize);
     assert.deepEqual(payload.maps, []);
   }
   assert.equal(one?.packages?.file, 'packages.cdx.json');

@@ -30,6 +30,11 @@ export function mapPath(team: string, rootHash: string, source: string): string 
   return `${teamFolder(team)}/maps/${rootHash}/${source}`;
 }
 
+/** Where the stream lies below `targets/` of what has that root hash. It is none of the targets, as copy maps are not. */
+export function streamPath(team: string, rootHash: string): string {
+  return `${teamFolder(team)}/streams/${rootHash}`;
+}
+
 /** The path of a component's file: by its content, so that two releases share what they have in common. */
 export function componentPath(team: string, { sha256, file }: { sha256: string; file: string }): string {
   return `${teamFolder(team)}/components/${sha256}/${file}`;

@@ -10,9 +10,10 @@ import {
   matchBlocks,
   VerityHasher,
   writePayload,
+  writeStream,
 } from '@mbl/blocks';
 import { osTeam, type Release, type ReleaseComponent, type ReleasePayload } from '@mbl/formats';
-import { componentPath, mapPath } from './paths.ts';
+import { componentPath, mapPath, streamPath } from './paths.ts';
 import { keepFile, keepUnsigned, storedAt } from './store.ts';
 
 /** What of an older release a device may have when it gets this one. */
@@ -83,10 +84,15 @@ export async function makePayload(
     await using old = await openComponent(repository, base);
     const runs = await matchBlocks(table, old, hasher, signal);
     const map = await formatCopyMap({ target: rootHash, source, runs });
-    await keepUnsigned(repository, mapPath(osTeam, rootHash, source), map);
-    maps.push({ source, size: map.length });
+    const size = await keepUnsigned(repository, mapPath(osTeam, rootHash, source), (write) => write(map));
+    maps.push({ source, size });
   }
-  return { ...payload, dataSize, rootHash, salt, indexSize, indexSha256, maps };
+  const streamSize = await keepUnsigned(
+    repository,
+    streamPath(osTeam, rootHash),
+    async (write) => void (await writeStream(image, write, { level, signal })),
+  );
+  return { ...payload, dataSize, rootHash, salt, indexSize, indexSha256, streamSize, maps };
 }
 
 function dataSizeOf({ verity, size }: ReleaseComponent): number {

@@ -38,14 +38,16 @@ export async function keepTarget(
   );
 }
 
-/** Writes a file that is served beside the targets, under its plain name. */
-export async function keepUnsigned(repository: string, path: string, content: Uint8Array): Promise<void> {
-  await drafted(
-    repository,
-    'file',
-    (write) => write(content),
-    () => ({ target: join(repository, 'targets', path), kept: undefined }),
-  );
+/** Writes a file that is served beside the targets, under its plain name; returns its bytes. */
+export async function keepUnsigned(
+  repository: string,
+  path: string,
+  fill: (write: Write) => Promise<void>,
+): Promise<number> {
+  return await drafted(repository, 'file', fill, ({ size }) => ({
+    target: join(repository, 'targets', path),
+    kept: size,
+  }));
 }
 
 /** Whole or not there at all. */

@@ -45,12 +45,13 @@ export async function bringComponent(
   mirror: Mirror,
   { budget, journal, stallMs, rounds, progress, signal }: BringOptions,
 ): Promise<TransferReport> {
-  const { dataSize, rootHash, salt, device, running, payload, map } = component;
+  const { dataSize, rootHash, salt, device, running, payload, map, stream } = component;
   await using disk = await openSlot(device);
   await using source = await openSource(running);
   return await transfer({
     target: { dataBlocks: dataSize / BLOCK_SIZE, rootHash, salt: Buffer.from(salt, 'hex') },
     payload,
+    ...(stream.size > 0 && { stream }),
     disk,
     sources: source === undefined ? [disk] : [source, disk],
     maps: source === undefined || map.size === 0 ? [] : [{ source, ...map }],
