@@ -76,11 +76,14 @@ export class CrashCopy implements AsyncDisposable {
   /** The sectors that may have to change. */
   #move(epoch: number, selection: Selection): Set<number> {
     if (epoch === this.#view.epoch) return this.#view.sectorsOf(differing(this.#shown, selection));
-    const sectors = new Set(this.#present.keys());
-    if (epoch < this.#view.epoch) this.#view = new MediumView(this.#epochs);
+    const pending = (): Set<number> =>
+      this.#view.sectorsOf(this.#epochs[this.#view.epoch]?.pending.keys() ?? []);
+    // Forwards, what was pending is settled or pending still; backwards, any sector may have been written later.
+    const back = epoch < this.#view.epoch;
+    const sectors = new Set(back ? this.#present.keys() : []);
+    if (back) this.#view = new MediumView(this.#epochs);
     for (const sector of this.#view.moveTo(epoch)) sectors.add(sector);
-    const pending = this.#epochs[epoch]?.pending.keys() ?? [];
-    for (const sector of this.#view.sectorsOf(pending)) sectors.add(sector);
+    for (const sector of pending()) sectors.add(sector);
     return sectors;
   }
 
