@@ -18,7 +18,7 @@ export const buildingStories: ReadonlySet<string> = new Set(
 export const longSuites: readonly string[] = [
   ...['packages/service', 'packages/builder', 'packages/lab'],
   ...['recovery', 'hosts', 'device', 'update', 'watchdog', 'up', 'crash', 'attacks-root', 'hsm', 'compare']
-    .concat('offline', 'production', 'attacks-firmware', 'slots', 'layer', 'built-in-key')
+    .concat('fallback', 'offline', 'production', 'attacks-firmware', 'slots', 'layer', 'built-in-key')
     .map((name) => `tests/${name}.story.ts`),
 ];
 

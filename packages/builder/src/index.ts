@@ -6,6 +6,7 @@ export type { ToolboxName } from './tools/contents.ts';
 export { openLockedToolbox } from './tools/locked.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
 export { type CacheKind, pruneCache, type PruneOptions, type Pruned } from './engine/prune.ts';
+export { buildCpio } from './kernel/cpio.ts';
 export { buildFip, findFip, readFip } from './firmware/fip.ts';
 export {
   type BlobNode,

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { type BootState, bootStateOffsets, chooseBootState, formatBootState } from '@mbl/formats';
 import { runProgram } from '../common/run.ts';
 import { TrialStore } from '../slots/trial.ts';
-import type { Run } from './health.ts';
+import { hasNetwork, type Run } from './health.ts';
 import { judgeTrial, type VerdictOptions } from './main.ts';
 
 const started: BootState = { sequence: 5, first: 'b', tried: 'b', attempts: { a: 0, b: 1 } };
@@ -41,6 +41,7 @@ async function board(t: TestContext) {
     state: at('state'),
     root: folder,
     registered: at('registered'),
+    online: () => true,
     releaseRoot: at('root.json'),
     checks: at('checks'),
     limitMs: 50,
@@ -103,10 +104,24 @@ const faults: Record<
     },
   },
   'no registration': {
-    reason: /not registered/,
+    reason: /not registered with its service, or its platform service does not answer/,
     fault: async (at) => {
       await rm(at('registered'));
       return {};
+    },
+  },
+  'a client that ends again and again': {
+    reason: /not registered with its service: its client ended 7 times$/,
+    fault: async (at) => {
+      await rm(at('registered'));
+      return { run: async (_command, args) => ({ code: 0, said: args.includes('show') ? '7' : '' }) };
+    },
+  },
+  'a board without a network': {
+    reason: /not registered with its service: it has no network$/,
+    fault: async (at) => {
+      await rm(at('registered'));
+      return { online: () => false };
     },
   },
   "a product's check that is not content": {
@@ -142,6 +157,13 @@ test('a configuration partition that is full loses the reason, and not the way b
   assert.equal(await judgeTrial(options), false);
   assert.equal(await first(), 'a');
   assert.match(said.join('\n'), /the reason cannot be kept: .*ENOSPC/);
+});
+
+test('an address that only the board itself or its cable knows is no network', () => {
+  const one = (address: string, internal: boolean) =>
+    ({ address, internal, family: 'IPv4', netmask: '', mac: '', cidr: null }) as const;
+  assert.ok(!hasNetwork({ lo: [one('127.0.0.1', true)], eth0: [one('169.254.7.1', false)] }));
+  assert.ok(hasNetwork({ lo: [one('127.0.0.1', true)], eth0: [one('10.0.2.15', false)] }));
 });
 
 test('what becomes well within the limit is healthy', async (t) => {

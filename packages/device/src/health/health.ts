@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { access, readdir } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../common/files.ts';
@@ -11,6 +12,8 @@ export interface HealthOptions {
   readonly run: Run;
   /** A file that is there while the device is registered with its service. */
   readonly registered: string;
+  /** Whether the board has an address. */
+  readonly online: () => boolean;
   /** The root of releases in the image: without it this version would be the last. */
   readonly releaseRoot: string;
   /** The product's own checks: programs, each of which ends with 0 where all is well. They are part of the signed root. */
@@ -22,6 +25,7 @@ export interface HealthOptions {
 }
 
 const deadlineMs = 60_000;
+const client = 'mbl-cloud-client.service';
 
 /**
  * Waits until the system is healthy: started to its end, no unit failed, registered, able to take the next release, each of the product's
@@ -40,21 +44,44 @@ export async function becomesHealthy(options: HealthOptions): Promise<string | u
   }
 }
 
-async function faultOf({ run, registered, releaseRoot, checks }: HealthOptions): Promise<string | undefined> {
+async function faultOf({
+  run,
+  registered,
+  online,
+  releaseRoot,
+  checks,
+}: HealthOptions): Promise<string | undefined> {
   const units = await run('systemctl', ['list-units', '--failed', '--plain', '--no-legend'], deadlineMs);
   if (units.code !== 0) return 'systemd does not answer';
   if (units.said !== '') return `a unit failed: ${units.said.split(/\s/)[0]}`;
   if ((await run('systemctl', ['is-active', '--quiet', 'multi-user.target'], deadlineMs)).code !== 0)
     return 'the system has not started to its end';
   if (!(await exists(releaseRoot))) return 'the image has no root for releases';
-  if (!(await exists(registered)))
-    return 'the device is not registered with its service, or its platform service does not answer';
+  if (!(await exists(registered))) return await whyNotRegistered(run, online);
   for (const name of await programs(checks)) {
     const { code, said } = await run(join(checks, name), [], deadlineMs);
     if (code !== 0)
       return `the check ${name} ${code === undefined ? 'did not end' : `ended with ${code}`}${said === '' ? '' : `: ${said}`}`;
   }
   return undefined;
+}
+
+/** What of the way to the service is missing: the client, the network, or what is behind them. */
+async function whyNotRegistered(run: Run, online: () => boolean): Promise<string> {
+  const fault = 'the device is not registered with its service';
+  const { said } = await run('systemctl', ['show', '--property=NRestarts', '--value', client], deadlineMs);
+  const restarts = /^\d+$/.test(said) ? Number(said) : 0;
+  if (restarts > 0) return `${fault}: its client ended ${restarts} ${restarts === 1 ? 'time' : 'times'}`;
+  if (!online()) return `${fault}: it has no network`;
+  return `${fault}, or its platform service does not answer`;
+}
+
+/** True with an address that somebody outside may answer to. */
+export function hasNetwork(interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces()): boolean {
+  const local = /^(fe80:|169\.254\.)/;
+  return Object.values(interfaces).some((addresses) =>
+    addresses?.some(({ internal, address }) => !internal && !local.test(address)),
+  );
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -8,7 +8,7 @@ import { parseBoot } from '../platform/board.ts';
 import { changeBootState, readBootState, rejected } from '../slots/boot-state.ts';
 import { otherThanJudged } from '../slots/running-root.ts';
 import { TrialStore } from '../slots/trial.ts';
-import { becomesHealthy, type HealthOptions } from './health.ts';
+import { becomesHealthy, hasNetwork, type HealthOptions } from './health.ts';
 
 export interface VerdictOptions extends HealthOptions {
   /** Folder of what is known of updates. */
@@ -67,6 +67,7 @@ if (import.meta.main) {
     ...values,
     limitMs: (Number(values.limit) > 0 ? Number(values.limit) : usualLimit) * 1000,
     pauseMs: 5000,
+    online: hasNetwork,
     run: runProgram,
     // Level "error", so that a quiet console shows it too.
     say: (line) => void process.stdout.write(`<3>mbl-health: ${line}\n`),

@@ -8,6 +8,8 @@ export interface SystemOptions {
   readonly rebootFile: string;
   /** How the board was started: lines like `slot=a`, written by the initramfs. */
   readonly bootFile: string;
+  /** What the kernel before this one said as it died, a line, written by the initramfs; absent where none did. */
+  readonly panicFile: string;
   /** A file for each incident, written by the storage unit: `<kind>-<8 hex>`, one line of detail. */
   readonly incidents: string;
   /** Folder of the partitions of the slots and of the boot state, by their names. */
@@ -22,6 +24,7 @@ export const defaultSystem: SystemOptions = {
   root: '/',
   rebootFile: '/run/mbl-platformd/reboot',
   bootFile: '/run/mbl/boot',
+  panicFile: '/run/mbl/panic',
   incidents: '/config/incidents',
   disk: '/run/mbl/slots',
   update: '/config/update',

@@ -146,6 +146,17 @@ test('a version that did not come up, or was sent back, is told with its reason'
   }
 });
 
+test('a version whose kernel died is told with its last words', async () => {
+  using board = new TestBoard();
+  await board.repository.add(releaseOf('1.1'));
+  board.write((await board.check('1.1')).plan);
+  await board.platform.startTrial();
+  writeFileSync(board.at('panic'), 'Kernel panic - not syncing: Attempted to kill init!\n');
+  board.boots('a', { ...proved, sequence: 9, attempts: { a: 0, b: 3 } });
+  const { detail } = await board.platform.getUpdate();
+  assert.equal(detail, 'it did not come up in 3 starts: Kernel panic - not syncing: Attempted to kill init!');
+});
+
 test('another release takes the place of one that waits, which then does not start half-written', async () => {
   using board = new TestBoard();
   await board.repository.add(releaseOf('1.1'));

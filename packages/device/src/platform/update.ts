@@ -87,7 +87,7 @@ export const updateMethods = {
 
 /** Installs what signed metadata names, and nothing else: whoever writes the idle slot decides nothing. */
 export function installUpdates(
-  { root, bootFile, disk, update: folder, imageFile }: SystemOptions,
+  { root, bootFile, panicFile, disk, update: folder, imageFile }: SystemOptions,
   verifier: ReleaseVerifier,
 ): Implementation<typeof updateMethods> {
   const store = new TrialStore(folder);
@@ -172,7 +172,9 @@ export function installUpdates(
     const unhealthy = await store.failure();
     if (unhealthy !== undefined) return { reason: 'update/unhealthy', detail: unhealthy };
     if (starts === 0) return { reason: 'update/not-started', detail: 'it was never started' };
-    return { reason: 'update/did-not-come-up', detail: `it did not come up in ${starts} starts` };
+    const panic = ((await readText(panicFile, 4096).catch(() => undefined)) ?? '').trim().slice(0, 120);
+    const why = panic === '' ? '' : `: ${panic}`;
+    return { reason: 'update/did-not-come-up', detail: `it did not come up in ${starts} starts${why}` };
   }
 
   /** What cannot be written down is written down the next time. */

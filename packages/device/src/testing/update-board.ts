@@ -156,6 +156,7 @@ export class TestBoard implements Disposable {
         ...defaultSystem,
         root: this.#folder.path,
         bootFile: this.at('boot'),
+        panicFile: this.at('panic'),
         disk: this.at('disk'),
         update: this.at('update'),
         imageFile: this.at('image.json'),

@@ -34,6 +34,7 @@ const sentences: Readonly<Record<string, string>> = {
   'data-in-memory': 'The board cannot write its data, and keeps them in memory',
   'slot-changed': 'The board could not start one slot and started the other',
   'root-damaged': 'The board found damage in its root file system',
+  'kernel-panic': 'The kernel of the board gave up, and the board restarted',
   watchdog: 'The board hung, and its watchdog restarted it',
 };
 
