@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A board gets a new version over the air: from any web server, verified by itself, on trial until it proves good; and back by itself where
-// it does not.
+// it does not. All that it writes meanwhile is recorded: what a power cut at any moment leaves is judged by docs/decisions/0024.
 import assert from 'node:assert/strict';
 import { createReadStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -9,15 +9,35 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join, normalize } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { readImage } from '@mbl/formats';
-import type { Board } from '@mbl/lab';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readImage, type Release } from '@mbl/formats';
+import { type Board, positionAt, type WriteLog } from '@mbl/lab';
 import { readBootStates } from './support/boot-state.ts';
+import { noteNotFlushed, slotNotFlushed } from './support/careless.ts';
 import { mblJson } from './support/mbl.ts';
-import { bootTimeoutMs, imageOf, online, openWorld, until, type World } from './support/world.ts';
+import { OfflineBoard, type SystemVersion } from './support/offline-board.ts';
+import { bootStateWrites, type CrashRange, UpdateStates } from './support/update-states.ts';
+import { judge, milestonesOf, type RecordedUpdates } from './support/update-verdict.ts';
+import { bootTimeoutMs, imageOf, offline, online, openWorld, until, type World } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
 const limit = 1_800_000;
 const name = 'updated';
+const recorded: RecordedUpdates = {
+  before: '1.0',
+  good: '1.1',
+  sick: '1.2',
+  index: 1,
+  reason: /10-sensor.*no sensor answers/,
+};
+/** Of so many contents of the configuration partition the states are judged; `MBL_UPDATE_STATES=all` takes minutes. */
+const configurations = Number((process.env['MBL_UPDATE_STATES'] ?? '60').replace('all', 'Infinity'));
+/** How many states are booted, and how often the power of a running update is cut: 30 and 10 for a release. */
+const boots = Number(process.env['MBL_UPDATE_BOOTS'] ?? 1);
+const cuts = Number(process.env['MBL_UPDATE_CUTS'] ?? 1);
+
+/** For who reads the story's output: counts and times. */
+const say = (line: string): void => void process.stdout.write(`      ${line}\n`);
 
 describe('a board', { timeout: limit }, () => {
   const stack = new AsyncDisposableStack();
@@ -30,6 +50,11 @@ describe('a board', { timeout: limit }, () => {
   /** Bytes that the mirror has given, and the end of the names of files of which it changes what it gives. */
   let given = 0;
   let flipped: string | undefined;
+  const systems: SystemVersion[] = [];
+  let log: WriteLog;
+  /** When the first update was ordered, and how long a whole one takes, from the order to the proof, in milliseconds. */
+  let ordered = new Date();
+  let whole = 0;
   /** What the mirror gives in the place of a file: the whole answer. */
   let lie: ((path: string, response: ServerResponse) => boolean) | undefined;
 
@@ -38,18 +63,20 @@ describe('a board', { timeout: limit }, () => {
     repository = join(world.directory, 'repository');
     mirror = await serve();
     const layer = await versions(join(world.directory, 'versions'));
-    await release('1.0', await imageOf('development'));
-    for (const [version, image] of [
-      ['1.1', 'next'],
-      ['1.2', 'sick'],
+    await release('1.0', await imageOf('development'), 0);
+    for (const [version, image, index] of [
+      ['1.1', 'next', 1],
+      ['1.2', 'sick', 2],
     ] as const) {
       const built = await mblJson<{ directory: string }>(['build', '--image', image, '--layer', layer], {
         timeout: limit,
       });
-      await release(version, built.directory);
+      await release(version, built.directory, index);
     }
+    // The same bytes as 1.0, for a board that has accepted 1.1.
+    await release('1.3', await imageOf('development'), 1);
     board = await world.board(name);
-    await board.start();
+    await board.start({ recordWrites: true });
     ({ id } = await online(world.client, name));
     await proved();
   });
@@ -80,11 +107,28 @@ describe('a board', { timeout: limit }, () => {
     return folder;
   }
 
-  async function release(version: string, image: string): Promise<void> {
-    const quickly = ['--level', '3', '--repository', repository];
-    await mblJson(['release', 'create', version, image, ...quickly], { timeout: limit });
+  async function release(version: string, image: string, rollbackIndex: number): Promise<void> {
+    const options = ['--rollback-index', String(rollbackIndex), '--level', '3', '--repository', repository];
+    const { release: made } = await mblJson<{ release: Release }>(
+      ['release', 'create', version, image, ...options],
+      { timeout: limit },
+    );
     await mblJson(['release', 'sign', '--repository', repository], { timeout: limit });
-    builds.set(version, (await readImage(image))?.buildId ?? '');
+    const description = await readImage(image);
+    assert.ok(description !== undefined);
+    builds.set(version, description.buildId);
+    const part = (component: string, partition: string) => ({
+      path: join(image, 'disk.img'),
+      offset: description.disk.partitions.find((one) => one.name === partition)?.offset ?? 0,
+      size: made.images[0]?.components.find((one) => one.name === component)?.size ?? 0,
+    });
+    systems.push({
+      version,
+      image: description,
+      fit: part('kernel', 'boot_a'),
+      root: part('root', 'root_a'),
+      checks: join(world.directory, 'versions', version === '1.2' ? 'sick' : 'next', 'etc/mbl/health.d'),
+    });
   }
 
   /** A web server that knows nothing of releases; it serves ranges. */
@@ -130,23 +174,24 @@ describe('a board', { timeout: limit }, () => {
     assert.equal(code, 0, stderr);
   }
 
-  async function says(state: number, result: number): Promise<void> {
+  async function says(state: number, result: number, lost?: () => boolean): Promise<void> {
     const status = async () => [await value('/5/0/3'), await value('/5/0/5')];
     await until(
       `state ${state}, result ${result}`,
-      async () => String(await status()) === String([state, result]),
+      async () => lost?.() === true || String(await status()) === String([state, result]),
       bootTimeoutMs,
     );
   }
 
-  /** Brings a release to the idle slot and starts it. */
-  async function install(version: string): Promise<void> {
+  /** Brings a release to the idle slot and starts it, as far as the power lasts. */
+  async function install(version: string, lost?: () => boolean): Promise<void> {
     await world.client.write(id, '/5/0/1', `${mirror}#${version}`);
-    await says(2, 0);
-    await world.client.execute(id, '/5/0/2');
+    await says(2, 0, lost);
+    if (lost?.() !== true) await world.client.execute(id, '/5/0/2');
   }
 
   test('takes nothing from a mirror that lies', async () => {
+    ordered = new Date();
     flipped = 'root.payload';
     await world.client.write(id, '/5/0/1', `${mirror}#1.1`);
     await says(0, 5);
@@ -165,10 +210,12 @@ describe('a board', { timeout: limit }, () => {
   });
 
   test('goes to the new version, on trial, and keeps it', async () => {
+    const start = performance.now();
     await install('1.1');
     await board.serial.waitFor(/mbl-health.*slot b is healthy/, patience);
     await runs('1.1', 'b');
     await says(0, 1);
+    whole = performance.now() - start;
   });
 
   test('goes back from a version whose own check is not content, and says why', async () => {
@@ -186,5 +233,108 @@ describe('a board', { timeout: limit }, () => {
     assert.match(String(await value('/33401/0/1')), /10-sensor.*no sensor answers/);
     await board.powerOff();
     assert.ok((await readBootStates(board)).some((text) => /^MBL-BOOT 1 \d+ b b /.test(text)));
+  });
+
+  test('no power cut leaves it without a whole version, or makes it forget one', async () => {
+    log = await board.writeLog();
+    assert.equal(log.cut, false);
+    const writes = await bootStateWrites(board, log);
+    const milestones = milestonesOf(writes);
+    const offlineBoard = await OfflineBoard.open(join(world.directory, 'offline'), systems.slice(0, 3));
+    const open = async (range: Partial<CrashRange>) =>
+      await UpdateStates.open(board, join(world.directory, 'states'), systems.slice(0, 3), {
+        since: positionAt(log, ordered),
+        ...range,
+      });
+    const start = performance.now();
+    await using states = await open({});
+    const verdict = await judge(states, offlineBoard, milestones, recorded, configurations);
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    say(`${verdict.states} of ${states.judged.length} states in ${seconds} s: ${JSON.stringify(verdict)}`);
+    say(`left out: ${JSON.stringify(states.states.leftOut)}`);
+    assert.deepEqual(verdict.bad.slice(0, 10), [], `${verdict.bad.length} bad`);
+    for (const end of [
+      /^1\.0 in a .* none$/,
+      /^1\.1 in b .* confirmed 1\.1$/,
+      /^1\.1 in b .* fell-back 1\.2$/,
+    ])
+      assert.ok(
+        Object.keys(verdict.ends).some((one) => end.test(one)),
+        String(end),
+      );
+    // What a device would leave that does not wait for the disk is found.
+    const { tryGood } = milestones;
+    for (const [careless, complaint] of [
+      [slotNotFlushed, /^torn: slot b/],
+      [noteNotFlushed, /^1\.1 was accepted, and the index is 0/],
+    ] as const) {
+      const since = tryGood.issued;
+      const before = tryGood.durable + 60;
+      await using worse = await open({
+        ...{ since, before, subsets: 2, like: states },
+        log: careless(board, log, tryGood),
+      });
+      const { bad } = await judge(worse, offlineBoard, milestones, recorded, 40);
+      assert.ok(
+        bad.some((one) => complaint.test(one)),
+        `${careless.name}: ${bad.length} bad`,
+      );
+    }
+  });
+
+  /** Waits for it, and for a start that proved good: which version runs then, and in which slot. */
+  async function comesBack(): Promise<{ version: string; slot: 'a' | 'b' }> {
+    await board.start();
+    await online(world.client, name);
+    await proved();
+    const build = / ([0-9a-f]{16})$/.exec(String(await value('/3/0/19')))?.[1];
+    const slot = await value('/33400/0/0');
+    assert.ok(slot === 'a' || slot === 'b');
+    // 1.0 and 1.3 are the same bytes.
+    const [version] = [...builds].findLast(([, one]) => one === build) ?? [];
+    assert.ok(version !== undefined && version !== '1.2', `${build} runs`);
+    return { version, slot };
+  }
+
+  test('sampled states boot, and the power may go again while the next update is under way', {
+    timeout: 36_000_000,
+  }, async () => {
+    await using states = await board.crashStates({ since: positionAt(log, ordered) });
+    say(`${states.states.length} states of the whole disk; ${boots} booted, ${cuts} cuts`);
+    let running = { version: '1.1', slot: 'b' as 'a' | 'b' };
+    for (let boot = 0; boot < boots; boot++) {
+      const state = states.states[Math.floor(((boot + 0.5) * states.states.length) / boots)];
+      assert.ok(state !== undefined);
+      await board.powerOff();
+      await offline(world.client, name, 120_000);
+      await board.restoreCrashState(states, state);
+      running = await comesBack();
+      say(`${running.version} in ${running.slot}: ${state.describe()}`);
+    }
+    for (let cut = 0; cut < cuts; cut++) {
+      const wanted = running.version === '1.3' ? '1.1' : '1.3';
+      const at = Math.random() * whole;
+      if (!board.running) running = await comesBack();
+      let lost = false;
+      const update = install(wanted, () => lost).catch(() => undefined);
+      await sleep(at);
+      lost = true;
+      await board.powerOff();
+      await update;
+      await offline(world.client, name, 120_000);
+      const was = running;
+      running = await comesBack();
+      say(
+        `cut after ${(at / 1000).toFixed(0)} s of ${was.version} to ${wanted}: ${running.version} in ${running.slot}`,
+      );
+      assert.ok([was.version, wanted].includes(running.version));
+      if (running.version === wanted) continue;
+      await until('no update is under way', async () => (await value('/5/0/3')) === 0, bootTimeoutMs);
+      await install(wanted);
+      await board.serial.waitFor(/mbl-health.*is healthy/, patience);
+      running = { version: wanted, slot: running.slot === 'a' ? 'b' : 'a' };
+      await runs(running.version, running.slot);
+    }
+    await board.powerOff();
   });
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile } from 'node:child_process';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { boardVolumes, examine, IdentityStore, loadSettings, systemTools } from '@mbl/device';
@@ -66,6 +66,23 @@ export async function readIdentity(
   if (identity === undefined) return { state: 'key only', lifetime };
   const certificate = identity.certificate.fingerprint256.replaceAll(':', '').toLowerCase();
   return { state: 'whole', certificate, lifetime };
+}
+
+/** Makes a file, with holes for its zeros, of a part of another one. */
+export async function copyRegion(
+  { path, offset, size }: { readonly path: string; readonly offset: number; readonly size: number },
+  into: string,
+): Promise<void> {
+  const bytes = Buffer.alloc(size);
+  await using from = await open(path);
+  await from.read(bytes, 0, size, offset);
+  await using to = await open(into, 'w');
+  await to.truncate(size);
+  const zeros = Buffer.alloc(64 * 1024);
+  for (let at = 0; at < size; at += zeros.length) {
+    const piece = bytes.subarray(at, at + zeros.length);
+    if (!piece.equals(zeros)) await to.write(piece, 0, piece.length, at);
+  }
 }
 
 /** A copy that may be changed. */
