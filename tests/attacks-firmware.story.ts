@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { findWorkspace } from '@mbl/cli';
+import { parseFirmwareLog } from '@mbl/formats';
 import { type Board, createBoard } from '@mbl/lab';
 import { initKeys, loadKeys } from '@mbl/trust';
 import {
@@ -169,8 +170,10 @@ test('the normal world can neither read nor write the flash of the firmware, not
   });
 });
 
-test('a board whose firmware is refused restarts again and again, and pauses before each time', async () => {
+test('a board whose firmware is refused in both banks restarts again and again, and pauses before each time', async () => {
   await attack(board, [await flipped(board, 'bl31')], async () => {
+    // The first refusal leaves another bank to try, at once.
+    await board.serial.waitFor('Bank A failed (-80): recorded', patience);
     let refused: Date | undefined;
     for (let restart = 0; restart < 3; restart++) {
       const { line: started } = await board.serial.waitFor('Booting Trusted Firmware', patience);
@@ -186,8 +189,16 @@ test('a board whose firmware is refused restarts again and again, and pauses bef
     const starts = (await board.serial.lines()).filter(({ text }) =>
       text.includes('Booting Trusted Firmware'),
     );
-    assert.equal(starts.length, 3);
+    assert.equal(starts.length, 4);
     await assertNever(board.serial, linuxStarts);
+    const chosen = (await board.serial.lines()).flatMap(({ text }) => /BL1: bank (.)$/.exec(text)?.[1] ?? []);
+    assert.deepEqual(chosen, ['A', 'B', 'A', 'B'], 'by turns');
+    await board.powerOff();
+    // Neither is recorded again and again.
+    assert.deepEqual(parseFirmwareLog(await board.readPart('firmware_state_a')), [
+      { event: 'failed', bank: 'a' },
+      { event: 'failed', bank: 'b' },
+    ]);
   });
 });
 

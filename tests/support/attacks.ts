@@ -37,9 +37,13 @@ export async function attack(
 ): Promise<void> {
   const undo: Change[] = [];
   // What the board did in an earlier attack makes it wait in none that follows.
-  const forgotten: Change = { part: 'state', bytes: Buffer.alloc(8192) };
+  const { size: log = 0 } = board.image.flash.parts['firmware_state_a'] ?? {};
+  const forgotten: Change[] = [
+    { part: 'state', bytes: Buffer.alloc(8192) },
+    { part: 'firmware_state_a', bytes: Buffer.alloc(log, 0xff) },
+  ];
   try {
-    for (const { part, offset = 0, bytes } of [forgotten, ...changes]) {
+    for (const { part, offset = 0, bytes } of [...forgotten, ...changes]) {
       undo.unshift({ part, offset, bytes: await board.readPart(part, { offset, length: bytes.length }) });
       await board.writePart(part, bytes, { offset });
     }

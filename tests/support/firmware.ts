@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { buildFip, findFip, readFip } from '@mbl/builder';
 import type { Board } from '@mbl/lab';
-import { buildSigner, type KeySet, tbbrCertificates } from '@mbl/trust';
+import { buildSigner, type KeySet, type TbbrCounters, tbbrCertificates } from '@mbl/trust';
 import { run } from './attacks.ts';
 
 export interface ForeignFirmware {
@@ -54,19 +54,67 @@ export async function ownFirmware(
 
 /** `flash-intruder.s` as a program to put in the place of U-Boot; `addresses` are physical. */
 export async function makeIntruder(folder: string, addresses: readonly number[]): Promise<Buffer> {
-  const at = (name: string): string => join(folder, name);
-  await run('aarch64-linux-gnu-as', ['-o', at('intruder.o'), join(import.meta.dirname, 'flash-intruder.s')]);
-  await run('aarch64-linux-gnu-ld', ['-Ttext=0x60000000', '-o', at('intruder.elf'), at('intruder.o')]);
-  await run('aarch64-linux-gnu-objcopy', [
-    '-O',
-    'binary',
-    '-j',
-    '.text',
-    at('intruder.elf'),
-    at('intruder.bin'),
-  ]);
-  const list = BigUint64Array.from([...addresses.map(BigInt), 2n ** 64n - 1n]);
-  return Buffer.concat([await readFile(at('intruder.bin')), new Uint8Array(list.buffer)]);
+  return withNumbers(await assemble(folder, 'flash-intruder'), [...addresses.map(BigInt), allOnes]);
+}
+
+/** A call to BL31: function, x1, x2, x3; functions 1 and 2 as in `firmware-calls.s`. */
+export type Call = readonly [number, number?, number?, number?];
+
+/** Who makes calls in a firmware that starts no system: in OP-TEE's place, or behind it in U-Boot's. */
+export interface Calls {
+  readonly secure?: readonly Call[];
+  readonly normal: readonly Call[];
+  readonly counters?: TbbrCounters;
+}
+
+/** The board's firmware, signed by the owner's `keys`, with callers in it. Their lines begin with `s` and `n`; `s.` and `n.` are their last. */
+export async function callingFirmware(
+  board: Board,
+  { keys }: KeySet,
+  folder: string,
+  { secure, normal, counters = noCounters }: Calls,
+): Promise<Buffer> {
+  const images = imagesOf((await openFirmware(board)).part);
+  const code = await assemble(folder, 'firmware-calls');
+  const caller = (letter: string, calls: readonly Call[], end: bigint): Buffer =>
+    withNumbers(code, [
+      BigInt(letter.charCodeAt(0)),
+      ...calls.flatMap(([call, x1 = 0, x2 = 0, x3 = 0]) => [call, x1, x2, x3].map(BigInt)),
+      allOnes,
+      end,
+    ]);
+  const [header, , pageable] = images.bl32;
+  // TEESMC_OPTEED_RETURN_ENTRY_DONE, TF-A services/spd/opteed/teesmc_opteed.h
+  const bl32 = secure && ([header, caller('s', secure, 0xbe00_0000n), pageable] as const);
+  return await signFip(
+    { ...images, bl33: caller('n', normal, 0n), ...(bl32 === undefined ? {} : { bl32 }) },
+    keys,
+    counters,
+  );
+}
+
+const noCounters: TbbrCounters = { trusted: 0, nonTrusted: 0 };
+const allOnes = 2n ** 64n - 1n;
+
+/** A firmware with one certificate out of another one. */
+export function withCertificate(firmware: Buffer, other: Buffer, name: string): Buffer {
+  const images = (fip: Buffer) =>
+    [...readFip(fip)].map(([part, { offset, size }]) => [part, fip.subarray(offset, offset + size)] as const);
+  const taken = images(other).filter(([part]) => part === name);
+  return buildFip(Object.fromEntries([...images(firmware), ...taken])).bytes;
+}
+
+/** A program of this folder, from its first instruction. */
+async function assemble(folder: string, name: string): Promise<Buffer> {
+  const at = (kind: string): string => join(folder, `${name}.${kind}`);
+  await run('aarch64-linux-gnu-as', ['-o', at('o'), join(import.meta.dirname, `${name}.s`)]);
+  await run('aarch64-linux-gnu-ld', ['-Ttext=0x60000000', '-o', at('elf'), at('o')]);
+  await run('aarch64-linux-gnu-objcopy', ['-O', 'binary', '-j', '.text', at('elf'), at('bin')]);
+  return await readFile(at('bin'));
+}
+
+function withNumbers(code: Buffer, numbers: readonly bigint[]): Buffer {
+  return Buffer.concat([code, new Uint8Array(BigUint64Array.from(numbers).buffer)]);
 }
 
 async function openFirmware(board: Board) {
@@ -91,7 +139,11 @@ const imagesOf = (part: (name: string) => Buffer) => ({
   bl33: part('bl33'),
 });
 
-async function signFip(images: ReturnType<typeof imagesOf>, keys: KeySet['keys']): Promise<Buffer> {
+async function signFip(
+  images: ReturnType<typeof imagesOf>,
+  keys: KeySet['keys'],
+  counters: TbbrCounters = noCounters,
+): Promise<Buffer> {
   const signer = async (name: keyof typeof keys) => await buildSigner(keys[name]);
   const certificates = await tbbrCertificates(
     {
@@ -103,7 +155,7 @@ async function signFip(images: ReturnType<typeof imagesOf>, keys: KeySet['keys']
       bl33: await signer('bl33'),
     },
     images,
-    { trusted: 0, nonTrusted: 0 },
+    counters,
   );
   const [header, pager, pageable] = images.bl32;
   const { bl2, bl31, bl33 } = images;

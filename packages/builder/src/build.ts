@@ -21,7 +21,6 @@ import { runTasks } from './engine/run-tasks.ts';
 import { readFloors } from './firmware/advisories.ts';
 import { applicationsTask } from './firmware/applications.ts';
 import { flashTask } from './firmware/flash.ts';
-import { flashAreas } from './firmware/flash-layout.ts';
 import { opteeTask } from './firmware/optee.ts';
 import { trustedFirmwareTask } from './firmware/tf-a.ts';
 import { uBootTask } from './firmware/u-boot.ts';
@@ -278,13 +277,14 @@ async function allTasks(
     trustedFirmwareTask({
       cache,
       include,
-      bank: flashAreas(machine.flash).bank_a,
+      flash: machine.flash,
+      cores: machine.cores,
       source: sources['arm-trusted-firmware'],
       mbedtls: sources.mbedtls,
       ...trustedFirmware,
       rootOfTrust: key('root-of-trust'),
     }),
-    flashTask({ layout: machine.flash, deviceTree, keys, publicKeys }),
+    flashTask({ layout: machine.flash, counters: machine.firmware.counters, deviceTree, keys, publicKeys }),
     applicationsTask(keys, key('ta')),
     kernelTask({ cache, suite, packages: boot, initramfsModules: machine.kernel.initramfsModules }),
     packagesTask(recipe),

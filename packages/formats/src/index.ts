@@ -64,6 +64,18 @@ export {
   parseImageIdentity,
   readImage,
 } from './image.ts';
+export {
+  type FirmwareCounters,
+  type FirmwareEntry,
+  type FirmwareEvent,
+  type FirmwareState,
+  foldFirmwareLog,
+  formatFirmwareCounters,
+  formatFirmwareLog,
+  maxFirmwareCounter,
+  parseFirmwareCounters,
+  parseFirmwareLog,
+} from './firmware-state.ts';
 export { endpointNamePattern, endpointNameRule, isEndpointName, serviceName } from './names.ts';
 export { readText } from './read-text.ts';
 export { displayPath } from './recipe/display-path.ts';

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where BL1 and BL2 take images from: the FIP in its bank of the flash, and nowhere else.
+ * Where BL1 and BL2 take images from: the FIP in the bank that BL1 chose, and nowhere else.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,13 +18,20 @@
 #include <platform_def.h>
 
 #include "../../qemu/common/qemu_private.h"
+#include "boot_choice.h"
 
 static uintptr_t flash;
 static uintptr_t package;
 
-static const io_block_spec_t bank = {
-	.offset = QEMU_FLASH0_BASE + FLASH_BANK_A,
-	.length = FLASH_BANK_SIZE,
+static const io_block_spec_t banks[] = {
+	[MBL_FW_BANK_A] = {
+		.offset = QEMU_FLASH0_BASE + FLASH_BANK_A,
+		.length = FLASH_BANK_SIZE,
+	},
+	[MBL_FW_BANK_B] = {
+		.offset = QEMU_FLASH0_BASE + FLASH_BANK_B,
+		.length = FLASH_BANK_SIZE,
+	},
 };
 
 /* What the board boots, by image id. The names are io_fip's. */
@@ -55,6 +62,9 @@ void plat_qemu_io_setup(void)
 	    io_dev_open(flash_connector, (uintptr_t)NULL, &flash) != 0 ||
 	    io_dev_open(package_connector, (uintptr_t)NULL, &package) != 0)
 		panic();
+#ifdef IMAGE_BL1
+	boot_choose();
+#endif
 }
 
 int plat_get_image_source(unsigned int image_id, uintptr_t *device,
@@ -65,7 +75,7 @@ int plat_get_image_source(unsigned int image_id, uintptr_t *device,
 	/* io_fip asks for the package itself under this id. */
 	if (image_id == FIP_IMAGE_ID) {
 		*device = flash;
-		*spec = (uintptr_t)&bank;
+		*spec = (uintptr_t)&banks[boot_choice()->bank & 1U];
 		return 0;
 	}
 	if (image_id >= ARRAY_SIZE(images) ||

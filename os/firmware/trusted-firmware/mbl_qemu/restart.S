@@ -7,9 +7,9 @@
 #include <asm_macros.S>
 #include <platform_def.h>
 
-	.globl	plat_error_handler
 	.globl	plat_panic_handler
 	.globl	board_reset
+	.globl	board_restart
 
 /* So long a board that restarts again and again does nothing. */
 #define PAUSE_SECONDS	20
@@ -21,10 +21,6 @@
 	.section .rodata.restart_text, "aS"
 text:
 	.asciz	"ERROR:   The firmware does not start. The board restarts in 20 s.\n"
-
-func plat_error_handler
-	b	plat_panic_handler
-endfunc plat_error_handler
 
 func plat_panic_handler
 	/* BL31 has reported on the crash console; and it comes here too between asking for a reset and the reset. */
@@ -38,6 +34,12 @@ print:
 	bl	console_pl011_core_putc
 	b	print
 #endif
+	b	pause
+endfunc plat_panic_handler
+
+	/* void board_restart(void): at once. Where the reset does not come, once more after the pause. */
+func board_restart
+	bl	board_reset
 pause:
 	mrs	x0, cntfrq_el0
 	mov	x1, #PAUSE_SECONDS
@@ -51,8 +53,8 @@ pause:
 	cmp	x2, x1
 	b.lo	1b
 	bl	board_reset
-	b	plat_panic_handler
-endfunc plat_panic_handler
+	b	pause
+endfunc board_restart
 
 	/*
 	 * void board_reset(void): a rising edge at the pin. Returns, because QEMU resets a moment later.

@@ -20,7 +20,7 @@
 
 #include <platform_def.h>
 
-#define WATCHDOG_FUNCTION	U(0x82003d06)
+#include "sip.h"
 
 /* Seconds. The first is for the way to U-Boot, and from there until somebody says another. */
 #define FIRST_TIMEOUT	60
@@ -86,7 +86,7 @@ static void *core_on(const void *arg)
 }
 SUBSCRIBE_TO_EVENT(psci_cpu_on_finish, core_on);
 
-static int32_t watchdog_setup(void)
+void watchdog_setup(void)
 {
 	uint32_t flags = 0;
 
@@ -95,17 +95,14 @@ static int32_t watchdog_setup(void)
 	if (register_interrupt_type_handler(INTR_TYPE_EL3, timer_interrupt, flags) != 0)
 		panic();
 	pet();
-	return 0;
 }
 
-static uintptr_t watchdog_call(uint32_t function, u_register_t call,
-			       u_register_t value, u_register_t x3,
-			       u_register_t x4, void *cookie, void *handle,
-			       u_register_t flags)
+uintptr_t watchdog_call(u_register_t call, u_register_t value, void *handle,
+			u_register_t flags)
 {
 	uint64_t now = read_cntpct_el0();
 
-	if (function != WATCHDOG_FUNCTION || !is_caller_non_secure(flags))
+	if (!is_caller_non_secure(flags))
 		SMC_RET1(handle, SMC_UNK);
 	switch ((uint32_t)call) {
 	case WATCHDOG_INIT:
@@ -132,6 +129,3 @@ static uintptr_t watchdog_call(uint32_t function, u_register_t call,
 		SMC_RET1(handle, PSCI_E_NOT_SUPPORTED);
 	}
 }
-
-DECLARE_RT_SVC(board_watchdog, OEN_SIP_START, OEN_SIP_END, SMC_TYPE_FAST,
-	       watchdog_setup, watchdog_call);

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Extent } from '@mbl/formats';
-import { buildSigner, type KeySet, tbbrCertificates } from '@mbl/trust';
+import { buildSigner, type KeySet, type TbbrCounters, tbbrCertificates } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 import { requiredKeyNode } from './required-key.ts';
 import type { Task } from '../task.ts';
@@ -11,6 +11,8 @@ import { type FlashArea, flashAreas, type FlashLayout, fillFlash } from './flash
 
 export interface FlashRecipe {
   readonly layout: FlashLayout;
+  /** Below what a board has confirmed, it refuses this firmware. */
+  readonly counters: TbbrCounters;
   /** The board's device tree, in source form: U-Boot's control tree, with the required key added. */
   readonly deviceTree: string;
   readonly keys: KeySet;
@@ -23,11 +25,11 @@ export type FlashParts = Readonly<Record<'bl1' | 'bl2' | 'bl31' | 'optee' | 'u-b
 
 /** `flash.bin`: BL1, and the FIP with all firmware in bank A, signed; the rest is erased. `flash.json`: where the parts are (`FlashParts`). */
 export function flashTask(recipe: FlashRecipe): Task {
-  const { layout, deviceTree, keys, publicKeys } = recipe;
+  const { layout, counters, deviceTree, keys, publicKeys } = recipe;
   return {
     name: 'flash',
     title: 'Signed boot firmware',
-    inputs: { layout: { ...layout }, deviceTree, publicKeys },
+    inputs: { layout: { ...layout }, counters: { ...counters }, deviceTree, publicKeys },
     code: import.meta.filename,
     tools: ['image'],
     needs: ['u-boot', 'trusted-firmware', 'optee'],
@@ -56,7 +58,7 @@ export function flashTask(recipe: FlashRecipe): Task {
           bl33: await signer('bl33'),
         },
         images,
-        { trusted: 0, nonTrusted: 0 },
+        counters,
       );
       const { bl2, bl31, bl32, bl33 } = images;
       const [header, pager, pageable] = bl32;

@@ -2,10 +2,10 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Extent } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
 import type { Task } from '../task.ts';
+import { type FlashLayout, flashAreas } from './flash-layout.ts';
 import { make } from './make.ts';
 import { sourceInputs, unpackInto } from './sources.ts';
 
@@ -20,21 +20,21 @@ export interface TrustedFirmwareRecipe {
   readonly options: Readonly<Record<string, string>>;
   /** A folder with a platform of that name, for one that is not TF-A's own; absolute. */
   readonly sources: string | undefined;
-  /** Where the FIP's bank starts in the flash, and its size, in bytes. */
-  readonly bank: Extent;
+  readonly flash: FlashLayout;
+  readonly cores: number;
   /** PEM of the public key of the root of trust (EC P-256): BL1 accepts no other. */
   readonly rootOfTrust: string;
 }
 
 /** TF-A with trusted board boot: `bl1.bin`, `bl2.bin`, `bl31.bin`. The chain of trust is signed later (`tbbrCertificates`). */
 export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
-  const { cache, source, include, mbedtls, platform, options, sources, bank, rootOfTrust } = recipe;
+  const { cache, source, include, mbedtls, platform, options, sources, flash, cores, rootOfTrust } = recipe;
   return {
     name: 'trusted-firmware',
     title: `TF-A ${source.version}`,
     inputs: {
       ...{ source: sourceInputs(source), mbedtls: sourceInputs(mbedtls), platform, options, rootOfTrust },
-      bank: { offset: bank.offset, size: bank.size },
+      ...{ flash: { ...flash }, cores },
     },
     code: import.meta.filename,
     files: sources === undefined ? [include] : [include, sources],
@@ -59,8 +59,8 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
         `ROT_KEY=${join(built, 'rot_key.pem')}`,
         `MBEDTLS_DIR=${crypto}`,
         'SPD=opteed',
-        `FLASH_BANK_A=${bank.offset}`,
-        `FLASH_BANK_SIZE=${bank.size}`,
+        ...layoutSettings(flash),
+        `CORES=${cores}`,
         'DEBUG=0',
         // mbedTLS 3.6 declares some functions twice, which TF-A's -Werror does not forgive.
         'E=0',
@@ -80,6 +80,19 @@ export function trustedFirmwareTask(recipe: TrustedFirmwareRecipe): Task {
         );
     },
   };
+}
+
+/** Where the platform finds the parts of its flash; bytes. */
+function layoutSettings(layout: FlashLayout): string[] {
+  const areas = flashAreas(layout);
+  return [
+    `FLASH_ERASE_BLOCK=${layout.eraseBlock}`,
+    `FLASH_BANK_A=${areas.bank_a.offset}`,
+    `FLASH_BANK_B=${areas.bank_b.offset}`,
+    `FLASH_BANK_SIZE=${layout.bankSize}`,
+    `FLASH_STATE_A=${areas.firmware_state_a.offset}`,
+    `FLASH_STATE_B=${areas.firmware_state_b.offset}`,
+  ];
 }
 
 /**

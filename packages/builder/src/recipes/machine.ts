@@ -3,6 +3,7 @@ import {
   integer,
   list,
   type Located,
+  maxFirmwareCounter,
   named,
   names,
   object,
@@ -50,6 +51,9 @@ export const machineFields = {
     trustedFirmware: object({ platform: word, options: table(), sources: optional(path()) }),
     optee: object({ platform: word, options: table() }),
     uBoot: object({ defconfig: word, config: paths() }),
+    counters: optional(
+      object({ trusted: integer(0, maxFirmwareCounter), nonTrusted: integer(0, maxFirmwareCounter) }),
+    ),
   }),
   deviceTree: path(),
   kernel: object({
@@ -90,7 +94,10 @@ export type Plain<T> = T extends { readonly value: infer V; readonly at: unknown
       : T;
 
 /** A board. Sizes are bytes, paths absolute; the arguments of kernel and emulator are whole, with what other keys say. */
-export type Machine = Plain<MachineWhole> & { readonly name: string };
+export type Machine = Plain<MachineWhole> & {
+  readonly name: string;
+  readonly firmware: { readonly counters: { readonly trusted: number; readonly nonTrusted: number } };
+};
 
 /** The machine that a complete recipe describes. */
 export function makeMachine(name: string, whole: MachineWhole): Machine {
@@ -104,6 +111,7 @@ export function makeMachine(name: string, whole: MachineWhole): Machine {
       ...firmware,
       trustedFirmware: { ...firmware.trustedFirmware, sources: firmware.trustedFirmware.sources?.value },
       uBoot: { ...firmware.uBoot, config: values(firmware.uBoot.config) },
+      counters: firmware.counters ?? { trusted: 0, nonTrusted: 0 },
     },
     kernel: {
       ...kernel,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -86,6 +86,7 @@ void test('a machine and an image are read', async (t) => {
   assert.deepEqual(board.firmware.trustedFirmware.options, { A: '1', B: 'two' });
   assert.deepEqual(board.firmware.optee.options, {});
   assert.deepEqual(board.firmware.uBoot.config, []);
+  assert.deepEqual(board.firmware.counters, { trusted: 0, nonTrusted: 0 });
   assert.deepEqual(board.kernel.initramfsModules, ['dm_mod', 'erofs']);
   assert.deepEqual(board.kernel.modules, []);
   assert.deepEqual(board.kernel.arguments, ['console=ttyAMA0,115200', 'net.ifnames=0']);
@@ -105,6 +106,22 @@ void test('a machine and an image are read', async (t) => {
     line: 6,
     column: 5,
   });
+});
+
+void test('the counters of a firmware are whole numbers that the flash has room for', async (t) => {
+  const folder = await workbench(t);
+  const path = join(folder, 'os/machines/board.yaml');
+  const text = await readFile(path, 'utf8');
+  const firmware = async (counters: string): Promise<void> => {
+    assert.match(text, /^firmware:$/m);
+    await writeFile(path, text.replace(/^firmware:$/m, `firmware:\n  counters: ${counters}`));
+  };
+  await firmware('{ trusted: 2, non-trusted: 1024 }');
+  const board = (await load(folder)).machine('board');
+  assert.deepEqual(board.firmware.counters, { trusted: 2, nonTrusted: 1024 });
+  await firmware('{ trusted: 2, non-trusted: 1025 }');
+  const refused = await error(async () => (await load(folder)).machine('board'));
+  assert.match(refused.message, /whole number from 0 to 1024, not the number 1025/);
 });
 
 void test('an image says only what is other than in the one that it extends', async (t) => {

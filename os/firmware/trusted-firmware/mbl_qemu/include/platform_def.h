@@ -14,4 +14,18 @@
 	INTR_PROP_DESC(WATCHDOG_INTERRUPT, GIC_HIGHEST_SEC_PRIORITY,	\
 		       grp, GIC_INTR_CFG_LEVEL)
 
+/* The page of RAM that all loaders share: mailbox and hold words of TF-A's own, then ours. */
+#define BOOT_CHOICE_BASE	(SHARED_RAM_BASE + 0x800)
+#define HOLD_SEEN_BASE		(SHARED_RAM_BASE + 0x900)
+#define HOLD_LOOP_BASE		(SHARED_RAM_BASE + 0xc00)
+
+/* Where BL1's commands to the flash run; nothing is loaded there. */
+#define FLASH_COMMANDS_BASE	TOS_FW_CONFIG_BASE
+
+/* For the parts of the flash that are written (memory_map.c). */
+#undef MAX_MMAP_REGIONS
+#define MAX_MMAP_REGIONS	18
+#undef MAX_XLAT_TABLES
+#define MAX_XLAT_TABLES		8
+
 #endif
