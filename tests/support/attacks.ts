@@ -124,19 +124,25 @@ export async function readFit(board: Board): Promise<Buffer> {
   return await board.readPart('fit', { length: head.readUInt32BE(4) });
 }
 
-/** The kernel, initramfs and device tree of the board's own FIT, or `others`, in a new FIT, signed by `key` or not at all. */
+/** The kernel, initramfs and device tree of the board's own FIT, or `others`, in a new FIT of that index, signed by `key` or not at all. */
 export async function repackFit(
   board: Board,
   folder: string,
   key: KeyRef | undefined,
   others: Readonly<Record<string, Uint8Array>> = {},
+  rollbackIndex = 0,
 ): Promise<Buffer> {
   const part = async (name: string): Promise<string> => {
     const path = join(folder, name);
     await writeFile(path, others[name] ?? (await board.readPart(name)));
     return path;
   };
-  const images = { kernel: await part('kernel'), initramfs: await part('initramfs'), fdt: await part('fdt') };
+  const images = {
+    kernel: await part('kernel'),
+    initramfs: await part('initramfs'),
+    fdt: await part('fdt'),
+    rollbackIndex,
+  };
   const fit = join(folder, 'foreign.itb');
   await buildFit(folder, images, key, fit);
   return await readFile(fit);

@@ -9,6 +9,7 @@ const licences: readonly (readonly [folder: string, licence: string])[] = [
   ['os/firmware/u-boot/', 'GPL-2.0-or-later'],
   ['os/firmware/trusted-firmware/', 'BSD-3-Clause'],
   ['os/firmware/include/', 'BSD-3-Clause'],
+  ['os/firmware/optee/', 'BSD-2-Clause'],
 ];
 
 /** Every file of code opens with its licence, holds one concept in at most 400 lines, and is named in kebab-case. */

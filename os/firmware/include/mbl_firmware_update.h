@@ -24,7 +24,10 @@
 #define MBL_FW_WRITE			0xC2004D05
 /* Ends a trial that was asked for or runs: the accepted bank from the next reset on. */
 #define MBL_FW_REJECT			0xC2004D06
-/* Takes what MBL_FW_WRITE takes; the offset need not be a multiple. Gives what the idle bank holds. */
+/*
+ * Takes what MBL_FW_WRITE takes; the offset need not be a multiple. Gives what the idle bank holds, and from the size of a bank on what the
+ * running one does.
+ */
 #define MBL_FW_READ			0xC2004D07
 
 /* Bits of the word of MBL_FW_STATUS. */

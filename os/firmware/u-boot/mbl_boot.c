@@ -10,14 +10,21 @@
 //
 // Nobody signs it, and it only chooses among what is signed: a wrong state costs a pause, never the boot. Linux sets a slot's attempts
 // back to 0 when the boot has proved good.
+//
+// A FIT that is signed may still be too old: its configuration has a rollback index, under the signature, which must not be below the one
+// that BL31 keeps for the operating system (mbl_firmware_update.h). BL31 hears of it just before the kernel starts, and stores it once Linux
+// has confirmed the boot.
 
 #include <blk.h>
+#include <bootm.h>
 #include <command.h>
 #include <image.h>
 #include <mapmem.h>
+#include <mbl_firmware_update.h>
 #include <memalign.h>
 #include <part.h>
 #include <vsprintf.h>
+#include <linux/arm-smccc.h>
 #include <linux/ctype.h>
 #include <linux/delay.h>
 #include <linux/kernel.h>
@@ -155,12 +162,64 @@ static bool load_fit(struct blk_desc *disk, unsigned int slot, void *fit)
 	return blk_dread(disk, partition.start, sectors, fit) == sectors;
 }
 
+/* What the FIT that is being started says. */
+static u32 starting_index;
+
+static long firmware_call(ulong function, ulong argument, ulong *value)
+{
+	struct arm_smccc_res result;
+
+	arm_smccc_smc(function, argument, 0, 0, 0, 0, 0, 0, &result);
+	if (value != NULL)
+		*value = result.a1;
+	return (long)result.a0;
+}
+
+/* Whether the FIT is signed and not too old. do_bootm() takes the same configuration, verifies it once more, and then what it names. */
+static bool accept_fit(const void *fit)
+{
+	const fdt32_t *index;
+	ulong stored = 0;
+	int configuration, length;
+	long result;
+
+	if (fit_check_format(fit, IMAGE_SIZE_INVAL) != 0)
+		return false;
+	configuration = fit_conf_get_node(fit, NULL);
+	if (configuration < 0 || fit_config_verify(fit, configuration) != 0)
+		return false;
+	index = fdt_getprop(fit, configuration, "rollback-index", &length);
+	if (index != NULL && length != sizeof(*index))
+		return false;
+	starting_index = index == NULL ? 0 : fdt32_to_cpu(*index);
+	result = firmware_call(MBL_FW_COUNTER, MBL_FW_COUNTER_OS, &stored);
+	/* A BL31 that keeps no counters comes with the same signed package as this. */
+	if (result == MBL_FW_UNKNOWN)
+		return true;
+	if (result == MBL_FW_OK && starting_index >= stored)
+		return true;
+	printf("MBL: rollback index %u, stored %lu: too old\n", starting_index, stored);
+	return false;
+}
+
+/* Called by U-Boot when the kernel is about to start and nothing can go wrong here any more. */
+void board_quiesce_devices(void)
+{
+	long result = firmware_call(MBL_FW_OS_STARTS, starting_index, NULL);
+
+	if (result == MBL_FW_OK || result == MBL_FW_UNKNOWN)
+		return;
+	printf("MBL: this start is refused: %ld\n", result);
+	do_reset(NULL, 0, 0, NULL);
+}
+
 static int do_mbl_boot(struct cmd_tbl *cmdtp, int flag, int argc, char *const argv[])
 {
 	char *bootm[] = { "bootm", NULL, NULL };
 	struct boot_state state;
 	struct blk_desc *disk;
 	unsigned int chosen, i, waited = 0;
+	void *fit;
 
 	if (argc != 4)
 		return CMD_RET_USAGE;
@@ -171,6 +230,7 @@ static int do_mbl_boot(struct cmd_tbl *cmdtp, int flag, int argc, char *const ar
 		wait_seconds(pause_after(ATTEMPTS));
 		return CMD_RET_FAILURE;
 	}
+	fit = map_sysmem(hextoul(argv[3], NULL), 0);
 	read_state(disk, &state);
 	chosen = state.first;
 	if (state.attempts[chosen] >= ATTEMPTS && state.attempts[chosen] > state.attempts[1 - chosen])
@@ -181,7 +241,12 @@ static int do_mbl_boot(struct cmd_tbl *cmdtp, int flag, int argc, char *const ar
 		unsigned int failed = state.attempts[slot];
 
 		printf("MBL: trying boot_%c\n", slot_name(slot));
-		if (load_fit(disk, slot, map_sysmem(hextoul(argv[3], NULL), 0))) {
+		if (!load_fit(disk, slot, fit)) {
+			printf("MBL: boot_%c holds no FIT\n", slot_name(slot));
+			count_attempt(&state, slot);
+		} else if (!accept_fit(fit)) {
+			count_attempt(&state, slot);
+		} else {
 			if (failed >= ATTEMPTS) {
 				waited = pause_after(failed);
 				printf("MBL: boot_%c was started %u times and never proved good: waiting %u s\n",
@@ -192,9 +257,6 @@ static int do_mbl_boot(struct cmd_tbl *cmdtp, int flag, int argc, char *const ar
 			count_attempt(&state, slot);
 			write_state(disk, &state);
 			do_bootm(cmdtp, 0, 2, bootm);
-		} else {
-			printf("MBL: boot_%c holds no FIT\n", slot_name(slot));
-			count_attempt(&state, slot);
 		}
 		printf("MBL: refused boot_%c\n", slot_name(slot));
 	}

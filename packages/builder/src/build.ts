@@ -43,6 +43,7 @@ import { type ResolvedInputs, resolveInputs } from './resolve.ts';
 import { deviceServicesTask } from './rootfs/device-services-task.ts';
 import { kernelModulesTask } from './rootfs/kernel-modules-task.ts';
 import { loginCheckTask } from './rootfs/login-check-task.ts';
+import { nativeTask } from './rootfs/native-task.ts';
 import { nodeTask } from './rootfs/node-task.ts';
 import { packagesTask } from './rootfs/packages-task.ts';
 import type { RootRecipe } from './rootfs/recipe.ts';
@@ -192,6 +193,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
       await assembleImage({
         machine,
         identity,
+        rollbackIndex: image.rollbackIndex,
         code,
         tools: tools.image.identity,
         flash: outputOf('flash'),
@@ -255,6 +257,7 @@ async function allTasks(
   const osDirectory = join(repository, 'os');
   const { suite } = image;
   const include = join(osDirectory, 'firmware', 'include');
+  const pseudoApplications = join(osDirectory, 'firmware', 'optee');
   const { trustedFirmware, optee, uBoot } = machine.firmware;
   const key = (name: string): string => publicKeys[name] ?? '';
   const recipe: RootRecipe = {
@@ -273,7 +276,14 @@ async function allTasks(
   };
   const before = [
     uBootTask({ cache, source: sources['u-boot'], include, ...uBoot }),
-    opteeTask({ cache, source: sources['optee-os'], include, ...optee, taPublicKey: key('ta') }),
+    opteeTask({
+      cache,
+      source: sources['optee-os'],
+      include,
+      ...optee,
+      pseudoApplications,
+      taPublicKey: key('ta'),
+    }),
     trustedFirmwareTask({
       cache,
       include,
@@ -291,6 +301,7 @@ async function allTasks(
     kernelModulesTask(recipe),
     deviceServicesTask(recipe),
     nodeTask(recipe),
+    nativeTask(join(osDirectory, 'native'), [include, pseudoApplications]),
     rootBaseTask(recipe),
     ...manifestTasks({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
   ];
@@ -300,6 +311,7 @@ async function allTasks(
       deviceTree,
       kernelArguments: [...machine.kernel.arguments, ...image.kernelArguments, ...distributionArguments],
       disk: machine.disk,
+      rollbackIndex: image.rollbackIndex,
       init: join(osDirectory, 'rootfs', 'initramfs', 'init'),
       keys,
       publicKey: key('fit'),

@@ -9,6 +9,9 @@ export const componentNames = ['boot-firmware', 'kernel', 'root'] as const;
 
 export type ComponentName = (typeof componentNames)[number];
 
+/** As many steps as a counter in the secure flash has. */
+export const maxRollbackIndex = 1024;
+
 /** What an image is: `/etc/mbl/image.json` in its root, made before the root is sealed. */
 export interface ImageIdentity {
   readonly version: 1;
@@ -54,7 +57,11 @@ export interface ImageDescription extends ImageIdentity {
     readonly sectorSize: 512;
     readonly partitions: readonly PlacedPartition[];
   };
-  readonly fit: { readonly parts: Readonly<Record<string, Extent>> };
+  readonly fit: {
+    /** A board that has confirmed a higher one does not start it. Not in what older builds wrote: 0. */
+    readonly rollbackIndex?: number;
+    readonly parts: Readonly<Record<string, Extent>>;
+  };
   readonly root: {
     readonly dataSize: number;
     readonly hashOffset: number;
@@ -97,6 +104,7 @@ export function parseImage(text: string, path: string): ImageDescription {
   const { components, ...known } = identity(json);
   const given = json.object('components');
   const [flash, disk, root] = [json.object('flash'), json.object('disk'), json.object('root')];
+  const fit = json.object('fit');
   const description: ImageDescription = {
     ...known,
     components: {
@@ -116,7 +124,12 @@ export function parseImage(text: string, path: string): ImageDescription {
         .objects('partitions', maxParts)
         .map((one) => ({ name: one.string('name', name), ...extent(one) })),
     },
-    fit: { parts: parts(json.object('fit')) },
+    fit: {
+      ...(fit.is('rollbackIndex', undefined)
+        ? {}
+        : { rollbackIndex: fit.integer('rollbackIndex', maxRollbackIndex) }),
+      parts: parts(fit),
+    },
     root: {
       dataSize: root.integer('dataSize'),
       hashOffset: root.integer('hashOffset'),

@@ -63,6 +63,7 @@ export {
   parseImage,
   parseImageIdentity,
   readImage,
+  maxRollbackIndex,
 } from './image.ts';
 export {
   type FirmwareCounters,
@@ -122,7 +123,6 @@ export {
   isTeam,
   maxNotesLength,
   maxReleaseBytes,
-  maxRollbackIndex,
   osTeam,
   parseRelease,
   type Release,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyProfile } from '@mbl/trust';
-import { componentNames } from './image.ts';
+import { componentNames, maxRollbackIndex } from './image.ts';
 import { type JsonRecord, readRecord } from './record.ts';
 
 /** A file of a release, by its content. */
@@ -95,8 +95,6 @@ export interface Release {
 
 export const maxReleaseBytes = 256 * 1024;
 export const maxNotesLength = 16 * 1024;
-/** As many steps as a counter in the secure flash has. */
-export const maxRollbackIndex = 1024;
 
 const maxImages = 64;
 const maxComponents = 32;

@@ -114,10 +114,17 @@ static bool in_bank(uint64_t offset, uint64_t length)
 static int32_t transfer(const struct firmware_state *state, uint32_t function,
 			uint64_t offset, uint64_t address, uint64_t length)
 {
+	unsigned int bank = idle();
+
+	/* What runs is read behind the idle bank. */
+	if (function == MBL_FW_READ && offset >= FLASH_BANK_SIZE) {
+		bank = boot.bank;
+		offset -= FLASH_BANK_SIZE;
+	}
 	if (!in_bank(offset, length) || !in_optee(address, length))
 		return MBL_FW_INVALID;
 	if (function == MBL_FW_READ) {
-		idle_bank_read(idle(), (size_t)offset, (void *)address, (size_t)length);
+		bank_read(bank, (size_t)offset, (void *)address, (size_t)length);
 		return MBL_FW_OK;
 	}
 	if (offset % MBL_FW_ERASE_BLOCK != 0U)

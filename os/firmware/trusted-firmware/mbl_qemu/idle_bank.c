@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The bytes of the bank that does not run. BL31 serves one call at a time: one buffer.
+ * The bytes of a bank. BL31 serves one call at a time: one buffer.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -82,8 +82,7 @@ int idle_bank_write(unsigned int bank, size_t offset, const void *source,
 	return 0;
 }
 
-void idle_bank_read(unsigned int bank, size_t offset, void *target,
-		    size_t length)
+void bank_read(unsigned int bank, size_t offset, void *target, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
 		((uint8_t *)target)[i] = mmio_read_8(bank_base(bank) + offset + i);

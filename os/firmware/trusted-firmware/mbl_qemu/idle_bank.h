@@ -13,7 +13,6 @@
 int idle_bank_write(unsigned int bank, size_t offset, const void *source,
 		    size_t length);
 
-void idle_bank_read(unsigned int bank, size_t offset, void *target,
-		    size_t length);
+void bank_read(unsigned int bank, size_t offset, void *target, size_t length);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { copyFile, cp, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, cp, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
@@ -15,6 +15,8 @@ export interface OpteeRecipe {
   /** OP-TEE's name of the platform: `vexpress-qemu_armv8a`. */
   readonly platform: string;
   readonly options: Readonly<Record<string, string>>;
+  /** Folder of pseudo trusted applications, `*.c`, which become a part of the core; absolute. */
+  readonly pseudoApplications: string;
   /** PEM of the public key that TAs must be signed with (RSA). */
   readonly taPublicKey: string;
 }
@@ -27,17 +29,23 @@ const applications = { pkcs11: 'fd02c9da-306c-48c7-a49c-bbd827ae86ee' } as const
  * `upstream-signed/<uuid>.ta`, the same signed with the upstream's published test key, which a device must refuse.
  */
 export function opteeTask(recipe: OpteeRecipe): Task {
-  const { cache, source, include, platform, options, taPublicKey } = recipe;
+  const { cache, source, include, platform, options, pseudoApplications, taPublicKey } = recipe;
   return {
     name: 'optee',
     title: `OP-TEE ${source.version}`,
     inputs: { source: sourceInputs(source), platform, options, taPublicKey },
     code: import.meta.filename,
-    files: [include],
+    files: [include, pseudoApplications],
     tools: ['compile'],
     async run(context) {
       const tree = await unpackInto(context, cache, source);
       await cp(include, join(tree, 'core', 'include'), { recursive: true });
+      await cp(pseudoApplications, join(tree, 'core', 'pta'), { recursive: true });
+      const own = (await readdir(pseudoApplications)).filter((file) => file.endsWith('.c')).toSorted();
+      await appendFile(
+        join(tree, 'core', 'pta', 'sub.mk'),
+        own.map((file) => `\nsrcs-y += ${file}\n`).join(''),
+      );
       const output = join(context.work, 'out');
       const publicKey = join(context.work, 'ta-public.pem');
       await writeFile(publicKey, taPublicKey);

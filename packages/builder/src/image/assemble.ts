@@ -17,6 +17,8 @@ import { isCurrent, stamp } from './stamp.ts';
 export interface AssembleOptions {
   readonly machine: Machine;
   readonly identity: ImageIdentity;
+  /** Of the operating system: what the FIT says. */
+  readonly rollbackIndex: number;
   readonly code: CodeFinder;
   /** What identifies the tools that lay out the disk. */
   readonly tools: Json;
@@ -75,7 +77,7 @@ export async function assembleImage(options: AssembleOptions): Promise<ImageDesc
 }
 
 async function fill(folder: string, options: AssembleOptions): Promise<ImageDescription> {
-  const { machine, identity, flash, fit, root, manifest, lock } = options;
+  const { machine, identity, rollbackIndex, flash, fit, root, manifest, lock } = options;
   await copySparse(join(flash, 'flash.bin'), join(folder, 'flash.bin'));
   const disk = join(folder, 'disk.img');
   const partitions = await createDisk(disk, machine.name, machine.partitions);
@@ -107,7 +109,7 @@ async function fill(folder: string, options: AssembleOptions): Promise<ImageDesc
       parts: await readJson<FlashParts>(join(flash, 'flash.json')),
     },
     disk: { file: 'disk.img', size: (await file.stat()).size, sectorSize: 512, partitions },
-    fit: { parts: await readJson<FitParts>(join(fit, 'fit.json')) },
+    fit: { rollbackIndex, parts: await readJson<FitParts>(join(fit, 'fit.json')) },
     root: {
       dataSize: reference.dataSize,
       hashOffset: reference.hashOffset,

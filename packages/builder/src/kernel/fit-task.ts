@@ -16,6 +16,8 @@ export interface FitRecipe {
   readonly kernelArguments: readonly string[];
   /** The place of the board's disk, below /sys/devices. */
   readonly disk: string;
+  /** Of the operating system: `FitImages`. */
+  readonly rollbackIndex: number;
   /** The initramfs's `/init`. */
   readonly init: string;
   readonly keys: KeySet;
@@ -30,11 +32,11 @@ export type FitParts = Readonly<Record<'kernel' | 'initramfs' | 'fdt', Extent>>;
 
 /** `fit.itb`, the signed FIT that boots one root file system; `fit.json`: where its parts are (`FitParts`). */
 export function fitTask(recipe: FitRecipe): Task {
-  const { deviceTree, kernelArguments, disk, init, keys, publicKey, profile } = recipe;
+  const { deviceTree, kernelArguments, disk, rollbackIndex, init, keys, publicKey, profile } = recipe;
   return {
     name: 'fit',
     title: 'Signed kernel and initramfs',
-    inputs: { deviceTree, kernelArguments, disk, publicKey, profile },
+    inputs: { deviceTree, kernelArguments, disk, rollbackIndex, publicKey, profile },
     code: import.meta.filename,
     files: [init],
     tools: ['image'],
@@ -61,7 +63,7 @@ export function fitTask(recipe: FitRecipe): Task {
       const kernel = join(work, 'Image.gz');
       await copyFile(join(context.need('kernel'), 'Image.gz'), kernel);
       const fit = join(out, 'fit.itb');
-      await buildFit(work, { kernel, initramfs, fdt }, keys.keys.fit, fit);
+      await buildFit(work, { kernel, initramfs, fdt, rollbackIndex }, keys.keys.fit, fit);
       const bytes = await readFile(fit);
       if (bytes.length > largestFit)
         throw new MblError(

@@ -6,12 +6,14 @@ import { promisify } from 'node:util';
 import { type KeyRef, MblError } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
 
-/** The images of a FIT, as files. */
+/** The images of a FIT, as files, and what its signature says beside them. */
 export interface FitImages {
   /** gzip of the kernel's Image. */
   readonly kernel: string;
   readonly initramfs: string;
   readonly fdt: string;
+  /** U-Boot starts none below the one that was confirmed; under the signature. Default 0. */
+  readonly rollbackIndex?: number;
 }
 
 /** Where U-Boot puts the kernel: 2 MiB aligned, clear of OP-TEE's window and of the FIT. */
@@ -57,7 +59,7 @@ ${image('fdt', images.fdt, 'type = "flat_dt"; arch = "arm64"; compression = "non
   };
   configurations {
     default = "mbl";
-    mbl { description = "MBL"; kernel = "kernel"; ramdisk = "initramfs"; fdt = "fdt"; ${signature} };
+    mbl { description = "MBL"; kernel = "kernel"; ramdisk = "initramfs"; fdt = "fdt"; rollback-index = <${images.rollbackIndex ?? 0}>; ${signature} };
   };
 };
 `;

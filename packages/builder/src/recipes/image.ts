@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { maxRollbackIndex } from '@mbl/formats';
 import {
   integer,
   list,
@@ -83,6 +84,7 @@ export const imageFields = {
   files: paths(),
   kernelArguments: names(/^[\x21-\x7e]{1,200}$/, 'a kernel argument without spaces', 'kernel argument'),
   login: object({ console: oneOf('none', 'getty'), ssh: oneOf('none', 'key') }),
+  rollbackIndex: optional(integer(0, maxRollbackIndex)),
   limits: object({ disk: size(), download: size() }),
 };
 
@@ -120,6 +122,8 @@ export interface Image {
   readonly files: readonly string[];
   readonly kernelArguments: readonly string[];
   readonly login: { readonly console: 'none' | 'getty'; readonly ssh: 'none' | 'key' };
+  /** A board that has confirmed an operating system of a higher index starts none of a lower one. */
+  readonly rollbackIndex: number;
   /** Bytes at most: the root with its hash tree on the disk, and as a zstd download. */
   readonly limits: { readonly disk: number; readonly download: number };
   /** Where a package, a unit or a folder was asked for: for errors about it. Never an input of a task. */
@@ -137,6 +141,7 @@ export function makeImage(name: string, whole: ImageWhole, packageFolders: reado
   return {
     ...whole,
     name,
+    rollbackIndex: whole.rollbackIndex ?? 0,
     packages: values(packages),
     packageFolders,
     services: {

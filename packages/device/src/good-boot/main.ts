@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls this start a good one: docs/decisions/0012. Every block of the root is read first, so that one that fails its check restarts the
-// board (dm-verity, restart_on_corruption) while its start still counts as an attempt.
+// board (dm-verity, restart_on_corruption) while its start still counts as an attempt. The boot firmware comes last, because its counters
+// never go back: docs/decisions/0022.
 import { open } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { BootState } from '@mbl/formats';
+import { nativeBanks, nativeHelper } from '../firmware/native-banks.ts';
+import { settleFirmware } from '../firmware/release.ts';
 import { changeBootState, confirmed } from '../slots/boot-state.ts';
+import { TrialStore } from '../slots/trial.ts';
 
 /** Reads a file or device to its end. Returns its size in bytes; throws what a read throws. */
 export async function readWhole(path: string): Promise<number> {
@@ -27,10 +31,15 @@ if (import.meta.main) {
   const { values } = parseArgs({
     options: {
       root: { type: 'string', default: '/dev/mapper/root' },
+      update: { type: 'string', default: '/config/update' },
+      native: { type: 'string', default: nativeHelper },
       state: { type: 'string', default: '/run/mbl/disk/state' },
     },
   });
   const size = await readWhole(values.root);
   const { tried } = await confirmBoot(values.state);
   process.stdout.write(`slot ${tried} is good: ${size} bytes of the root read\n`);
+  const trial = await new TrialStore(values.update).trial();
+  const said = await settleFirmware(nativeBanks(values.native), trial, tried);
+  process.stdout.write(`boot firmware: ${said ?? 'this board has no banks'}\n`);
 }

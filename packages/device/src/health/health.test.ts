@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { type BootState, bootStateOffsets, chooseBootState, formatBootState } from '@mbl/formats';
 import { runProgram } from '../common/run.ts';
 import { TrialStore } from '../slots/trial.ts';
+import { FakeBanks } from '../testing/fake-banks.ts';
 import { hasNetwork, type Run } from './health.ts';
 import { judgeTrial, type VerdictOptions } from './main.ts';
 
@@ -47,6 +48,7 @@ async function board(t: TestContext) {
     limitMs: 50,
     pauseMs: 10,
     run,
+    banks: new FakeBanks(),
     say: (line) => said.push(line),
   };
   return {
@@ -187,4 +189,23 @@ test('the slot that ran before is not judged, nor one that nobody put on trial',
   await writeFile(at('update/trial.json'), '{"slot":"c"}');
   assert.equal(await store.trial(), undefined, 'what is damaged is none');
   assert.equal(await judgeTrial(options), true);
+});
+
+test('a system and the boot firmware that came with it go back together', async (t) => {
+  for (const comesUp of [true, false]) {
+    const { options, at, first, store } = await board(t);
+    const banks = new FakeBanks();
+    banks.asked = 'b';
+    banks.reset(!comesUp);
+    const firmware = { bank: 'b', sha256: '0'.repeat(64) } as const;
+    await store.beginTrial({ slot: 'b', release: '1.1', rollbackIndex: 0, rootHash: judged, firmware });
+    if (comesUp) {
+      assert.equal(await judgeTrial({ ...options, banks }), true);
+      await rm(at('registered'));
+    }
+    assert.equal(await judgeTrial({ ...options, banks }), false);
+    assert.equal(await first(), 'a');
+    assert.match((await store.failure()) ?? '', comesUp ? /not registered/ : /boot firmware did not come up/);
+    assert.equal(banks.rejected, comesUp);
+  }
 });

@@ -4,10 +4,13 @@
 import { parseArgs } from 'node:util';
 import { readText } from '@mbl/formats';
 import { runProgram } from '../common/run.ts';
+import type { FirmwareBanks } from '../firmware/banks.ts';
+import { nativeBanks, nativeHelper } from '../firmware/native-banks.ts';
+import { endFirmwareTrial, firmwareFault } from '../firmware/release.ts';
 import { parseBoot } from '../platform/board.ts';
 import { changeBootState, readBootState, rejected } from '../slots/boot-state.ts';
 import { otherThanJudged } from '../slots/running-root.ts';
-import { TrialStore } from '../slots/trial.ts';
+import { type Trial, TrialStore } from '../slots/trial.ts';
 import { becomesHealthy, hasNetwork, type HealthOptions } from './health.ts';
 
 export interface VerdictOptions extends HealthOptions {
@@ -19,6 +22,7 @@ export interface VerdictOptions extends HealthOptions {
   readonly state: string;
   /** Where `/sys` is. */
   readonly root: string;
+  readonly banks: FirmwareBanks;
 }
 
 /** True: healthy, or no trial. False: the other slot starts first from now on, and the board is to restart. */
@@ -32,7 +36,9 @@ export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
   say(`slot ${trial.slot} is on trial with ${trial.release}, start ${boot.attempts}`);
   const fault =
     boot.slot === tried
-      ? ((await otherThanJudged(trial, options.root)) ?? (await becomesHealthy(options)))
+      ? ((await otherThanJudged(trial, options.root)) ??
+        (await faultOfFirmware(options.banks, trial)) ??
+        (await becomesHealthy(options)))
       : `its kernel runs with the root of slot ${boot.slot}: its own cannot be opened`;
   if (fault === undefined) {
     say(`slot ${trial.slot} is healthy`);
@@ -44,7 +50,17 @@ export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
     .noteFailure(fault)
     .catch((error: unknown) => say(`the reason cannot be kept: ${String(error)}`));
   await changeBootState(options.state, (state) => rejected(state, trial.slot));
+  // Where this fails, mbl-good-boot of the other slot sends it back.
+  if (trial.firmware !== undefined) await endFirmwareTrial(options.banks).catch(() => undefined);
   return false;
+}
+
+async function faultOfFirmware(banks: FirmwareBanks, { firmware }: Trial): Promise<string | undefined> {
+  return firmware === undefined
+    ? undefined
+    : await firmwareFault(banks, firmware).catch((error: unknown) =>
+        error instanceof Error ? error.message : String(error),
+      );
 }
 
 /** Seconds. */
@@ -60,6 +76,7 @@ if (import.meta.main) {
       registered: { type: 'string', default: '/run/mbl-cloud-client/registered' },
       releaseRoot: { type: 'string', default: '/etc/mbl/releases/root.json' },
       checks: { type: 'string', default: '/etc/mbl/health.d' },
+      native: { type: 'string', default: nativeHelper },
       limit: { type: 'string', default: process.env['MBL_HEALTH_LIMIT'] ?? String(usualLimit) },
     },
   });
@@ -69,6 +86,7 @@ if (import.meta.main) {
     pauseMs: 5000,
     online: hasNetwork,
     run: runProgram,
+    banks: nativeBanks(values.native),
     // Level "error", so that a quiet console shows it too.
     say: (line) => void process.stdout.write(`<3>mbl-health: ${line}\n`),
   });

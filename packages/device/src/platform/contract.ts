@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { FirmwareBanks } from '../firmware/banks.ts';
 import { boardMethods, readBoard } from './board.ts';
 import { memoryMethods, readMemory } from './memory.ts';
 import type { Implementation } from './method.ts';
@@ -27,12 +28,16 @@ export const platformContract = {
 export type Platform = Implementation<typeof platformContract>;
 
 /** The running system, as `mbl-platformd` offers it. */
-export function systemPlatform(options: SystemOptions, verifier: ReleaseVerifier): Platform {
+export function systemPlatform(
+  options: SystemOptions,
+  verifier: ReleaseVerifier,
+  banks: FirmwareBanks,
+): Platform {
   return {
     ...restart(options),
     ...readMemory(options),
     ...readNetwork(options),
     ...readBoard(options),
-    ...installUpdates(options, verifier),
+    ...installUpdates(options, verifier, banks),
   };
 }

@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, unlinkSync, writeFil
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type BootState, bootStateOffsets, chooseBootState, formatBootState } from '@mbl/formats';
+import { FakeBanks } from '../testing/fake-banks.ts';
 import { imageJson, TemporaryFolder } from '../testing/support.ts';
 import { defaultSystem } from './options.ts';
 import type { ReleaseVerifier } from './release.ts';
@@ -69,6 +70,7 @@ function boardWith(folder: string) {
     return installUpdates(
       { ...defaultSystem, ...files },
       signed(3, (index) => indices.push(index)),
+      new FakeBanks(),
     );
   };
   const state = (): BootState => chooseBootState(readFileSync(at('disk/state'))).state;

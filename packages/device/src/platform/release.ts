@@ -15,7 +15,8 @@ import {
 } from '@mbl/releases';
 import { MblError } from '@mbl/trust';
 import { writeAtomic } from '../common/files.ts';
-import type { InstallComponent, RunningImage } from './update.ts';
+import { firmwareComponent } from '../firmware/release.ts';
+import type { InstallComponent } from './update.ts';
 
 /** A release that its team signed and this board may have, and where a target lies in the repository. */
 export interface SignedRelease {
@@ -122,33 +123,33 @@ function seenMetadata(folder: string): MetadataStore {
   };
 }
 
-/** Where a component goes: the name of the slot's partition. */
-const partitions: Readonly<Record<string, string>> = { kernel: 'boot', root: 'root' };
+/** Where a component goes: a partition of the slot, or the file that stands for the idle bank. */
+const partitions: Readonly<Record<string, string>> = {
+  kernel: 'boot',
+  root: 'root',
+  [firmwareComponent]: firmwareComponent,
+};
 
 /** Where components go on this board, and what it has. */
 export interface Places {
-  /** The partition of the idle slot, and of the one that runs, by `boot` and `root`. */
+  /** The partition of the idle slot, and of the one that runs, by `boot` and `root`; the file of the boot firmware. */
   readonly device: (partition: string) => string;
   readonly running: (partition: string) => string;
   /** Of the running root; '' where nobody knows. */
   readonly rootHash: string;
+  /** Whether the boot firmware is to be installed. */
+  readonly firmware: boolean;
 }
 
-/** What of a release goes where on this board. Throws `device/release-refused` for one that changes what cannot be installed, or is not whole. */
-export function placeRelease(
-  { accepted, locate }: SignedRelease,
-  image: RunningImage,
-  places: Places,
-): InstallComponent[] {
+/** What of a release goes where on this board. Throws `device/release-refused` for one that is not whole. */
+export function placeRelease({ accepted, locate }: SignedRelease, places: Places): InstallComponent[] {
   const { release } = accepted;
   const refuse = (why: string) => new MblError('device/release-refused', `${release.name}: ${why}`);
   const components: InstallComponent[] = [];
   for (const { component, payload: target } of accepted.components) {
-    const { name, version, size, sha256, payload } = component;
-    if (name === 'boot-firmware' && version !== image.components['boot-firmware'].version)
-      throw refuse(`it brings the boot firmware ${version}, which cannot be installed on a running board`);
+    const { name, size, sha256, payload } = component;
     const partition = partitions[name];
-    if (partition === undefined) continue;
+    if (partition === undefined || (name === firmwareComponent && !places.firmware)) continue;
     if (payload === undefined || target === undefined)
       throw refuse(`it has no payload of its ${name}: an older program made it`);
     const { dataSize, rootHash, salt, indexSize, indexSha256, streamSize = 0, maps } = payload;
@@ -174,7 +175,7 @@ export function placeRelease(
     });
   }
   // The kernel names the root that it opens: one without the other would not start.
-  for (const name of Object.keys(partitions))
+  for (const name of ['kernel', 'root'])
     if (!components.some((component) => component.name === name)) throw refuse(`it has no ${name}`);
   return components;
 }

@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ImageIdentity, readText, type Slot, type UpdateReason, updateReasons } from '@mbl/formats';
+import { readText, type Slot, type UpdateReason, updateReasons } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
+import type { FirmwareBanks } from '../firmware/banks.ts';
+import {
+  endFirmwareTrial,
+  firmwareAccepted,
+  firmwareComponent,
+  makeRoom,
+  needsFirmware,
+  putFirmware,
+} from '../firmware/release.ts';
 import { changeBootState, onTrial, otherSlot, readBootState, rejected } from '../slots/boot-state.ts';
 import { digestOf } from '../slots/contents.ts';
 import { otherThanJudged, runningRootHash } from '../slots/running-root.ts';
-import { type Outcome, TrialStore } from '../slots/trial.ts';
+import { type Outcome, type TrialFirmware, TrialStore } from '../slots/trial.ts';
 import { parseBoot } from './board.ts';
 import { loadImage } from '../common/image.ts';
 import { type Implementation, method } from './method.ts';
@@ -89,6 +98,7 @@ export const updateMethods = {
 export function installUpdates(
   { root, bootFile, panicFile, disk, update: folder, imageFile }: SystemOptions,
   verifier: ReleaseVerifier,
+  banks: FirmwareBanks,
 ): Implementation<typeof updateMethods> {
   const store = new TrialStore(folder);
   const state = join(disk, 'state');
@@ -124,6 +134,7 @@ export function installUpdates(
     if (boot.first === running) return;
     await changeBootState(state, (held) => rejected(held, otherSlot(running)));
     const trial = await store.trial();
+    if (trial?.firmware !== undefined) await endFirmwareTrial(banks);
     if (trial !== undefined)
       await store.endTrial({
         release: trial.release,
@@ -145,7 +156,7 @@ export function installUpdates(
   async function settle(): Promise<UpdateState> {
     const trial = await store.trial();
     if (trial === undefined) return shown(await store.outcome());
-    const { slot, release } = trial;
+    const { slot, release, firmware } = trial;
     const { slot: running } = parseBoot((await readText(bootFile, 4096)) ?? '');
     const { first, tried, attempts } = await readBootState(state);
     if (running === slot && tried === slot) {
@@ -153,6 +164,9 @@ export function installUpdates(
       const other = await otherThanJudged(trial, root);
       if (other !== undefined)
         return await ended({ release, result: 'fell-back', reason: 'update/slot-mismatch', detail: other });
+      // The last step of a good start; until then both can go back.
+      if (firmware !== undefined && !(await firmwareAccepted(banks, firmware).catch(() => false)))
+        return { state: 'trying', release, reason: '', detail: '' };
       provedIndex = Math.max(provedIndex, trial.rollbackIndex);
       const outcome: Outcome = { release, result: 'confirmed', reason: '', detail: '' };
       // Until the index is kept the trial is: whoever settles it next keeps both.
@@ -165,7 +179,17 @@ export function installUpdates(
     if (first === slot && attempts[slot] === 0) return { state: 'waits', release, reason: '', detail: '' };
     const outcome: Outcome = { release, result: 'fell-back', ...(await whyBack(attempts[slot])) };
     // Until the slot that runs proved good the boot loader may start the other one again: it is on trial then as before.
-    return first === slot ? shown(outcome) : await ended(outcome);
+    if (first === slot || !(await firmwareGoesBack(firmware))) return shown(outcome);
+    return await ended(outcome);
+  }
+
+  /** False: not yet. As long as it may be on trial, mbl-good-boot has to know of the trial. */
+  async function firmwareGoesBack(firmware: TrialFirmware | undefined): Promise<boolean> {
+    if (firmware === undefined) return true;
+    return await endFirmwareTrial(banks).then(
+      () => true,
+      () => false,
+    );
   }
 
   async function whyBack(starts: number): Promise<Pick<Outcome, 'reason' | 'detail'>> {
@@ -213,11 +237,21 @@ export function installUpdates(
           const board = { machine, keys, rollbackIndex };
           const verdict = await verifier.verify(release, files, board);
           if ('missing' in verdict) return { ...nothing, missing: verdict.missing };
-          const components = placeRelease(verdict, image, {
-            device: (part) => join(disk, `${part}_${slot}`),
-            running: (part) => join(disk, `${part}_${otherSlot(slot)}`),
+          const brought = verdict.accepted.components.find(
+            ({ component }) => component.name === firmwareComponent,
+          )?.component;
+          const runs = image.components[firmwareComponent].version;
+          const firmware = brought !== undefined && (await needsFirmware(banks, brought, runs));
+          const place = (of: Slot) => (part: string) =>
+            join(disk, part === firmwareComponent ? part : `${part}_${of}`);
+          const components = placeRelease(verdict, {
+            device: place(slot),
+            running: place(otherSlot(slot)),
             rootHash: await runningRootHash(root),
+            firmware,
           });
+          for (const { name, device, dataSize } of components)
+            if (name === firmwareComponent) await makeRoom(device, dataSize);
           const { release: accepted } = verdict.accepted;
           const { name } = accepted;
           checked = { name, rollbackIndex: accepted.rollbackIndex, components, slot };
@@ -239,9 +273,13 @@ export function installUpdates(
         const fault = await faultOfSlot(install);
         if (fault !== undefined) throw new MblError('device/slot-mismatch', fault);
         const { slot, name, rollbackIndex } = install;
+        const brought = install.components.find((component) => component.name === firmwareComponent);
+        const firmware = brought === undefined ? {} : { firmware: await putFirmware(banks, brought) };
         // First, so that a cut between the two leaves a trial that never was, and not a new version that nobody judges.
         const rootHash = install.components.find((part) => part.name === 'root')?.rootHash ?? '';
-        await store.beginTrial({ slot, release: name, rollbackIndex, rootHash });
+        await store.beginTrial({ slot, release: name, rollbackIndex, rootHash, ...firmware });
+        // A cut after this one leaves a firmware on trial with the system of before: mbl-good-boot sends it back.
+        if (firmware.firmware !== undefined) await banks.try(firmware.firmware.bank);
         await changeBootState(state, (held) => onTrial(held, slot));
         // What is written from now on would be written over what is to start.
         checked = undefined;
@@ -262,6 +300,3 @@ function shown(outcome: Outcome | undefined): UpdateState {
   const { result, ...rest } = outcome;
   return { state: result, ...rest };
 }
-
-/** What the platform needs to know of the running system. */
-export type RunningImage = Pick<ImageIdentity, 'machine' | 'keys' | 'components'>;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { journalLog, type Log } from '../common/log.ts';
 import { aborted } from '../common/wait.ts';
+import { nativeBanks, nativeHelper } from '../firmware/native-banks.ts';
 import { platformName, systemPlatform } from '../platform/contract.ts';
 import { defaultSystem } from '../platform/options.ts';
 import { tufVerifier } from '../platform/release.ts';
@@ -22,6 +23,7 @@ export async function runPlatform(args: readonly string[], log: Log, signal: Abo
       disk: { type: 'string', default: defaultSystem.disk },
       update: { type: 'string', default: defaultSystem.update },
       image: { type: 'string', default: defaultSystem.imageFile },
+      native: { type: 'string', default: nativeHelper },
       'release-root': { type: 'string', default: '/etc/mbl/releases/root.json' },
     },
   });
@@ -37,6 +39,7 @@ export async function runPlatform(args: readonly string[], log: Log, signal: Abo
       imageFile: values.image,
     },
     tufVerifier({ root: values['release-root'], seen: join(values.update, 'metadata') }),
+    nativeBanks(values.native),
   );
   try {
     await using service = new PlatformService(platform, values.bus, log);

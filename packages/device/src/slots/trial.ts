@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isUpdateReason, readRecord, readText, type Slot, type UpdateReason } from '@mbl/formats';
+import {
+  isUpdateReason,
+  type JsonRecord,
+  readRecord,
+  readText,
+  type Slot,
+  type UpdateReason,
+} from '@mbl/formats';
 import { isErrno, writeAtomic } from '../common/files.ts';
 
 /** A version that was installed and has to prove itself: docs/decisions/0020. */
@@ -12,6 +19,15 @@ export interface Trial {
   readonly rollbackIndex: number;
   /** Of the root that was judged. */
   readonly rootHash: string;
+  /** Absent where the boot firmware stays. */
+  readonly firmware?: TrialFirmware;
+}
+
+/** The boot firmware that came with a version, and is on trial with it. */
+export interface TrialFirmware {
+  readonly bank: Slot;
+  /** SHA-256 of what was put into the bank, 64 hex digits. */
+  readonly sha256: string;
 }
 
 /** How the last trial ended. */
@@ -22,6 +38,10 @@ export interface Outcome {
   readonly reason: UpdateReason | '';
   /** One sentence. */
   readonly detail: string;
+}
+
+function readFirmware(json: JsonRecord): TrialFirmware {
+  return { bank: json.string('bank', slotName) as Slot, sha256: json.string('sha256', /^[0-9a-f]{64}$/) };
 }
 
 const maxBytes = 4096;
@@ -44,6 +64,7 @@ export class TrialStore {
       release: json.string('release'),
       rollbackIndex: json.integer('rollbackIndex'),
       rootHash: json.string('rootHash', /^[0-9a-f]{64}$/),
+      ...(json.is('firmware', undefined) ? {} : { firmware: readFirmware(json.object('firmware')) }),
     }));
   }
 

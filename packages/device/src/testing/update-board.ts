@@ -25,6 +25,7 @@ import {
   signStaged,
 } from '@mbl/releases';
 import { memorySigner } from '@mbl/trust';
+import { FakeBanks } from './fake-banks.ts';
 import { imageJson, TemporaryFolder } from './support.ts';
 import { defaultSystem } from '../platform/options.ts';
 import { tufVerifier } from '../platform/release.ts';
@@ -113,6 +114,7 @@ export const proved: BootState = { sequence: 4, first: 'a', tried: 'a', attempts
 /** A board that runs slot a, and has proved good. */
 export class TestBoard implements Disposable {
   readonly repository = new Repository();
+  readonly banks = new FakeBanks();
   readonly #folder = new TemporaryFolder();
   #now = now;
   #platform: ReturnType<typeof installUpdates> | undefined;
@@ -125,6 +127,8 @@ export class TestBoard implements Disposable {
     for (const name of ['disk', 'update']) mkdirSync(this.at(name));
     for (const part of ['boot_a', 'boot_b', 'root_a', 'root_b'])
       writeFileSync(this.at('disk', part), Buffer.alloc(60_000));
+    // With them: firmware/firmware.test.ts.
+    this.banks.absent = true;
     this.boots('a', proved);
     writeFileSync(this.at('image.json'), imageJson);
   }
@@ -162,6 +166,7 @@ export class TestBoard implements Disposable {
         imageFile: this.at('image.json'),
       },
       tufVerifier({ root: this.at('root.json'), seen: this.at('update', 'metadata'), now: () => this.#now }),
+      this.banks,
     ));
   }
 

@@ -130,6 +130,19 @@ test('images of two machines make one release, images with other keys or of one 
   await assert.rejects(compose([a, a]), { code: 'formats/bad-release', message: /machine is there twice/ });
 });
 
+test('a release has the rollback index of its images, or a higher one', async () => {
+  const [old, raised] = [join(folder, 'old'), join(folder, 'raised')];
+  await syntheticImage(old, { machine: 'old' });
+  await syntheticImage(raised, { machine: 'raised', seed: 2, rollbackIndex: 3 });
+  const options = { images: [old, raised], components: ['root', 'kernel'] as const, notes: '', name: '1.0' };
+  const indexOf = async (index: { rollbackIndex?: number }) =>
+    (await composeRelease({ ...options, ...index, repository: join(folder, 'releases') })).release
+      .rollbackIndex;
+  assert.equal(await indexOf({}), 3);
+  assert.equal(await indexOf({ rollbackIndex: 4 }), 4);
+  await assert.rejects(indexOf({ rollbackIndex: 2 }), { code: 'release/rollback-index' });
+});
+
 test('the size of a package or a FIT of any bytes is within them, or none', () => {
   const start = Buffer.from('010064aa', 'hex');
   fc.assert(

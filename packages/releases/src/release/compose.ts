@@ -28,7 +28,8 @@ export interface ComposeOptions {
   readonly images: readonly string[];
   /** Which components. Kernel and root go together: the FIT names its root. */
   readonly components: readonly ComponentName[];
-  readonly rollbackIndex: number;
+  /** Not below that of an image's FIT, which is the default: the highest of them. */
+  readonly rollbackIndex?: number;
   readonly notes: string;
   /** The repository's folder. */
   readonly repository: string;
@@ -54,10 +55,10 @@ const maxPackagesBytes = 16 << 20;
  * repository by its content. The same images give the same release.
  *
  * Throws `release/no-image`, `release/bad-image` for one that is not what its `image.json` says, `release/mixed-keys`,
- * `formats/bad-image`, `formats/bad-release`.
+ * `release/rollback-index`, `formats/bad-image`, `formats/bad-release`.
  */
 export async function composeRelease(options: ComposeOptions): Promise<ComposedRelease> {
-  const { name, rollbackIndex, notes, repository } = options;
+  const { name, notes, repository } = options;
   const targets = new Map<string, { path: string; length: number; sha256: string }>();
   const add = (file: ReleaseFile) => {
     const path = componentPath(osTeam, file);
@@ -65,6 +66,7 @@ export async function composeRelease(options: ComposeOptions): Promise<ComposedR
   };
   const images: ReleaseImage[] = [];
   const profiles = new Set<ImageDescription['keys']>();
+  let lowestIndex = 0;
   for (const folder of options.images) {
     const description = await readImage(folder);
     if (description === undefined)
@@ -73,6 +75,7 @@ export async function composeRelease(options: ComposeOptions): Promise<ComposedR
         details: { folder },
       });
     profiles.add(description.keys);
+    lowestIndex = Math.max(lowestIndex, description.fit.rollbackIndex ?? 0);
     images.push(await composeImage(folder, description, options));
   }
   const [keys] = profiles;
@@ -84,6 +87,14 @@ export async function composeRelease(options: ComposeOptions): Promise<ComposedR
         remedy:
           'Make one release of the images with development keys, and one of those with production keys.',
       },
+    );
+  const rollbackIndex = options.rollbackIndex ?? lowestIndex;
+  // A board counts what the FIT says: one of two that run by the same release would refuse what the other takes.
+  if (rollbackIndex < lowestIndex)
+    throw new MblError(
+      'release/rollback-index',
+      `The rollback index ${rollbackIndex} is below that of an image, which is ${lowestIndex}.`,
+      { remedy: 'Leave it out, or take a higher one.' },
     );
   const text = formatRelease({ version: 1, team: osTeam, name, keys, rollbackIndex, notes, images });
   // What nobody could read is not given out.

@@ -12,12 +12,13 @@ interface SyntheticOptions {
   keys?: ImageDescription['keys'];
   /** Gives each part its bytes. */
   seed?: number;
+  rollbackIndex?: number;
 }
 
 /** The folder of an image as a build leaves it, with parts of a few kilobytes: a FIP, a FIT, a verity root of three blocks. */
 export async function syntheticImage(
   folder: string,
-  { machine = 'qemu-arm64', keys = 'development', seed = 1 }: SyntheticOptions = {},
+  { machine = 'qemu-arm64', keys = 'development', seed = 1, rollbackIndex = 0 }: SyntheticOptions = {},
 ): Promise<ImageDescription> {
   await mkdir(folder, { recursive: true });
   const fip = Buffer.alloc(16 + 2 * 40 + 100, seed);
@@ -58,7 +59,7 @@ export async function syntheticImage(
         { name: 'root_a', offset: 8192, size: 32_768 },
       ],
     },
-    fit: { parts: {} },
+    fit: { rollbackIndex, parts: {} },
     root: { dataSize: data.length, hashOffset: data.length, rootHash, salt },
   };
   const bill = {

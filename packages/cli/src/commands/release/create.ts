@@ -27,10 +27,11 @@ export const createRelease = verb({
       'development',
     ),
     component: values('name', 'only this component: boot-firmware, or kernel and root'),
-    rollbackIndex: value('number', 'devices that accepted a higher index refuse it', {
-      parse: wholeNumber(0),
-      fallback: 0,
-    }),
+    rollbackIndex: value(
+      'number',
+      'devices that accepted a higher index refuse it (default: that of its images)',
+      { parse: wholeNumber(0) },
+    ),
     level: value(
       'number',
       'how hard what devices fetch is compressed, 1 to 22: 3 takes a sixth of the time',
@@ -41,10 +42,7 @@ export const createRelease = verb({
     ),
     notes: value('text', 'what people should know of it', { fallback: '' }),
   },
-  async run(
-    cli,
-    { release: name, images, repository, machine, image, team, boardKeys, component, level, ...more },
-  ) {
+  async run(cli, { release: name, images, repository, machine, image, team, boardKeys, component, ...more }) {
     const { join, resolve } = await import('node:path');
     const { addTargets, composeApps, composeRelease, readRepository, releasesBefore, writeStaged } =
       await import('@mbl/releases');
@@ -60,10 +58,12 @@ export const createRelease = verb({
       });
     const { packageFolder } = await import('../../workbench/apps.ts');
     const state = await readRepository(folder);
-    const common = { ...more, name, repository: folder, signal };
+    const { level, notes, rollbackIndex } = more;
+    const common = { notes, name, repository: folder, signal };
     const ofOs = async () =>
       await composeRelease({
         ...common,
+        ...(rollbackIndex === undefined ? {} : { rollbackIndex }),
         images:
           images.length > 0
             ? images.map((one) => resolve(one))
@@ -74,7 +74,13 @@ export const createRelease = verb({
       });
     const ofApps = async () => {
       const packages = await Promise.all(images.map(async (one) => await packageFolder(cli, one)));
-      return await composeApps({ ...common, team, keys: boardKeys, packages });
+      return await composeApps({
+        ...common,
+        rollbackIndex: rollbackIndex ?? 0,
+        team,
+        keys: boardKeys,
+        packages,
+      });
     };
     const composed = await output.progress.phase(
       team === osTeam ? `take release ${name} out of its images` : `make release ${name} of ${team}`,

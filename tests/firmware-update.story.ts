@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A release brings new boot firmware over the air: it is tried with its system, and both stay or both go back.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join, normalize } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { readFip } from '@mbl/builder';
+import { findWorkspace } from '@mbl/cli';
+import { formatImage, readImage } from '@mbl/formats';
+import type { Board } from '@mbl/lab';
+import { loadKeys } from '@mbl/trust';
+import { ownFirmware } from './support/firmware.ts';
+import { mblJson } from './support/mbl.ts';
+import { bootTimeoutMs, imageOf, online, openWorld, until, type World } from './support/world.ts';
+
+const patience = { timeoutMs: bootTimeoutMs };
+const limit = 1_800_000;
+const name = 'firmware-updated';
+const helper = '/usr/lib/mbl/mbl-native firmware';
+
+describe('a board', { timeout: limit }, () => {
+  const stack = new AsyncDisposableStack();
+  let world: World;
+  let board: Board;
+  let id = '';
+  let repository = '';
+  let mirror = '';
+  let newer: Buffer;
+
+  before(async () => {
+    world = stack.use(await openWorld());
+    repository = join(world.directory, 'repository');
+    mirror = await serve();
+    board = await world.board(name);
+    const keys = await loadKeys(join(findWorkspace().state, 'keys'));
+    // Behind its device tree U-Boot reads nothing: it is the same, and its certificates are others.
+    newer = await ownFirmware(board, keys, (uBoot) => Buffer.concat([uBoot, Buffer.from('newer')]));
+    await release('1.1', newer);
+    const damaged = await ownFirmware(board, keys, (uBoot) => Buffer.concat([uBoot, Buffer.from('damaged')]));
+    const bl31 = readFip(damaged).get('bl31');
+    assert.ok(bl31);
+    const at = bl31.offset + Math.floor(bl31.size / 2);
+    damaged[at] = (damaged[at] ?? 0) ^ 1;
+    await release('1.2', damaged);
+    await board.start();
+    ({ id } = await online(world.client, name));
+    await proved();
+  });
+  after(async () => await stack.disposeAsync());
+
+  /** A release of the board's own kernel and root, with another boot firmware. */
+  async function release(version: string, fip: Buffer): Promise<void> {
+    const built = await imageOf('development');
+    const image = await readImage(built);
+    const bank = image?.flash.parts['bank_a'];
+    assert.ok(image !== undefined && bank !== undefined);
+    const folder = join(world.directory, `image-${version}`);
+    await mkdir(folder);
+    await symlink(join(built, image.disk.file), join(folder, image.disk.file));
+    await copyFile(join(built, 'packages.cdx.json'), join(folder, 'packages.cdx.json'));
+    const flash = await readFile(join(built, image.flash.file));
+    flash.fill(0xff, bank.offset, bank.offset + bank.size).set(fip, bank.offset);
+    await writeFile(join(folder, image.flash.file), flash);
+    const sha256 = createHash('sha256').update(flash).digest('hex');
+    const components = { ...image.components, 'boot-firmware': { version, sha256 } };
+    await writeFile(join(folder, 'image.json'), formatImage({ ...image, components }));
+    const quickly = ['--level', '3', '--repository', repository];
+    await mblJson(['release', 'create', version, folder, ...quickly], { timeout: limit });
+    await mblJson(['release', 'sign', '--repository', repository], { timeout: limit });
+  }
+
+  /** A web server that knows nothing of releases; it serves ranges. */
+  async function serve(): Promise<string> {
+    const server = createServer((request, response) => {
+      const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
+      const part = range === null ? {} : { start: Number(range[1]), end: Number(range[2]) };
+      const path = join(repository, normalize(decodeURIComponent(request.url ?? '/')));
+      const file = createReadStream(path, part);
+      file.once('error', () => response.writeHead(404).end());
+      file.once('open', () => {
+        if (range !== null) response.writeHead(206, { 'content-range': `bytes ${range[1]}-${range[2]}/*` });
+        file.pipe(response);
+      });
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    stack.defer(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return `http://10.0.2.2:${(server.address() as AddressInfo).port}/`;
+  }
+
+  const value = async (path: string): Promise<unknown> =>
+    (await world.client.read(id, path).catch(() => []))[0]?.value;
+
+  async function proved(): Promise<void> {
+    const { code, stderr } = await board.ssh('systemctl start mbl-good-boot', patience);
+    assert.equal(code, 0, stderr);
+  }
+
+  async function says(state: number, result: number): Promise<void> {
+    const status = async () => [await value('/5/0/3'), await value('/5/0/5')];
+    await until(
+      `state ${state}, result ${result}`,
+      async () => String(await status()) === String([state, result]),
+      bootTimeoutMs,
+    );
+  }
+
+  async function install(version: string): Promise<void> {
+    await world.client.write(id, '/5/0/1', `${mirror}#${version}`);
+    await says(2, 0);
+    await world.client.execute(id, '/5/0/2');
+  }
+
+  /** The newer firmware runs, by what the bank holds. */
+  async function runsNewer(): Promise<void> {
+    const { stdout } = await board.ssh(
+      `${helper} status; ${helper} read 4194304 ${newer.length} | sha256sum`,
+      patience,
+    );
+    assert.match(stdout, /^bank=b trial=0 /);
+    assert.ok(stdout.includes(createHash('sha256').update(newer).digest('hex')), stdout);
+  }
+
+  test('takes new firmware with a release, tries both, and keeps both', async () => {
+    await install('1.1');
+    await board.serial.waitFor(/BL1: bank b on trial, attempt 1/, patience);
+    await board.serial.waitFor(/mbl-health.*slot b is healthy/, patience);
+    await proved();
+    await says(0, 1);
+    await runsNewer();
+  });
+
+  test('goes back with its system from a firmware that is refused, and says why', async () => {
+    await install('1.2');
+    await board.serial.waitFor(/BL1: bank a on trial, attempt 1/, patience);
+    await board.serial.waitFor(/BL2: Failed to load image id 3/, patience);
+    await board.serial.waitFor(
+      /mbl-health.*slot a goes back: its boot firmware did not come up: bank b runs/,
+      patience,
+    );
+    await board.serial.waitFor(/MBL: trying boot_b/, patience);
+    await proved();
+    await says(0, 8);
+    assert.match(String(await value('/33401/0/1')), /boot firmware did not come up/);
+    await runsNewer();
+  });
+});
