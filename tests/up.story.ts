@@ -4,7 +4,7 @@
 // that leaves nothing running.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { cp } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -183,6 +183,36 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
     assertError(await mbl(['board', 'remove', 'first'], { environment }), 'lab/board-running', /first/);
     await said('board', 'remove', 'third');
     assert.doesNotMatch(await said('board', 'list'), /third/);
+  });
+
+  test('a board that has another build gets this one over the air, and keeps what it was', async () => {
+    const layer = join(folder.path, 'layer');
+    await mkdir(join(layer, 'images'), { recursive: true });
+    await writeFile(join(layer, 'layer.yaml'), 'name: changed\nimages: images\n');
+    await writeFile(
+      join(layer, 'images/changed.yaml'),
+      'extends: development\ntitle: Changed\nhostname: changed\n',
+    );
+    const before = await mblJson<Shown>(['device', 'show', 'first'], { environment });
+    const next = ['up', 'first', '--image', 'changed', '--layer', layer];
+    const { code, stderr, stdout } = await mbl(next, { environment, ...building });
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /✔ update first over the air/);
+    const build = /^[0-9a-f]{32} +first +online +changed +([0-9a-f]{16})$/m.exec(stdout)?.[1];
+    assert.match(stderr, new RegExp(`✔ make and sign a release of it .*build-${build}`));
+    assert.equal((await said('shell', 'first', '--', 'cat', '/proc/sys/kernel/hostname')).trim(), 'changed');
+    assert.match(await said('device', 'read', 'first', '/33400/0/0'), /^b$/m);
+    const now = await mblJson<Shown>(['device', 'show', 'first'], { environment });
+    assert.equal(now.device_key, before.device_key, 'the same device');
+    const again = await mbl(next, { environment, ...building });
+    assert.doesNotMatch(again.stderr, /over the air|flash board/, 'nothing is left to do');
+  });
+
+  test('with --reflash it is written anew, off line', async () => {
+    const { stderr, code } = await mbl(['up', 'first', '--reflash'], { environment, ...booting });
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /✔ flash board first with build [0-9a-f]{16} .*identity and data kept/);
+    assert.match(await said('device', 'read', 'first', '/33400/0/0'), /^a$/m);
   });
 
   test('doctor names the boards that run what development keys signed', async () => {

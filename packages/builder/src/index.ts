@@ -3,6 +3,7 @@ export { downloadSize } from './rootfs/download-size.ts';
 export { type BuildOptions, type BuildResult, build } from './build.ts';
 export { findMirrors } from './debian/mirror.ts';
 export type { ToolboxName } from './tools/contents.ts';
+export { lockFile } from './engine/file-lock.ts';
 export { openLockedToolbox } from './tools/locked.ts';
 export type { TaskEvent, TaskReport } from './engine/events.ts';
 export { type CacheKind, pruneCache, type PruneOptions, type Pruned } from './engine/prune.ts';

@@ -133,9 +133,20 @@ export async function reflashBoard(
   const from = resolve(imageDirectory);
   const image = await readBoardImage(from);
   await reflash(board.directory, board.image, from, image, options.signal);
-  await copySparse(join(from, 'image.json'), join(board.directory, 'image.json'), options.signal);
   // Last: a board whose reflash was interrupted still names the old build, so the next attempt does it again.
-  await writeBoardFile(board.directory, { ...board.file, imageDirectory: from, buildId: image.buildId });
+  return await adoptBuild(board, from, options);
+}
+
+/** Notes that a board has another build now: somebody flashed it, or it installed it by itself. Returns the board with its new image. */
+export async function adoptBuild(
+  board: Board,
+  imageDirectory: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<Board> {
+  const from = resolve(imageDirectory);
+  const { buildId } = await readBoardImage(from);
+  await copySparse(join(from, 'image.json'), join(board.directory, 'image.json'), options.signal);
+  await writeBoardFile(board.directory, { ...board.file, imageDirectory: from, buildId });
   return await openBoard(board.directory);
 }
 

@@ -3,6 +3,7 @@ export { attachConsole, type ConsoleStreams } from './attach-console.ts';
 export { Board, type BoardFile, type QuitOptions } from './board.ts';
 export type { ConsoleLine } from './console-log.ts';
 export {
+  adoptBuild,
   type CreateBoardOptions,
   checkOff,
   cloneBoard,
@@ -16,6 +17,7 @@ export type { PortForward } from './emulator-arguments.ts';
 export type { FlipOptions, PartOptions } from './parts.ts';
 export type { CommandResult } from './processes.ts';
 export type { BoardImage } from './image.ts';
+export { hasSameLayout } from './reflash.ts';
 export type { RunState } from './run-state.ts';
 export { type ConsoleMatch, SerialConsole, type WaitOptions } from './serial-console.ts';
 export type { SshOptions } from './ssh.ts';

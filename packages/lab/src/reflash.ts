@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { Extent } from '@mbl/formats';
+import type { Extent, ImageDescription } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { boardFiles } from './emulator.ts';
 import type { BoardImage } from './image.ts';
@@ -11,6 +11,13 @@ import { copySparse } from './sparse-copy.ts';
 const kept = new Set(['factory', 'config', 'data']);
 const chunkSize = 1024 * 1024;
 
+/** Whether two images divide the disk of one machine in the same way. */
+export function hasSameLayout(a: ImageDescription, b: ImageDescription): boolean {
+  const layout = ({ machine, disk }: ImageDescription): string =>
+    JSON.stringify([machine, disk.size, disk.partitions]);
+  return layout(a) === layout(b);
+}
+
 /** Writes another build's firmware, kernel and root onto a board's flash and disk; identity and data stay. */
 export async function reflash(
   directory: string,
@@ -19,9 +26,7 @@ export async function reflash(
   to: BoardImage,
   signal?: AbortSignal,
 ): Promise<void> {
-  const layout = (image: BoardImage): string =>
-    JSON.stringify([image.machine, image.disk.size, image.disk.partitions]);
-  if (layout(from) !== layout(to)) {
+  if (!hasSameLayout(from, to)) {
     throw new MblError(
       'lab/layout-changed',
       'The new image divides the disk in another way than the board does.',

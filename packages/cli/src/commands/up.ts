@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatDuration } from '../table.ts';
-import { value, verb } from '../verb.ts';
+import { flag, value, verb } from '../verb.ts';
 import { board as boardArgument, imageOptions, wholeNumber } from '../parameters.ts';
 
-/** Everything between a clone and a device that is online; what is there already is left as it is. */
+/**
+ * Everything between a clone and a device that is online with the present build; what is there already is left as it is. A board that has
+ * another build gets this one over the air.
+ */
 export const up = verb({
   name: 'up',
-  description: 'make keys, build the image, start the service and a board, wait until the device is online',
+  description: 'make keys, build the image, start the service and a board, wait until the device runs it',
   arguments: { board: boardArgument },
   options: {
     ...imageOptions,
@@ -14,31 +17,59 @@ export const up = verb({
       parse: wholeNumber(1),
       fallback: 300,
     }),
+    reflash: flag('flash the board that is there, in the place of updating it over the air'),
   },
   more: 'A name that no board has yet makes another board: ./mbl up mbl-board-2',
   async run(cli, options) {
+    const { adoptBuild } = await import('@mbl/lab');
+    const { loadKeys } = await import('@mbl/trust');
     const { boardName } = await import('../workbench/boards.ts');
-    const { ensureBoard, ensurePower, ensureService } = await import('../workbench/board-setup.ts');
+    const { ensurePower, ensureService, flashBoard, makeBoard, presentBoard } = await import(
+      '../workbench/board-setup.ts'
+    );
     const { buildImage } = await import('../workbench/image.ts');
     const { clientOf } = await import('../workbench/service.ts');
+    const { orReflash, requireUpdatable, runningBuild, updateBoard } = await import(
+      '../workbench/update-board.ts'
+    );
     const { waitOnline } = await import('../workbench/wait-online.ts');
-    const { output, workspace, signal } = cli;
+    const { keysFolder } = await import('../workspace.ts');
+    const { output, workspace, signal, environment } = cli;
     const start = performance.now();
-    const image = await buildImage(cli, options);
+    const build = await buildImage(cli, options);
+    const { buildId } = build.description;
     const service = await ensureService(cli, options);
-    const board = await ensureBoard(cli, await boardName(workspace, options.board), image, service);
+    const client = clientOf(service);
+    const name = await boardName(workspace, options.board);
+    const present = await presentBoard(cli, name);
+    const old = present !== undefined && !options.reflash;
+    if (old && present.file.buildId !== buildId) requireUpdatable(present, build.description);
+    let board =
+      present === undefined
+        ? await makeBoard(cli, name, build.directory, service)
+        : options.reflash
+          ? await flashBoard(cli, present, build)
+          : present;
     const since = new Date();
     const wasOff = await ensurePower(cli, board, { detached: true });
-    const device = await output.progress.phase(
-      'wait until the device is online',
-      async (report) =>
-        await waitOnline(clientOf(service), board, {
-          timeoutMs: options.timeout * 1000,
-          signal,
-          report,
-          since: wasOff ? since : undefined,
-        }),
-    );
+    const online = async () =>
+      await output.progress.phase(
+        'wait until the device is online',
+        async (report) =>
+          await waitOnline(client, board, {
+            timeoutMs: options.timeout * 1000,
+            signal,
+            report,
+            since: wasOff ? since : undefined,
+          }),
+      );
+    let device = old ? await orReflash(name, online) : await online();
+    const running = old ? ((await runningBuild(client, device, signal)) ?? board.file.buildId) : buildId;
+    if (running !== buildId) {
+      const keys = await loadKeys(keysFolder(workspace, options.keys), { environment: { ...environment } });
+      board = await updateBoard(cli, board, { build, keys, client, device });
+      device = await client.findDevice(device.id, { signal });
+    } else if (board.file.buildId !== buildId) board = await adoptBuild(board, build.directory, { signal });
     const milliseconds = Math.round(performance.now() - start);
     output.value({
       device,
@@ -66,7 +97,6 @@ export const up = verb({
     );
     output.line();
     output.line(`Online after ${formatDuration(milliseconds)}. What to try next:`);
-    const name = device.endpoint_name;
     output.table(
       [],
       [

@@ -39,29 +39,40 @@ async function deviceCa(folder: string): Promise<{ certificate: string; key: str
   return { certificate: certificateFile, key: place.file };
 }
 
+/** The workspace's board of this name; undefined where there is none. */
+export async function presentBoard({ workspace }: Cli, name: string): Promise<Board | undefined> {
+  return await openBoard(boardFolder(workspace, name)).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'lab/unknown-board') return undefined;
+    throw error;
+  });
+}
+
 /**
  * The board with the present build on it: made where there is none, with a factory configuration that lets it enrol (given a service);
- * flashed again, with its identity and data kept, where it has another build.
+ * flashed again where it has another build.
  */
 export async function ensureBoard(
   cli: Cli,
   name: string,
-  { directory: imageDirectory, description: { buildId } }: BuildResult,
+  image: BuildResult,
   service: ServiceFile | undefined,
 ): Promise<Board> {
-  const { output, workspace, signal } = cli;
-  const directory = boardFolder(workspace, name);
-  const present = await openBoard(directory).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'lab/unknown-board') return undefined;
-    throw error;
-  });
-  if (present === undefined) return await makeBoard(cli, name, imageDirectory, service);
-  if (present.file.buildId === buildId) return present;
+  const present = await presentBoard(cli, name);
+  if (present === undefined) return await makeBoard(cli, name, image.directory, service);
+  return present.file.buildId === image.description.buildId ? present : await flashBoard(cli, present, image);
+}
+
+/** Puts a build onto a board that is there, off line; its identity and data stay. */
+export async function flashBoard(
+  { output, signal }: Cli,
+  board: Board,
+  { directory, description: { buildId } }: BuildResult,
+): Promise<Board> {
   return await output.progress.phase(
-    `flash board ${name} with build ${buildId}`,
+    `flash board ${board.name} with build ${buildId}`,
     async () => {
-      await present.quit({ timeoutMs: 20_000, signal });
-      return await reflashBoard(present, imageDirectory, { signal });
+      await board.quit({ timeoutMs: 20_000, signal });
+      return await reflashBoard(board, directory, { signal });
     },
     () => ({ note: 'identity and data kept' }),
   );

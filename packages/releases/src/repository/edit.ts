@@ -94,6 +94,20 @@ export function addTargets(
   });
 }
 
+/** Stages that a team vouches for these paths no more. */
+export function removeTargets(
+  state: RepositoryState,
+  team: string,
+  paths: readonly string[],
+  now: Date,
+): void {
+  stage(state, team, now, (signed) => {
+    const targets = { ...(signed['targets'] as Json | undefined) };
+    for (const path of paths) delete targets[path];
+    return { ...signed, targets };
+  });
+}
+
 /** What changes in who may sign a role. */
 export interface RoleChange {
   readonly add?: readonly TufKey[];

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Release, ReleaseComponent } from '@mbl/formats';
+import { componentPath, mapPath, releasePath } from './paths.ts';
+
+function componentsOf({ images }: Release): readonly ReleaseComponent[] {
+  return images.flatMap(({ components }) => components);
+}
+
+/** The paths of all targets that a release names, its description among them. */
+export function targetsOf(release: Release): string[] {
+  const { team, name, images } = release;
+  const files = images.flatMap(({ components, packages }) => [
+    ...components,
+    ...components.flatMap(({ payload }) => payload ?? []),
+    ...(packages === undefined ? [] : [packages]),
+  ]);
+  return [releasePath(team, name), ...files.map((file) => componentPath(team, file))];
+}
+
+/** The paths of the targets that a device fetches of it: of a component its payload; the whole where it has none. */
+export function fetchedTargets(release: Release): string[] {
+  const files = componentsOf(release).map((component) => component.payload ?? component);
+  return [releasePath(release.team, release.name), ...files.map((file) => componentPath(release.team, file))];
+}
+
+/** The paths of its copy maps, which are no targets: a file below `targets/` of just that name each. */
+export function mapsOf(release: Release): string[] {
+  return componentsOf(release).flatMap(({ payload }) =>
+    payload === undefined
+      ? []
+      : payload.maps.map(({ source }) => mapPath(release.team, payload.rootHash, source)),
+  );
+}
