@@ -15,6 +15,17 @@ import type { BoardImage } from '@mbl/lab';
 import { type BootLoader, compileBootLoader, type PartitionFile } from './boot-loader.ts';
 import { type Initramfs, prepareInitramfs } from './initramfs.ts';
 
+const refuse = () => Promise.reject(new Error('the board has no banks'));
+/** These states are of the disk: the boot firmware stays what it is. */
+const banks = {
+  status: () => Promise.resolve(undefined),
+  digest: refuse,
+  write: refuse,
+  try: refuse,
+  confirm: refuse,
+  reject: refuse,
+};
+
 /** What a board is to be judged with: a version of its system. */
 export interface SystemVersion {
   readonly version: string;
@@ -130,6 +141,7 @@ export class OfflineBoard {
         update: at('update'),
       },
       { verify: () => Promise.reject(new Error('no release is offered')) },
+      banks,
     );
     // The client asks at any time.
     await platform.getUpdate();
@@ -140,6 +152,8 @@ export class OfflineBoard {
       state,
       registered: at('registered'),
       online: () => true,
+      orders: at('orders'),
+      banks,
       releaseRoot: at('releases.json'),
       checks: system.checks,
       limitMs: 0,

@@ -6,7 +6,18 @@ import type { Suite } from './select.ts';
  * after the other. All others only boot what is built.
  */
 export const buildingStories: ReadonlySet<string> = new Set(
-  ['archive', 'attacks-resigned', 'bad-input', 'built-in-key', 'cli', 'compare', 'hosts', 'hsm', 'layer']
+  [
+    'archive',
+    'attacks-resigned',
+    'bad-input',
+    'built-in-key',
+    'by-hand',
+    'cli',
+    'compare',
+    'hosts',
+    'hsm',
+    'layer',
+  ]
     .concat('offline', 'up', 'update')
     .map((name) => `tests/${name}.story.ts`),
 );

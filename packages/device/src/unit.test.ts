@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { FakeService } from './testing/fake-service.ts';
 import { PrivateBus } from './testing/private-bus.ts';
-import { imageJson, KeptLog, TemporaryFolder } from './testing/support.ts';
+import { eventually, imageJson, KeptLog, TemporaryFolder } from './testing/support.ts';
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -60,6 +60,7 @@ test('both processes work together under the permissions of their units, and sto
     'config/incidents',
     'run/mbl',
     'run/mbl-platformd',
+    'run/mbl-cloud-client',
   ])
     mkdirSync(join(root, path), { recursive: true });
   writeFileSync(join(root, 'factory/factory.json'), service.factory('mbl-board-1'));
@@ -94,6 +95,10 @@ test('both processes work together under the permissions of their units, and sto
       `${root}/etc/mbl/image.json`,
       '--identity',
       `${root}/config/identity`,
+      '--runtime',
+      `${root}/run/mbl-cloud-client`,
+      '--order-pause',
+      '10',
     ],
     said.client,
   );
@@ -113,6 +118,8 @@ test('both processes work together under the permissions of their units, and sto
     await registration?.execute('/3/0/4');
     assert.ok(statSync(join(root, 'run/mbl-platformd/reboot')).isFile());
     assert.equal(statSync(join(root, 'config/identity/key.pem')).mode & 0o777, 0o600);
+    const door = join(root, 'run/mbl-cloud-client/orders');
+    await eventually(() => statSync(door, { throwIfNoEntry: false })?.isSocket());
   } finally {
     assert.deepEqual(await Promise.all([stop(client), stop(platformd)]), [0, 0]);
   }

@@ -10,11 +10,14 @@ export interface PortForward {
 /** What the clock of a board's hardware says at power-on: the host's time, or the start of a year. */
 export type BoardClock = 'host' | '1970' | '2099';
 
-/** A disk beside the board's own: a raw image, and what `-device` says of it, such as `virtio-blk-device,bus=virtio-mmio-bus.25`. */
-export interface ExtraDisk {
-  readonly file: string;
-  readonly device: string;
-}
+/**
+ * A disk beside the board's own: a raw image, or a folder that the guest sees as a stick with this label (one FAT partition, read-only); and
+ * what `-device` says of it, such as `virtio-blk-device,bus=virtio-mmio-bus.25`.
+ */
+export type ExtraDisk = { readonly device: string } & (
+  | { readonly file: string }
+  | { readonly folder: string; readonly label: string }
+);
 
 export interface EmulatorSettings {
   readonly flash: string;
@@ -36,16 +39,9 @@ export interface EmulatorSettings {
 export function emulatorArguments(image: BoardImage, settings: EmulatorSettings): string[] {
   const { runDirectory } = settings;
   const blocks = blockNodes(settings);
-  const extra = (settings.disks ?? []).flatMap(({ file, device }, index) => [
-    ...[
-      '-blockdev',
-      JSON.stringify({
-        driver: 'raw',
-        'node-name': `extra${index}`,
-        file: { driver: 'file', filename: file },
-      }),
-    ],
-    ...['-device', `${device},drive=extra${index}`],
+  const extra = (settings.disks ?? []).flatMap((disk, index) => [
+    ...['-blockdev', JSON.stringify(extraNode(disk, `extra${index}`))],
+    ...['-device', `${disk.device},drive=extra${index}`],
   ]);
   const forwards = settings.forwards.map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`);
   const consoles: string[] = [];
@@ -67,6 +63,12 @@ export function emulatorArguments(image: BoardImage, settings: EmulatorSettings)
     ...consoles.flatMap((id) => ['-serial', `chardev:${id}`]),
     ...(settings.clock === 'host' ? [] : ['-rtc', `base=${settings.clock}-01-01T00:00:00,clock=vm`]),
   ];
+}
+
+function extraNode(disk: ExtraDisk, name: string): Record<string, unknown> {
+  if ('file' in disk)
+    return { driver: 'raw', 'node-name': name, file: { driver: 'file', filename: disk.file } };
+  return { driver: 'vvfat', 'node-name': name, 'read-only': true, dir: disk.folder, label: disk.label };
 }
 
 /**

@@ -51,4 +51,7 @@ test('the consoles take the places that the image gives them', () => {
   const added = { ...settings, disks: [{ file: '/b/stick.img', device: 'virtio-blk-device,bus=x' }] };
   const more = emulatorArguments(image, added).join(' ');
   assert.match(more, /"filename":"\/b\/stick\.img"\}\} -device virtio-blk-device,bus=x,drive=extra0 /);
+  const stick = { folder: '/b/stick', label: 'MBL-RELEASE', device: 'virtio-blk-device,bus=y' };
+  const shown = emulatorArguments(image, { ...settings, disks: [stick] }).join(' ');
+  assert.match(shown, /"vvfat".*"read-only":true,"dir":"\/b\/stick","label":"MBL-RELEASE"\} -device .*bus=y/);
 });

@@ -21,6 +21,8 @@ export {
 export { type LocalRelease, localReleases, readBill, releasesBefore } from './release/local.ts';
 export { componentPath, mapPath, releasePath, streamPath } from './release/paths.ts';
 export { beginRepository, makeBornRoot } from './repository/born-root.ts';
+export { type DropOptions, dropReleases, removeFiles } from './repository/drop.ts';
+export { exportRelease, type ExportOptions } from './repository/export.ts';
 export { addTargets, changeRole, renew, type RoleChange } from './repository/edit.ts';
 
 export { readRepository, writePublished, writeStaged } from './repository/folder.ts';
@@ -37,6 +39,7 @@ export {
 } from './repository/roles.ts';
 export { attachSignature, exportToSign, type Progress, progressOf, signStaged } from './repository/sign.ts';
 export { folderSource, folderStore, memoryStore } from './sources/folder.ts';
+export { serveFolder, type ServedFolder } from './sources/serve.ts';
 export { httpSource } from './sources/http.ts';
 export { Client, type ClientOptions, type MetadataStore, type Source, type Target } from './tuf/client.ts';
 export { type MetadataSigner, metadataSigner, type TufKey, tufKey } from './tuf/keys.ts';

@@ -14,6 +14,7 @@ export const SERVICES = {
   storage: 'packages/device/src/storage/main.ts',
   'good-boot': 'packages/device/src/good-boot/main.ts',
   health: 'packages/device/src/health/main.ts',
+  'by-hand': 'packages/device/src/by-hand/main.ts',
 } as const;
 
 /** Where `bundleServices` lists the npm packages in the bundles (`BillComponent[]`); the root takes it out again. */

@@ -41,6 +41,7 @@ import { logs } from './logs.ts';
 import { createRelease } from './release/create.ts';
 import { diffReleases } from './release/diff.ts';
 import { publishRelease } from './release/publish.ts';
+import { exportRelease } from './release/export.ts';
 import { changeRole } from './release/role.ts';
 import { showReleases } from './release/show.ts';
 import { signRelease } from './release/sign.ts';
@@ -73,6 +74,7 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       verifyRelease,
       showReleases,
       diffReleases,
+      exportRelease,
       changeRole,
     ]),
   ],

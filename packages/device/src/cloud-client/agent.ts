@@ -13,6 +13,7 @@ import { classifyFailure, isCertificateRefused } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
 import { type DeviceObjects, deviceObjects } from './objects/all.ts';
 import type { UpdateMemory } from './update/memory.ts';
+import type { OrderDoor } from './update/order-door.ts';
 import type { Repository } from './update/repository.ts';
 import { type History, planStep, type Step } from './planner.ts';
 import {
@@ -60,6 +61,7 @@ export interface AgentOptions {
   readonly platform: Platform;
   readonly repository: Repository;
   readonly updates: UpdateMemory;
+  readonly orders: OrderDoor;
   readonly log: Log;
   /** Told when the device is registered, and when it is no more: the judgement of a new version waits for it. */
   readonly registered?: (registered: boolean) => Promise<void>;

@@ -11,6 +11,7 @@ import { loadImage } from '../common/image.ts';
 import { connectPlatform } from './platform-client.ts';
 import { loadSettings } from './settings.ts';
 import { UpdateMemory } from './update/memory.ts';
+import { OrderDoor } from './update/order-door.ts';
 import { httpRepository } from './update/repository.ts';
 
 /** EX_CONFIG of sysexits.h: the unit does not start the client again, for nothing would change. */
@@ -33,6 +34,8 @@ export async function runCloudClient(
       // systemd's folder for this service, gone with it.
       runtime: { type: 'string', default: process.env['RUNTIME_DIRECTORY'] ?? '/run/mbl-cloud-client' },
       bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
+      // Milliseconds before orders at the board are taken: the seconds of a slow board go to being online.
+      'order-pause': { type: 'string', default: '20000' },
     },
   });
   try {
@@ -46,10 +49,13 @@ export async function runCloudClient(
       keys: image.keys,
     });
     await using platform = connectPlatform(values.bus);
+    const pause = Number(values['order-pause']);
+    const orders = new OrderDoor({ path: join(values.runtime, 'orders'), platform, log, pause });
     const agent = new Agent({
       factory,
       image,
       platform,
+      orders,
       repository: httpRepository({
         service: { ...factory.service, url: factory.service.est, trust: factory.trust },
         state: values.identity,
@@ -61,7 +67,7 @@ export async function runCloudClient(
       settings: await loadSettings(values.identity),
       updates: await UpdateMemory.load(values.identity),
     });
-    await agent.run(signal);
+    await Promise.all([agent.run(signal), orders.run(signal)]);
     log.info('stopped');
     return 0;
   } catch (error) {

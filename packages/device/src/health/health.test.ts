@@ -43,6 +43,7 @@ async function board(t: TestContext) {
     root: folder,
     registered: at('registered'),
     online: () => true,
+    orders: at('orders'),
     releaseRoot: at('root.json'),
     checks: at('checks'),
     limitMs: 50,
@@ -166,6 +167,27 @@ test('an address that only the board itself or its cable knows is no network', (
     ({ address, internal, family: 'IPv4', netmask: '', mac: '', cidr: null }) as const;
   assert.ok(!hasNetwork({ lo: [one('127.0.0.1', true)], eth0: [one('169.254.7.1', false)] }));
   assert.ok(hasNetwork({ lo: [one('127.0.0.1', true)], eth0: [one('10.0.2.15', false)] }));
+});
+
+test('a version that was ordered by hand while nothing was registered needs a client that takes the next order', async (t) => {
+  const { options, at, store } = await board(t);
+  await rm(at('registered'));
+  const trial = {
+    slot: 'b',
+    release: '1.1',
+    rollbackIndex: 0,
+    rootHash: judged,
+    unregistered: true,
+  } as const;
+  await store.beginTrial(trial);
+  assert.equal(await judgeTrial(options), false);
+  assert.match((await store.failure()) ?? '', /takes no orders at the board/);
+  const state = Buffer.alloc(8192);
+  state.set(formatBootState(started), bootStateOffsets[0]);
+  await writeFile(at('state'), state);
+  await store.beginTrial(trial);
+  await writeFile(at('orders'), '');
+  assert.equal(await judgeTrial(options), true);
 });
 
 test('what becomes well within the limit is healthy', async (t) => {

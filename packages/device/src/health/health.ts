@@ -10,10 +10,10 @@ export type Run = (command: string, args: readonly string[], deadlineMs: number)
 
 export interface HealthOptions {
   readonly run: Run;
-  /** A file that is there while the device is registered with its service. */
-  readonly registered: string;
-  /** Whether the board has an address. */
-  readonly online: () => boolean;
+  /** A file that is there while this version could get another one. */
+  readonly reached: string;
+  /** What is wrong where it is not, in one sentence. */
+  readonly unreached: () => Promise<string>;
   /** The root of releases in the image: without it this version would be the last. */
   readonly releaseRoot: string;
   /** The product's own checks: programs, each of which ends with 0 where all is well. They are part of the signed root. */
@@ -28,7 +28,7 @@ const deadlineMs = 60_000;
 const client = 'mbl-cloud-client.service';
 
 /**
- * Waits until the system is healthy: started to its end, no unit failed, registered, able to take the next release, each of the product's
+ * Waits until the system is healthy: started to its end, no unit failed, in reach, able to take the next release, each of the product's
  * checks content. Returns undefined then, and after the limit one sentence about what is wrong.
  */
 export async function becomesHealthy(options: HealthOptions): Promise<string | undefined> {
@@ -46,8 +46,8 @@ export async function becomesHealthy(options: HealthOptions): Promise<string | u
 
 async function faultOf({
   run,
-  registered,
-  online,
+  reached,
+  unreached,
   releaseRoot,
   checks,
 }: HealthOptions): Promise<string | undefined> {
@@ -57,7 +57,7 @@ async function faultOf({
   if ((await run('systemctl', ['is-active', '--quiet', 'multi-user.target'], deadlineMs)).code !== 0)
     return 'the system has not started to its end';
   if (!(await exists(releaseRoot))) return 'the image has no root for releases';
-  if (!(await exists(registered))) return await whyNotRegistered(run, online);
+  if (!(await exists(reached))) return await unreached();
   for (const name of await programs(checks)) {
     const { code, said } = await run(join(checks, name), [], deadlineMs);
     if (code !== 0)
@@ -67,7 +67,8 @@ async function faultOf({
 }
 
 /** What of the way to the service is missing: the client, the network, or what is behind them. */
-async function whyNotRegistered(run: Run, online: () => boolean): Promise<string> {
+/** Why a device is not registered, as far as it can be told: its client ends, it has no network. */
+export async function whyNotRegistered(run: Run, online: () => boolean): Promise<string> {
   const fault = 'the device is not registered with its service';
   const { said } = await run('systemctl', ['show', '--property=NRestarts', '--value', client], deadlineMs);
   const restarts = /^\d+$/.test(said) ? Number(said) : 0;

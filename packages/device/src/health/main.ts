@@ -3,6 +3,7 @@
 // Judges a slot on trial: docs/decisions/0020. One that does not become healthy in time gives way to the slot that ran before.
 import { parseArgs } from 'node:util';
 import { readText } from '@mbl/formats';
+import { orderSocket } from '../common/order.ts';
 import { runProgram } from '../common/run.ts';
 import type { FirmwareBanks } from '../firmware/banks.ts';
 import { nativeBanks, nativeHelper } from '../firmware/native-banks.ts';
@@ -11,9 +12,15 @@ import { parseBoot } from '../platform/board.ts';
 import { changeBootState, readBootState, rejected } from '../slots/boot-state.ts';
 import { otherThanJudged } from '../slots/running-root.ts';
 import { type Trial, TrialStore } from '../slots/trial.ts';
-import { becomesHealthy, hasNetwork, type HealthOptions } from './health.ts';
+import { becomesHealthy, hasNetwork, type HealthOptions, whyNotRegistered } from './health.ts';
 
-export interface VerdictOptions extends HealthOptions {
+export interface VerdictOptions extends Omit<HealthOptions, 'reached' | 'unreached'> {
+  /** A file that is there while the device is registered with its service. */
+  readonly registered: string;
+  /** Whether the board has an address. */
+  readonly online: () => boolean;
+  /** The socket that is there while its client takes orders at the board. */
+  readonly orders: string;
   /** Folder of what is known of updates. */
   readonly update: string;
   /** How the board was started: lines like `slot=a`. */
@@ -38,7 +45,7 @@ export async function judgeTrial(options: VerdictOptions): Promise<boolean> {
     boot.slot === tried
       ? ((await otherThanJudged(trial, options.root)) ??
         (await faultOfFirmware(options.banks, trial)) ??
-        (await becomesHealthy(options)))
+        (await becomesHealthy({ ...options, ...reachOf(options, trial) })))
       : `its kernel runs with the root of slot ${boot.slot}: its own cannot be opened`;
   if (fault === undefined) {
     say(`slot ${trial.slot} is healthy`);
@@ -63,6 +70,19 @@ async function faultOfFirmware(banks: FirmwareBanks, { firmware }: Trial): Promi
       );
 }
 
+/**
+ * The next version has to have a way to come: from the service, or, where it was no way for this one either, by hand. Both are open only
+ * while the platform service answers.
+ */
+function reachOf(
+  { run, registered, orders, online }: VerdictOptions,
+  { unregistered }: Trial,
+): Pick<HealthOptions, 'reached' | 'unreached'> {
+  const silent = 'the client takes no orders at the board, or its platform service does not answer';
+  if (unregistered === true) return { reached: orders, unreached: () => Promise.resolve(silent) };
+  return { reached: registered, unreached: () => whyNotRegistered(run, online) };
+}
+
 /** Seconds. */
 const usualLimit = 600;
 
@@ -74,6 +94,7 @@ if (import.meta.main) {
       state: { type: 'string', default: '/run/mbl/disk/state' },
       root: { type: 'string', default: '/' },
       registered: { type: 'string', default: '/run/mbl-cloud-client/registered' },
+      orders: { type: 'string', default: orderSocket },
       releaseRoot: { type: 'string', default: '/etc/mbl/releases/root.json' },
       checks: { type: 'string', default: '/etc/mbl/health.d' },
       native: { type: 'string', default: nativeHelper },

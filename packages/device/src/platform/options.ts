@@ -10,6 +10,8 @@ export interface SystemOptions {
   readonly bootFile: string;
   /** What the kernel before this one said as it died, a line, written by the initramfs; absent where none did. */
   readonly panicFile: string;
+  /** Root's word for an order at the board, given while the device was not registered: the name of the release. */
+  readonly orderFile: string;
   /** A file for each incident, written by the storage unit: `<kind>-<8 hex>`, one line of detail. */
   readonly incidents: string;
   /** Folder of the partitions of the slots and of the boot state, by their names. */
@@ -25,6 +27,7 @@ export const defaultSystem: SystemOptions = {
   rebootFile: '/run/mbl-platformd/reboot',
   bootFile: '/run/mbl/boot',
   panicFile: '/run/mbl/panic',
+  orderFile: '/run/mbl/ordered',
   incidents: '/config/incidents',
   disk: '/run/mbl/slots',
   update: '/config/update',

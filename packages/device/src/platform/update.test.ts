@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { TrialStore } from '../slots/trial.ts';
 import {
   later,
   now,
@@ -114,6 +115,21 @@ test('a release without payloads cannot be brought', async () => {
   const components = image.components.map(({ payload: _none, ...one }) => one);
   await board.repository.add(releaseOf('1.1', { images: [{ ...image, components }] }));
   assert.equal((await board.check('1.1')).plan.reason, 'update/not-installable');
+});
+
+test('that a version need not be registered is said by root, for the release that it names', async () => {
+  for (const [named, unregistered] of [
+    [undefined, false],
+    ['1.0\n', false],
+    ['1.1\n', true],
+  ] as const) {
+    using board = new TestBoard();
+    await board.repository.add(releaseOf('1.1'));
+    board.write((await board.check('1.1')).plan);
+    if (named !== undefined) writeFileSync(board.at('ordered'), named);
+    await board.platform.startTrial();
+    assert.equal((await new TrialStore(board.at('update')).trial())?.unregistered, unregistered);
+  }
 });
 
 test('a version that did not come up, or was sent back, is told with its reason', async () => {

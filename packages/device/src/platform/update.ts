@@ -96,7 +96,7 @@ export const updateMethods = {
 
 /** Installs what signed metadata names, and nothing else: whoever writes the idle slot decides nothing. */
 export function installUpdates(
-  { root, bootFile, panicFile, disk, update: folder, imageFile }: SystemOptions,
+  { root, bootFile, panicFile, orderFile, disk, update: folder, imageFile }: SystemOptions,
   verifier: ReleaseVerifier,
   banks: FirmwareBanks,
 ): Implementation<typeof updateMethods> {
@@ -277,7 +277,8 @@ export function installUpdates(
         const firmware = brought === undefined ? {} : { firmware: await putFirmware(banks, brought) };
         // First, so that a cut between the two leaves a trial that never was, and not a new version that nobody judges.
         const rootHash = install.components.find((part) => part.name === 'root')?.rootHash ?? '';
-        await store.beginTrial({ slot, release: name, rollbackIndex, rootHash, ...firmware });
+        const unregistered = (await readText(orderFile, 256))?.trim() === name;
+        await store.beginTrial({ slot, release: name, rollbackIndex, rootHash, unregistered, ...firmware });
         // A cut after this one leaves a firmware on trial with the system of before: mbl-good-boot sends it back.
         if (firmware.firmware !== undefined) await banks.try(firmware.firmware.bank);
         await changeBootState(state, (held) => onTrial(held, slot));

@@ -19,6 +19,10 @@ export interface Trial {
   readonly rollbackIndex: number;
   /** Of the root that was judged. */
   readonly rootHash: string;
+  /**
+   * Somebody at the board ordered it while the device was not registered: that it is not registered afterwards says nothing against it.
+   */
+  readonly unregistered?: boolean;
   /** Absent where the boot firmware stays. */
   readonly firmware?: TrialFirmware;
 }
@@ -65,6 +69,7 @@ export class TrialStore {
       rollbackIndex: json.integer('rollbackIndex'),
       rootHash: json.string('rootHash', /^[0-9a-f]{64}$/),
       ...(json.is('firmware', undefined) ? {} : { firmware: readFirmware(json.object('firmware')) }),
+      unregistered: json.is('unregistered', true),
     }));
   }
 

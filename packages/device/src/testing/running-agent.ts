@@ -4,6 +4,7 @@ import { Agent, type AgentTiming } from '../cloud-client/agent.ts';
 import { IdentityStore } from '../cloud-client/identity.ts';
 import { loadSettings } from '../cloud-client/settings.ts';
 import { UpdateMemory } from '../cloud-client/update/memory.ts';
+import { OrderDoor } from '../cloud-client/update/order-door.ts';
 import { httpRepository } from '../cloud-client/update/repository.ts';
 import type { FakeService } from './fake-service.ts';
 import { FakePlatform, imageJson, KeptLog } from './support.ts';
@@ -44,6 +45,7 @@ export class Running implements AsyncDisposable {
       settings: await loadSettings(dir),
       updates: await UpdateMemory.load(dir),
       platform: this.platform,
+      orders: new OrderDoor({ path: '', platform: this.platform, log: this.kept.log, pause: 0 }),
       repository: httpRepository({
         service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
         state: dir,

@@ -161,6 +161,7 @@ export class TestBoard implements Disposable {
         root: this.#folder.path,
         bootFile: this.at('boot'),
         panicFile: this.at('panic'),
+        orderFile: this.at('ordered'),
         disk: this.at('disk'),
         update: this.at('update'),
         imageFile: this.at('image.json'),

@@ -18,15 +18,21 @@ export const updateDevice = verb({
     follow: flag('follow it to its end (what is done anyway)'),
     wait: without('order it and end: the service carries it out when the device is there'),
     cancel: flag('call off the order that runs for the device'),
+    ssh: flag('order it at the device, by SSH: a board of the lab, or root@HOST in the place of its name'),
   },
   more: 'The order stays when you stop following it. How it stands: mbl device show NAME',
-  async run(cli, { group, wait, cancel, ...words }) {
+  async run(cli, { group, wait, cancel, ssh, ...words }) {
     const [first, second] = [words.device, words.release];
     if (cancel) {
       if (first === undefined || second !== undefined || group !== undefined)
         throw usage('An order is called off for one device.', './mbl device update NAME --cancel');
       return await callOff(cli, first);
     }
+    if (ssh && (group !== undefined || !wait))
+      throw usage(
+        'An order by SSH is for one device, and followed.',
+        './mbl device update NAME RELEASE --ssh',
+      );
     if (group !== undefined) {
       if (first === undefined || second !== undefined)
         throw usage(
@@ -37,7 +43,7 @@ export const updateDevice = verb({
     }
     if (first === undefined || second === undefined)
       throw usage('Which device is to go to which release?', './mbl device update NAME RELEASE');
-    return await updateOne(cli, first, second, wait);
+    return await (ssh ? updateOneBySsh(cli, first, second) : updateOne(cli, first, second, wait));
   },
 });
 
@@ -66,6 +72,23 @@ async function updateOne(cli: Cli, idOrName: string, release: string, wait: bool
   );
   output.value({ device: device.id, ...final });
   output.line(`${name} runs ${final.release}`);
+  return 0;
+}
+
+/** Needs no service: what is served through the connection is the workspace's own repository. */
+async function updateOneBySsh(cli: Cli, name: string, release: string): Outcome {
+  const { findBoard } = await import('../../workbench/boards.ts');
+  const { updateBySsh } = await import('../../workbench/update-by-ssh.ts');
+  const { releasesFolder } = await import('../../workspace.ts');
+  const { output, workspace, signal } = cli;
+  const ssh = name.includes('@') ? [name] : (await findBoard(workspace, name)).sshArguments();
+  const folder = releasesFolder(workspace);
+  const done = await output.progress.phase(
+    `update ${name} by SSH`,
+    async (report) => await updateBySsh({ name, ssh, release, folder, signal, report }),
+  );
+  output.value({ device: name, release: done.release });
+  output.line(`${name} runs ${done.release}`);
   return 0;
 }
 

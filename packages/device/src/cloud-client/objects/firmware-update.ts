@@ -17,6 +17,7 @@ export function firmwareUpdateObject({
   platform,
   repository,
   updates,
+  orders,
   log,
   now,
 }: ObjectOptions): DeviceObject {
@@ -28,6 +29,7 @@ export function firmwareUpdateObject({
     now,
     changed: () => changed(),
   });
+  orders.serve(updater);
   /** No value before the platform has said how the last update went. */
   const show =
     <T>(part: (status: UpdateStatus) => T) =>
@@ -103,6 +105,7 @@ export function firmwareUpdateObject({
   }
 
   function changed(): void {
+    orders.changed(updater.status);
     for (const name of ['state', 'updateResult', 'pkgVersion', 'packageUri'] as const) instance.changed(name);
     for (const name of ['release', 'detail', 'reason', 'bytesFetched', 'bytesToFetch'] as const)
       about.changed(name);

@@ -5,6 +5,7 @@ import type { Log } from '../../common/log.ts';
 import type { Platform } from '../../platform/contract.ts';
 import type { ServerSettings } from '../settings.ts';
 import type { UpdateMemory } from '../update/memory.ts';
+import type { OrderDoor } from '../update/order-door.ts';
 import type { Repository } from '../update/repository.ts';
 
 /** What objects show, and what they act on. */
@@ -15,6 +16,8 @@ export interface ObjectOptions {
   /** Where releases come from. */
   readonly repository: Repository;
   readonly updates: UpdateMemory;
+  /** Where somebody at the board orders an update. */
+  readonly orders: Pick<OrderDoor, 'serve' | 'changed'>;
   readonly settings: ServerSettings;
   /** Keeps what the server writes into object 1, over a power cut once it resolved; throws `Lwm2mError` to refuse it. */
   readonly keep: (resourceId: number, value: Lwm2mValue) => Promise<void>;

@@ -79,6 +79,10 @@ export interface UpdaterOptions {
 
 const mostRestarts = 5;
 
+/** Milliseconds: a slot that is to prove good first gets this long. */
+const handPatience = 600_000;
+const onBoard = /^http:\/\/127\.0\.0\.1:/;
+
 /**
  * Brings a release to the idle slot, and asks the platform to start it. What the platform says decides: nothing is believed here that
  * comes from the network.
@@ -94,6 +98,8 @@ export class Updater {
   #ordering = false;
   /** Of the release that is there. */
   #metadata: readonly MetadataFile[] = [];
+  /** Who ordered the release. */
+  #by: 'service' | 'hand' = 'service';
   #download: { readonly stop: AbortController; readonly done: Promise<void> } | undefined;
 
   constructor(options: UpdaterOptions) {
@@ -136,7 +142,7 @@ export class Updater {
 
   async #remember(uri: string): Promise<void> {
     const { memory, log } = this.#options;
-    await memory.keep({ uri }).catch((error: unknown) => {
+    await memory.keep({ uri: this.#by === 'hand' ? '' : uri }).catch((error: unknown) => {
       // It is lost with the next power cut, and can be ordered again.
       log.warning('update not noted', { reason: error instanceof Error ? error.message : String(error) });
     });
@@ -147,14 +153,16 @@ export class Updater {
   }
 
   /**
-   * Begins to bring the release that the URI names; '' ends what was begun. A power cut does not end it once this resolved. Throws at once
-   * `device/updating` when it is too late for that, `device/long-uri`.
+   * Begins to bring the release that the URI names; '' ends what was begun. What the service ordered outlives a power cut once this resolved; what
+   * somebody at the board ordered does not: where it comes from may be gone then. Throws at once `device/updating` when it is too late for
+   * that, `device/long-uri`.
    */
-  begin(uri: string): Promise<void> {
+  begin(uri: string, by: 'service' | 'hand' = 'service'): Promise<void> {
     if (uri.length > longestUri)
       throw new MblError('device/long-uri', `a Package URI has at most ${longestUri} characters`);
     if (this.#status.state === 'updating' || this.#ordering)
       throw new MblError('device/updating', 'an update is being started: wait for its end');
+    this.#by = by;
     const before = this.#download;
     before?.stop.abort();
     if (uri === '') {
@@ -182,7 +190,7 @@ export class Updater {
     if (this.#status.state !== 'downloaded')
       throw new MblError('device/not-downloaded', 'no release is there to be started');
     const { release } = this.#status;
-    log.warning('update ordered', { by: 'service', release });
+    log.warning('update ordered', { by: this.#by, release });
     this.#ordering = true;
     this.#set({ state: 'updating', result: 'initial', reason: '', detail: '' });
     try {
@@ -248,8 +256,7 @@ export class Updater {
         if (signal.aborted) return;
         const reason = error instanceof Error ? error.message : String(error);
         const result =
-          resultOf(error) ??
-          (performance.now() - moved > this.#timing.patience ? 'connectionLost' : undefined);
+          resultOf(error) ?? (performance.now() - moved > this.#patience() ? 'connectionLost' : undefined);
         if (result !== undefined) {
           log.error('update failed', { reason });
           this.#set({ state: 'idle', result, reason: reasonOf(error), detail: reason });
@@ -264,6 +271,12 @@ export class Updater {
     }
   }
 
+  /** Somebody waits, beside what the release comes from: it does not come back after an hour. */
+  #patience(): number {
+    const { patience } = this.#timing;
+    return this.#by === 'hand' ? Math.min(handPatience, patience) : patience;
+  }
+
   async #tryOnce(
     uri: string,
     signal: AbortSignal,
@@ -273,7 +286,8 @@ export class Updater {
     const { metadata, liars } = await bringRelease(repository.open(uri), {
       platform,
       log,
-      budget: memory.budget,
+      // What is served on the board itself costs nothing.
+      budget: this.#by === 'hand' && onBoard.test(uri) ? 0 : memory.budget,
       ...on,
       tell: (status) => this.#set(status),
       signal,
