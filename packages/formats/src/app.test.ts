@@ -96,6 +96,7 @@ test('what no app can have is refused, whoever signed it', () => {
     ['volumes.0.path', '/data/../etc', /"path" must be/],
     ['volumes.0.path', '/a b', /cannot be at/],
     ['volumes.0.name', '../x', /volumes\[0\]\.name/],
+    ['volumes', [app.volumes[0], { ...app.volumes[0], path: '/more' }], /of one name/],
     ['volumes', [app.volumes[0], { ...app.volumes[0], name: 'more', path: '/data/more' }], /in one another/],
     ['resources.0.path', '/3303/0', /object\/instance\/resource/],
     ['resources.0.type', 'executable', /"type"/],
