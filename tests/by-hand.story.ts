@@ -139,10 +139,15 @@ describe('a board without a service', { timeout: limit }, () => {
   });
 
   test('carries out the order of a stick once, however long that stays', async () => {
-    await board.serial.waitFor(/mbl-medium.*order of 1\.1 was carried out before/, patience);
+    const said = async () => (await shell('journalctl -o cat -t mbl-medium')).said;
+    await until(
+      'the stick is known',
+      async () => (await said()).includes('carried out before'),
+      bootTimeoutMs,
+    );
     assert.equal((await shell('systemctl --failed --no-legend')).said, '');
-    const mounts = await shell('grep -c vfat /proc/mounts');
-    assert.equal(mounts.said.trim(), '0', 'nothing of it stays mounted');
+    const mounted = async () => (await shell('grep -c vfat /proc/mounts')).said.trim();
+    await until('nothing of it stays mounted', async () => (await mounted()) === '0', bootTimeoutMs);
   });
 
   test('refuses a stick that others signed, and one with a release of before', async () => {
