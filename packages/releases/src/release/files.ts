@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Release, ReleaseComponent } from '@mbl/formats';
-import { componentPath, mapPath, releasePath } from './paths.ts';
+import { componentPath, mapPath, releasePath, streamPath } from './paths.ts';
 
 function componentsOf({ images }: Release): readonly ReleaseComponent[] {
   return images.flatMap(({ components }) => components);
@@ -29,5 +29,12 @@ export function mapsOf(release: Release): string[] {
     payload === undefined
       ? []
       : payload.maps.map(({ source }) => mapPath(release.team, payload.rootHash, source)),
+  );
+}
+
+/** The paths of its streams, which are no targets either. */
+export function streamsOf(release: Release): string[] {
+  return componentsOf(release).flatMap(({ payload }) =>
+    payload?.streamSize === undefined ? [] : [streamPath(release.team, payload.rootHash)],
   );
 }

@@ -2,7 +2,7 @@
 import { rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Release } from '@mbl/formats';
-import { mapsOf, targetsOf } from '../release/files.ts';
+import { mapsOf, streamsOf, targetsOf } from '../release/files.ts';
 import { releasePath } from '../release/paths.ts';
 import { localReleases } from '../release/local.ts';
 import { removeTargets } from './edit.ts';
@@ -45,9 +45,9 @@ export async function dropReleases(
     ...of(true, what).difference(of(false, what)),
   ];
   const paths = only(targetsOf).filter((path) => Object.hasOwn(targets.targets, path));
-  const maps = only(mapsOf).map((path) => join('targets', path));
+  const unsigned = [...only(mapsOf), ...only(streamsOf)].map((path) => join('targets', path));
   if (paths.length > 0) removeTargets(state, team, paths, now);
-  return [...paths.map(fileOf), ...maps];
+  return [...paths.map(fileOf), ...unsigned];
 }
 
 /** Removes files of a repository that nobody names any more. */

@@ -80,8 +80,8 @@ test('a dropped release is vouched for by nobody, and takes with it what no othe
   assert.equal(before.length, 1);
   assert.equal((await drop(2)).length, 0, 'staged once');
   const gone = await drop(1);
-  // Three components, their payloads and a bill of materials that nobody else names any more.
-  assert.equal(gone.length, 8);
+  // Three components, their payloads and streams, and a bill of materials that nobody else names any more.
+  assert.equal(gone.length, 11);
   await repository.sign();
   await removeFiles(folder, [...before, ...gone]);
   const client = await repository.client();

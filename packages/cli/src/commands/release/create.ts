@@ -34,7 +34,7 @@ export const createRelease = verb({
     ),
     level: value(
       'number',
-      'how hard what devices fetch is compressed, 1 to 22: 3 takes a sixth of the time',
+      'how hard what devices fetch is compressed, 1 to 22: 3 takes a tenth of the time',
       {
         parse: wholeNumber(1, 22),
         fallback: 19,

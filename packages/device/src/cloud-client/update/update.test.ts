@@ -39,7 +39,7 @@ test('a device with nothing takes the whole, in a stream; the next release costs
     const image = join(folder.path, name);
     roots.push(imageFolder(image, kernel, data));
     const options = { name, images: [image], components: ['kernel', 'root'] as const, repository };
-    const { release } = await composeRelease({ ...options, rollbackIndex: 0, notes: '', level: 3, before });
+    const { release } = await composeRelease({ ...options, rollbackIndex: 0, notes: '', level: 10, before });
     await board.repository.add(release);
     before.push(release);
   }
