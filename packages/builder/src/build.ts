@@ -276,14 +276,7 @@ async function allTasks(
   };
   const before = [
     uBootTask({ cache, source: sources['u-boot'], include, ...uBoot }),
-    opteeTask({
-      cache,
-      source: sources['optee-os'],
-      include,
-      ...optee,
-      pseudoApplications,
-      taPublicKey: key('ta'),
-    }),
+    opteeTask({ cache, source: sources['optee-os'], include, ...optee, pseudoApplications }),
     trustedFirmwareTask({
       cache,
       include,

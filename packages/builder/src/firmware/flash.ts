@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Extent } from '@mbl/formats';
 import { buildSigner, type KeySet, type TbbrCounters, tbbrCertificates } from '@mbl/trust';
 import { runCommand } from '../engine/run-command.ts';
+import { withApplicationKey } from './application-key.ts';
 import { requiredKeyNode } from './required-key.ts';
 import type { Task } from '../task.ts';
 import { buildFip } from './fip.ts';
@@ -42,7 +43,7 @@ export function flashTask(recipe: FlashRecipe): Task {
         bl31: await part('trusted-firmware', 'bl31.bin'),
         bl32: [
           await part('optee', 'tee-header_v2.bin'),
-          await part('optee', 'tee-pager_v2.bin'),
+          withApplicationKey(await part('optee', 'tee-pager_v2.bin'), await keys.keys.ta.publicKey()),
           await part('optee', 'tee-pageable_v2.bin'),
         ] as const,
         bl33: Buffer.concat([await part('u-boot', 'u-boot-nodtb.bin'), control]),

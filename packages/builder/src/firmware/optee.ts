@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import type { LockedSource } from '../recipes/lock.ts';
 import type { Task } from '../task.ts';
+import { standInKey } from './application-key.ts';
 import { make } from './make.ts';
 import { sourceInputs, unpackInto } from './sources.ts';
 
@@ -17,23 +18,21 @@ export interface OpteeRecipe {
   readonly options: Readonly<Record<string, string>>;
   /** Folder of pseudo trusted applications, `*.c`, which become a part of the core; absolute. */
   readonly pseudoApplications: string;
-  /** PEM of the public key that TAs must be signed with (RSA). */
-  readonly taPublicKey: string;
 }
 
 /** The trusted applications that go into the image, by UUID. */
 const applications = { pkcs11: 'fd02c9da-306c-48c7-a49c-bbd827ae86ee' } as const;
 
 /**
- * OP-TEE: `tee-header_v2.bin`, `tee-pager_v2.bin`, `tee-pageable_v2.bin`; `ta/<uuid>.elf`, the trusted applications before signing;
+ * OP-TEE, the same for every key set: `tee-header_v2.bin`, `tee-pager_v2.bin`, `tee-pageable_v2.bin`; `ta/<uuid>.elf`, the trusted applications before signing;
  * `upstream-signed/<uuid>.ta`, the same signed with the upstream's published test key, which a device must refuse.
  */
 export function opteeTask(recipe: OpteeRecipe): Task {
-  const { cache, source, include, platform, options, pseudoApplications, taPublicKey } = recipe;
+  const { cache, source, include, platform, options, pseudoApplications } = recipe;
   return {
     name: 'optee',
     title: `OP-TEE ${source.version}`,
-    inputs: { source: sourceInputs(source), platform, options, taPublicKey },
+    inputs: { source: sourceInputs(source), platform, options, standInKey },
     code: import.meta.filename,
     files: [include, pseudoApplications],
     tools: ['compile'],
@@ -48,7 +47,7 @@ export function opteeTask(recipe: OpteeRecipe): Task {
       );
       const output = join(context.work, 'out');
       const publicKey = join(context.work, 'ta-public.pem');
-      await writeFile(publicKey, taPublicKey);
+      await writeFile(publicKey, standInKey);
       context.progress(undefined, 'compiling');
       await make(tree, [
         `O=${output}`,
@@ -66,7 +65,7 @@ export function opteeTask(recipe: OpteeRecipe): Task {
         'CFG_WERROR=n',
         'DEBUG=0',
         `TEE_IMPL_VERSION=${source.version}`,
-        // The core trusts only our key. The make rules sign with the published test key in the tree; that output is for attacks.
+        // In its place the owner's key is put later (`withApplicationKey`). The make rules sign with the published test key in the tree; that output is for attacks.
         `TA_PUBLIC_KEY=${publicKey}`,
         ...Object.entries(options).map(([name, value]) => `${name}=${value}`),
       ]);
