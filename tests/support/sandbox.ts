@@ -59,49 +59,59 @@ export async function attackAsRoot(board: Board): Promise<void> {
   await shell(board, 'rm -f /config/new /var/lib/new /run/new /tmp/stolen');
 }
 
+export interface Victim {
+  readonly unit: string;
+  /** Its program, below `/usr/lib/mbl`. */
+  readonly script: string;
+  /** What is tried from a shell in this one only. */
+  readonly attempts: Attempts;
+}
+
 /**
- * Runs every attempt inside the service `unit` (its script is `/usr/lib/mbl/<script>`), and asserts that each was refused. The unit's own
- * lines stand; only the script, then the command, is another one. The service runs again afterwards.
+ * Runs every attempt inside each of the services, and asserts that each was refused. The units' own lines stand; only the script, then the
+ * command, is another one. The services run again afterwards.
  */
-export async function attackFromInside(
-  board: Board,
-  { unit, script, attempts = {} }: { unit: string; script: string; attempts?: Attempts },
-): Promise<void> {
-  const dropIn = `/run/systemd/system/${unit}.service.d`;
+export async function attackFromInside(board: Board, victims: readonly Victim[]): Promise<void> {
+  const dropIn = (unit: string): string => `/run/systemd/system/${unit}.service.d`;
+  const units = victims.map(({ unit }) => unit).join(' ');
   // A program that is run once and speaks to the log.
   const once = 'Type=oneshot\\nRestart=no\\nBusName=\\nSyslogIdentifier=attack\\n';
-  const attack = async (lines: string): Promise<Map<string, string>> => {
-    await shell(board, `systemctl stop ${unit}; mkdir -p ${dropIn}`);
-    await shell(
-      board,
-      `printf '[Service]\\n${once}${lines}\\n' >${dropIn}/attack.conf; systemctl daemon-reload`,
-    );
-    const since = (
-      await shell(board, 'journalctl -n 1 -o cat --show-cursor | sed -n "s/^-- cursor: //p"')
-    ).trim();
-    await shell(board, `systemctl start ${unit}; systemctl stop ${unit}`);
-    const said = await shell(board, `journalctl -t attack -o cat --after-cursor='${since}'`);
-    return outcomes(said);
+  /** What each of the services said with these lines more. */
+  const attack = async (lines: (victim: Victim) => string): Promise<Map<Victim, Map<string, string>>> => {
+    const write = victims.map((victim) => {
+      const folder = dropIn(victim.unit);
+      return `mkdir -p ${folder}; printf '[Service]\\n${once}${lines(victim)}\\n' >${folder}/attack.conf`;
+    });
+    await shell(board, `systemctl stop ${units}; ${write.join('; ')}; systemctl daemon-reload`);
+    const said = new Map<Victim, Map<string, string>>();
+    for (const victim of victims) {
+      const cursor = await shell(board, 'journalctl -n 1 -o cat --show-cursor | sed -n "s/^-- cursor: //p"');
+      const run = `systemctl start ${victim.unit}; systemctl stop ${victim.unit}`;
+      const log = `journalctl -t attack -o cat --after-cursor='${cursor.trim()}'`;
+      said.set(victim, outcomes(await shell(board, `${run}; ${log}`)));
+    }
+    return said;
   };
   try {
     await shell(board, 'cat >/run/attack.mjs; chmod 644 /run/attack.mjs', nodeProgram(inNode));
-    assert.deepEqual(
-      await attack(`BindReadOnlyPaths=/run/attack.mjs:/usr/lib/mbl/${script}`),
-      each(inNode, 'refused'),
-      `${unit}: from its JavaScript`,
+    for (const { unit, attempts } of victims) {
+      const program = shellProgram({ ...inShell, ...attempts });
+      await shell(board, `cat >/run/attack-${unit}.sh; chmod 644 /run/attack-${unit}.sh`, program);
+    }
+    const inBash = (unit: string): string => `ExecStart=-/bin/bash /run/attack-${unit}.sh`;
+    // The service's own command with another script; behind it a shell, which must not start: it would report more.
+    const first = await attack(
+      ({ unit, script }) => `BindReadOnlyPaths=/run/attack.mjs:/usr/lib/mbl/${script}\\n${inBash(unit)}`,
     );
-    const programs = { ...inShell, ...attempts };
-    await shell(board, 'cat >/run/attack.sh; chmod 644 /run/attack.sh', shellProgram(programs));
-    const inBash = 'ExecStart=\\nExecStart=-/bin/bash /run/attack.sh';
-    assert.deepEqual(await attack(inBash), new Map(), `${unit}: no shell starts`);
-    assert.deepEqual(
-      // The unit's ExecPaths= keeps every shell from starting; with this line more one does, to try what else stands in its way.
-      await attack(`${inBash}\\nExecPaths=/usr/bin`),
-      each(programs, 'refused'),
-      `${unit}: from a shell`,
-    );
+    for (const [{ unit }, said] of first)
+      assert.deepEqual(said, each(inNode, 'refused'), `${unit}: from its JavaScript, and no shell starts`);
+    // The unit's ExecPaths= keeps every shell from starting; with this line more one does, to try what else stands in its way.
+    const second = await attack(({ unit }) => `ExecStart=\\n${inBash(unit)}\\nExecPaths=/usr/bin`);
+    for (const [{ unit, attempts }, said] of second)
+      assert.deepEqual(said, each({ ...inShell, ...attempts }, 'refused'), `${unit}: from a shell`);
   } finally {
-    await shell(board, `rm -rf ${dropIn}; systemctl daemon-reload; systemctl restart ${unit}`);
+    const folders = victims.map(({ unit }) => dropIn(unit)).join(' ');
+    await shell(board, `rm -rf ${folders}; systemctl daemon-reload; systemctl restart ${units}`);
   }
 }
 
