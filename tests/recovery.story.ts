@@ -295,12 +295,15 @@ describe('a board', { timeout: 1_800_000 }, () => {
       await board.writePart('state', Buffer.alloc(8192));
       await board.writePart('state', bootState({ sequence: 1, attempts: [attempts, 0] }));
       await board.start();
-      assert.equal((await online(world.client, name)).id, id);
+      // How such a start goes on does not depend on what was damaged: one of them is followed until the device is online.
+      if (part === 'root') assert.equal((await online(world.client, name)).id, id);
+      else await board.serial.waitFor(/mbl-storage: slot-changed: /, patience);
       const tried = (await board.serial.lines()).flatMap(
         ({ text }) => /MBL: trying (boot_.)/.exec(text)?.[1] ?? [],
       );
       assert.deepEqual(tried, [...Array<string>(3 - attempts).fill('boot_a'), 'boot_b'], `${part} ${at}`);
       assert.deepEqual(await incidents(), ['slot-changed']);
+      await board.serial.waitFor(/mbl-init: root file system root_b opened/, { timeoutMs: 1000 });
       if (part === 'root') {
         // What lasts is told once a day.
         await recorded(/^slot-changed$/);
@@ -331,11 +334,7 @@ describe('a board', { timeout: 1_800_000 }, () => {
   }
 
   test('with no root at all takes longer and longer, and says so', async () => {
-    const kept = new Map<string, Buffer>();
-    for (const part of ['root_a', 'root_b']) {
-      kept.set(part, await board.readPart(part));
-      await board.writePart(part, Buffer.alloc(sizeOf(part)));
-    }
+    for (const part of ['root_a', 'root_b']) await board.writePart(part, Buffer.alloc(sizeOf(part)));
     await board.writePart('state', Buffer.alloc(8192));
     await board.start();
     for (const attempt of [1, 2])
@@ -343,11 +342,6 @@ describe('a board', { timeout: 1_800_000 }, () => {
         `mbl-init: start ${attempt} of slot a failed, the board restarts in ${2 ** attempt} s`,
         patience,
       );
-    await board.powerOff();
-    for (const [part, bytes] of kept) await board.writePart(part, bytes);
-    await board.writePart('state', Buffer.alloc(8192));
-    await comesBack();
-    await board.powerOff();
   });
 
   /** Gives a file of the configuration to root. */
