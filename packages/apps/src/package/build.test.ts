@@ -161,6 +161,38 @@ test('the same image in every form is the same app, byte for byte', async () => 
   }
 });
 
+test('a container that was exported is the same file system as the image that was saved', async () => {
+  const first = await build('saved', place('i.tar', dockerSave(image)));
+  const exported = rawTar([
+    { name: '.dockerenv', data: '', mode: 0o755 },
+    { name: 'bin', kind: '2', link: 'usr/bin' },
+    { name: 'dev/' },
+    { name: 'dev/pts/' },
+    { name: 'etc/' },
+    { name: 'etc/hosts', data: '' },
+    { name: 'etc/resolv.conf', data: '' },
+    { name: 'proc/' },
+    { name: 'usr/bin/sensor', data: elf(183), mode: 0o4755, time: 1_700_000_000 },
+    { name: 'usr/bin/sensor-too', kind: '1', link: 'usr/bin/sensor' },
+    { name: 'usr/share/data', data: 'x'.repeat(200_000), pax: { 'SCHILY.xattr.user.kind': 'data' } },
+  ]);
+  const source = place('export.tar', exported);
+  await assert.rejects(build('exported', source), { code: 'apps/no-command' });
+  const built = await build('exported', source, `${recipe}command: [/bin/sensor]\n`);
+  assert.equal(built.kind, 'archive of docker export');
+  assert.equal(built.app.image.sha256, first.app.image.sha256);
+});
+
+test('an image of several users keeps them, and its process is one of them', async () => {
+  const passwd = rawTar([{ name: 'etc/passwd', data: 'sensor:x:1000:1001::/:\n' }]);
+  const source = place('users.tar', dockerSave({ ...image, layers: [base, upper, passwd] }));
+  const { app } = await build('users', source, `${recipe}users: several\n`);
+  assert.deepEqual([app.users, app.user], ['several', { uid: 1000, gid: 1001, groups: [] }]);
+  await assert.rejects(build('nobody', place('none.tar', dockerSave(image)), `${recipe}users: several\n`), {
+    code: 'apps/unknown-user',
+  });
+});
+
 test('a folder is an app as well, whatever its owner and times are', async () => {
   const root = join(folder, 'root');
   mkdirSync(join(root, 'usr/bin'), { recursive: true, mode: 0o700 });

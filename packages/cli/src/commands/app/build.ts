@@ -37,10 +37,10 @@ export const buildApp = verb({
           signal,
           onPhase: (what) => report(undefined, what),
         }),
-      ({ kind, entries }) => ({ note: `${kind}, ${entries} files` }),
+      ({ kind, entries, packages }) => ({ note: `${kind}, ${entries} files, ${packages} packages known` }),
     );
-    const { changes, exposed, imageId, kind, entries } = built;
-    output.value({ folder, kind, imageId, entries, changes, exposed, app: built.app });
+    const { changes, exposed, imageId, kind, entries, packages } = built;
+    output.value({ folder, kind, imageId, entries, packages, changes, exposed, app: built.app });
     output.line(`${app.name} ${app.version}, ${formatSize(built.app.image.size)}, is in ${folder}`);
     output.line(`fs-verity ${built.app.image.fsVerity}`);
     if (changes.setuid > 0)
