@@ -100,6 +100,6 @@ function hindrance(image: Image, wanted: Image): string | undefined {
   if (has.sha256 !== brings.sha256)
     return has.version === brings.version
       ? 'the boot firmware of the build is another one, or it is signed with another key set'
-      : `the build has the boot firmware ${brings.version}, which is not installed on a running board`;
+      : `the build has the boot firmware ${brings.version}, which mbl up does not bring over the air`;
   return undefined;
 }
