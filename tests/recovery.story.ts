@@ -298,12 +298,11 @@ describe('a board', { timeout: 1_800_000 }, () => {
       // How such a start goes on does not depend on what was damaged: one of them is followed until the device is online.
       if (part === 'root') assert.equal((await online(world.client, name)).id, id);
       else await board.serial.waitFor(/mbl-storage: slot-changed: /, patience);
-      const tried = (await board.serial.lines()).flatMap(
-        ({ text }) => /MBL: trying (boot_.)/.exec(text)?.[1] ?? [],
-      );
+      const said = await board.serial.lines();
+      const tried = said.flatMap(({ text }) => /MBL: trying (boot_.)/.exec(text)?.[1] ?? []);
       assert.deepEqual(tried, [...Array<string>(3 - attempts).fill('boot_a'), 'boot_b'], `${part} ${at}`);
       assert.deepEqual(await incidents(), ['slot-changed']);
-      await board.serial.waitFor(/mbl-init: root file system root_b opened/, { timeoutMs: 1000 });
+      assert.ok(said.some(({ text }) => text.includes('mbl-init: root file system root_b opened')));
       if (part === 'root') {
         // What lasts is told once a day.
         await recorded(/^slot-changed$/);
