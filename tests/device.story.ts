@@ -133,12 +133,16 @@ describe('a device', { timeout: 1_800_000 }, () => {
     await attackAsRoot(board);
     const connect = `bash -c 'echo >/dev/tcp/10.0.2.2/${world.file.ports.est}'`;
     assert.equal((await board.ssh(connect)).code, 0, 'there is somebody to talk to');
+    // What asks the secure world to try a firmware is not what faces the network.
+    const tee = 'ls /dev/tee0';
+    assert.equal((await board.ssh(tee)).code, 0, 'there is a TEE');
     await attackFromInside(board, [
       {
         unit: 'mbl-cloud-client',
         script: 'cloud-client.mjs',
         attempts: {
           'read the metadata of releases': 'ls /config/update/metadata/*',
+          'see the TEE': tee,
           'choose the slot': 'dd if=/dev/zero of=/run/mbl/slots/state count=1',
           'write the slot that runs':
             'slot=$(sed -n s/slot=//p /run/mbl/boot); dd if=/run/mbl/slots/root_$slot of=/run/mbl/slots/root_$slot count=1 conv=notrunc',

@@ -29,7 +29,6 @@ const inShell: Attempts = {
   'read an account file': 'cat /etc/shadow',
   'read the enrolment code': 'cat /factory/factory.json',
   'see a disk': 'ls /dev/vda',
-  'see the TEE': 'ls /dev/tee0',
   'mount a file system': 'mount -t tmpfs none /tmp',
   'make a namespace': 'unshare --user true',
   'change the clock': 'date -s "$(date)"',
