@@ -5,6 +5,7 @@ import { endWithFailure, findWorkspace, processCli } from '@mbl/cli';
 import { parseArgs } from 'node:util';
 import { selectTests } from './test-run/select.ts';
 import { TestRun } from './test-run/test-run.ts';
+import { takeTurns, turnOf } from './test-run/turns.ts';
 
 const { values, positionals } = parseArgs({
   options: { verbose: { type: 'boolean', default: false } },
@@ -12,7 +13,14 @@ const { values, positionals } = parseArgs({
 });
 const cli = processCli(findWorkspace());
 try {
-  const selection = await selectTests(cli.workspace.root, positionals);
+  const { root } = cli.workspace;
+  let selection = await selectTests(root, positionals);
+  let out: string[] = [];
+  // Who names what to run gets all of it.
+  if (positionals.length === 0)
+    ({ selection, out } = takeTurns(selection, await turnOf(root, cli.environment)));
+  if (out.length > 0)
+    cli.output.remark(`Not their turn this time: ${out.join(' ')}. With them: ./mbl test all`);
   process.exitCode = await new TestRun(cli, values.verbose).all(selection);
 } catch (error) {
   process.exitCode = endWithFailure(cli, error);

@@ -36,6 +36,7 @@ test('nothing is everything, unit and system its halves', async () => {
     units: [packageA, packageB, tools],
     stories: [boot],
   });
+  assert.deepEqual(await selectTests(root, ['all']), await selectTests(root, []));
   assert.deepEqual(await selectTests(root, ['unit']), {
     checks: true,
     units: [packageA, packageB, tools],

@@ -21,7 +21,7 @@ const isUnit = (path: string) => /^(packages\/[^/]+\/src|tools)\/.*\.test\.ts$/.
 const isStory = (path: string) => /^tests\/[^/]+\.story\.ts$/.test(path);
 
 /**
- * What the words after `mbl test` mean: nothing is everything; `unit` the checks and the tests of packages and tools; `system` the stories; else a
+ * What the words after `mbl test` mean: nothing, or `all`, is everything; `unit` the checks and the tests of packages and tools; `system` the stories; else a
  * test file, a folder of them, a package's name, or a story's name.
  */
 export async function selectTests(
@@ -30,7 +30,7 @@ export async function selectTests(
   cwd: string = process.cwd(),
 ): Promise<Selection> {
   const all = await listTests(root);
-  if (words.length === 0)
+  if (words.length === 0 || words.includes('all'))
     return { checks: true, units: byPackage(all.filter(isUnit)), stories: each(all.filter(isStory)) };
   let checks = false;
   const chosen = new Set<string>();

@@ -94,7 +94,7 @@ export class TestRun {
     await this.#atOnce('unit tests', suites.length, workers, {
       names: this.#verbose,
       testTimeout: 2 * minute,
-      timeout: 5 * minute,
+      timeout: 10 * minute,
       live: false,
     });
   }

@@ -8,9 +8,9 @@ import { flag, rest, verb } from '../verb.ts';
  */
 export const test = verb({
   name: 'test',
-  description: 'check the sources and run the tests: all, unit, system, or the files named',
+  description: 'check the sources and run the tests; long stories take turns',
   json: false,
-  arguments: { what: rest('unit, system, or test files') },
+  arguments: { what: rest('all, unit, system, or test files') },
   options: { verbose: flag('name every test, not only those that fail') },
   async run({ workspace, environment }, { what, verbose }) {
     const args = [...(verbose ? ['--verbose'] : []), '--', ...what];
