@@ -28,7 +28,8 @@ export const buildingStories: ReadonlySet<string> = new Set(
  */
 export const longSuites: readonly string[] = [
   ...['packages/service', 'packages/builder', 'packages/lab'],
-  ...['recovery', 'hosts', 'device', 'update', 'watchdog', 'up', 'crash', 'attacks-root', 'hsm', 'compare']
+  ...['recovery', 'update', 'hosts', 'up', 'by-hand', 'firmware-update', 'watchdog', 'device', 'crash']
+    .concat('attacks-root', 'hsm', 'compare')
     .concat('fallback', 'offline', 'production', 'attacks-firmware', 'slots', 'layer', 'built-in-key')
     .map((name) => `tests/${name}.story.ts`),
 ];

@@ -13,6 +13,9 @@ export const pairs: readonly (readonly [string, string])[] = (
     ['watchdog', 'firmware-update'],
     ['compare', 'hsm'],
     ['crash', 'attacks-root'],
+    ['recovery', 'hosts'],
+    ['slots', 'banks'],
+    ['offline', 'layer'],
   ] as const
 ).map(([even, odd]) => [`tests/${even}.story.ts`, `tests/${odd}.story.ts`]);
 
