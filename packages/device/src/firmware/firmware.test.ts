@@ -168,6 +168,8 @@ class TestBoard implements Disposable {
   async install(): Promise<void> {
     assert.equal((await this.bring()).refused, '');
     assert.equal(await this.platform.verifySlot(), '');
+    // The client has the release judged once more before it starts.
+    await this.platform.checkRelease({ release: '1.1', metadata: [] });
     await this.platform.startTrial();
   }
 

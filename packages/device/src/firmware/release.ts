@@ -29,9 +29,11 @@ export async function needsFirmware(
   return (await banks.digest('running', size)) !== sha256;
 }
 
-/** The file that the client makes the firmware in, before the secure world gets it: zeros, with room for its hash tree as in a partition. */
+/**
+ * Gives the file that the client makes the firmware in its size, with room for its hash tree as in a partition. What is there stays: a release
+ * is judged more than once while it is brought.
+ */
 export async function makeRoom(path: string, dataSize: number): Promise<void> {
-  await truncate(path, 0);
   await truncate(path, dataSize + treeSize(dataSize / BLOCK_SIZE));
 }
 
