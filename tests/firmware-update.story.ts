@@ -130,7 +130,7 @@ describe('a board', { timeout: limit }, () => {
 
   test('takes new firmware with a release, tries both, and keeps both', async () => {
     await install('1.1');
-    await board.serial.waitFor(/BL1: bank b on trial, attempt 1/, patience);
+    await board.serial.waitFor(/BL1: bank B on trial, attempt 1/, patience);
     await board.serial.waitFor(/mbl-health.*slot b is healthy/, patience);
     await proved();
     await says(0, 1);
@@ -139,7 +139,7 @@ describe('a board', { timeout: limit }, () => {
 
   test('goes back with its system from a firmware that is refused, and says why', async () => {
     await install('1.2');
-    await board.serial.waitFor(/BL1: bank a on trial, attempt 1/, patience);
+    await board.serial.waitFor(/BL1: bank A on trial, attempt 1/, patience);
     await board.serial.waitFor(/BL2: Failed to load image id 3/, patience);
     await board.serial.waitFor(
       /mbl-health.*slot a goes back: its boot firmware did not come up: bank b runs/,

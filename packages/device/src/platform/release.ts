@@ -132,7 +132,7 @@ const partitions: Readonly<Record<string, string>> = {
 
 /** Where components go on this board, and what it has. */
 export interface Places {
-  /** The partition of the idle slot, and of the one that runs, by `boot` and `root`; the file of the boot firmware. */
+  /** The partition of the idle slot, and of the one that runs, by `boot` and `root`; the file of the boot firmware, and ''. */
   readonly device: (partition: string) => string;
   readonly running: (partition: string) => string;
   /** Of the running root; '' where nobody knows. */

@@ -242,11 +242,10 @@ export function installUpdates(
           )?.component;
           const runs = image.components[firmwareComponent].version;
           const firmware = brought !== undefined && (await needsFirmware(banks, brought, runs));
-          const place = (of: Slot) => (part: string) =>
-            join(disk, part === firmwareComponent ? part : `${part}_${of}`);
           const components = placeRelease(verdict, {
-            device: place(slot),
-            running: place(otherSlot(slot)),
+            device: (part) => join(disk, part === firmwareComponent ? part : `${part}_${slot}`),
+            // The bank that runs is no file: the client takes nothing of it.
+            running: (part) => (part === firmwareComponent ? '' : join(disk, `${part}_${otherSlot(slot)}`)),
             rootHash: await runningRootHash(root),
             firmware,
           });
