@@ -11,14 +11,17 @@ const { values, positionals } = parseArgs({
   options: { verbose: { type: 'boolean', default: false } },
   allowPositionals: true,
 });
-const cli = processCli(findWorkspace());
+const workspace = findWorkspace();
+// Who names what to run gets all of it.
+const turn = positionals.length === 0 ? await turnOf(workspace.root, process.env) : undefined;
+// For stories of which a part takes turns.
+if (turn !== undefined) process.env['MBL_TEST_TURN'] = String(turn);
+const cli = processCli(workspace);
 try {
   const { root } = cli.workspace;
   let selection = await selectTests(root, positionals);
   let out: string[] = [];
-  // Who names what to run gets all of it.
-  if (positionals.length === 0)
-    ({ selection, out } = takeTurns(selection, await turnOf(root, cli.environment)));
+  if (turn !== undefined) ({ selection, out } = takeTurns(selection, turn));
   if (out.length > 0)
     cli.output.remark(`Not their turn this time: ${out.join(' ')}. With them: ./mbl test all`);
   process.exitCode = await new TestRun(cli, values.verbose).all(selection);
