@@ -90,7 +90,7 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   });
 
   test('the device is listed, shown, read, written and watched', async () => {
-    assert.match(await said('device', 'list'), /^[0-9a-f]{32} +first +online +development /m);
+    assert.match(await said('device', 'list'), /^[0-9a-f]{32} +first +online +- +development /m);
     const shown = await said('device', 'show', 'first');
     for (const line of [/^state +registered$/m, /^image_keys +development$/m]) assert.match(shown, line);
     const listed = async (keys: string) =>
