@@ -23,7 +23,7 @@ test('of each pair one story is left out, the other one in the other turn; nothi
   assert.deepEqual([...even.out, ...odd.out].toSorted(), pairs.flat().toSorted());
 });
 
-test('a commit has one turn; without one there is a turn, too; somebody may ask for the other', async () => {
+test('a content has one turn; without one there is a turn, too; somebody may ask for the other', async () => {
   assert.equal(await turnOf(root, {}), await turnOf(root, {}));
   assert.equal(await turnOf(tmpdir(), {}), 0);
   assert.equal(await turnOf(root, { MBL_TEST_TURN: '0' }), 0);

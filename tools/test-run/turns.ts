@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import type { Selection } from './select.ts';
 
 /**
- * Long stories that take turns in a whole run, so that it ends in time: of each pair the one or the other, by the commit. `./mbl test all` runs
+ * Long stories that take turns in a whole run, so that it ends in time: of each pair the one or the other, by what is committed. `./mbl test all` runs
  * both.
  */
 export const pairs: readonly (readonly [string, string])[] = (
@@ -29,14 +29,14 @@ export function takeTurns(selection: Selection, turn: Turn): { selection: Select
   return { selection: { ...selection, stories }, out };
 }
 
-/** The turn of a working copy: the same for the same commit, so that a failure comes again; `MBL_TEST_TURN` is another one. */
+/** The turn of a working copy: the same for the same content, so that a failure comes again; `MBL_TEST_TURN` is another one. */
 export async function turnOf(root: string, environment: Readonly<NodeJS.ProcessEnv>): Promise<Turn> {
   const asked = environment['MBL_TEST_TURN'];
   if (asked !== undefined) return asked === '1' ? 1 : 0;
-  const head = await promisify(execFile)('git', ['-C', root, 'rev-parse', 'HEAD']).then(
+  const tree = await promisify(execFile)('git', ['-C', root, 'rev-parse', 'HEAD^{tree}']).then(
     ({ stdout }) => stdout.trim(),
     // An archive of the sources has no commits.
     () => '',
   );
-  return (Number.parseInt(head.slice(-1) || '0', 16) % 2) as Turn;
+  return (Number.parseInt(tree.slice(-1) || '0', 16) % 2) as Turn;
 }
