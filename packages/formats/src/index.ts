@@ -1,5 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 export {
+  type AppAnswer,
+  type AppAsk,
+  type AppLogLine,
+  appActions,
+  type AppReleaseStatus,
+  appReleaseStates,
+  type AppStatus,
+  appStates,
+  type DesiredApps,
+  type DesiredRelease,
+  formatDesiredApps,
+  maxAppAnswer,
+  maxAppAsk,
+  maxAppStatus,
+  maxDesiredApps,
+  mostDesiredReleases,
+  mostLogLines,
+  mostRunOutput,
+  parseAppAnswer,
+  parseAppAsk,
+  parseAppReleaseStatus,
+  parseAppStatus,
+  parseDesiredApps,
+} from './app-orders.ts';
+export { type AppReason, appReasons, isAppReason } from './app-reasons.ts';
+export {
   appNameRule,
   appPathRule,
   appPlainPathRule,

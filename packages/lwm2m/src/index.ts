@@ -30,6 +30,7 @@ export { softwareComponentModel } from './model/object-14-software-component.ts'
 export { deviceModel } from './model/object-3-device.ts';
 export { mblBoardModel } from './model/object-33400-mbl-board.ts';
 export { mblUpdateModel } from './model/object-33401-mbl-update.ts';
+export { mblAppsModel } from './model/object-33402-mbl-apps.ts';
 export { connectivityMonitoringModel } from './model/object-4-connectivity-monitoring.ts';
 export { firmwareUpdateModel } from './model/object-5-firmware-update.ts';
 export type { Node } from './node.ts';

@@ -5,6 +5,7 @@ import { connectivityMonitoringModel } from './object-4-connectivity-monitoring.
 import { deviceModel } from './object-3-device.ts';
 import { firmwareUpdateModel } from './object-5-firmware-update.ts';
 import { mblBoardModel } from './object-33400-mbl-board.ts';
+import { mblAppsModel } from './object-33402-mbl-apps.ts';
 import { mblUpdateModel } from './object-33401-mbl-update.ts';
 import { securityModel } from './object-0-security.ts';
 import { serverModel } from './object-1-server.ts';
@@ -60,4 +61,5 @@ export const standardModel = new ObjectModel([
   softwareComponentModel,
   mblBoardModel,
   mblUpdateModel,
+  mblAppsModel,
 ]);

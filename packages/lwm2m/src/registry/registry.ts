@@ -4,6 +4,7 @@ import { resourceTable } from '../model/definition.ts';
 import { ObjectModel } from '../model/model.ts';
 import { mblBoardModel } from '../model/object-33400-mbl-board.ts';
 import { mblUpdateModel } from '../model/object-33401-mbl-update.ts';
+import { mblAppsModel } from '../model/object-33402-mbl-apps.ts';
 import data from './oma-objects.json' with { type: 'json' };
 
 /** What a link without `ver` means (LwM2M Core 1.1 §7.2.2). */
@@ -59,4 +60,5 @@ export const omaRegistry = new ObjectRegistry([
   })),
   mblBoardModel,
   mblUpdateModel,
+  mblAppsModel,
 ]);
