@@ -4,6 +4,7 @@ import { systemClock } from '@mbl/coap';
 import { encodeLinks } from '../codecs/link-format.ts';
 import { Lwm2mError } from '../errors.ts';
 import { standardModel } from '../model/model.ts';
+import type { ObjectDefinition } from '../model/definition.ts';
 import type { Path } from '../path.ts';
 import type { ObjectInstance } from './instance.ts';
 import { registrationLinks } from './links.ts';
@@ -27,6 +28,8 @@ export class Lwm2mClient implements AsyncDisposable {
   readonly #tree: ObjectTree;
   readonly #requests: ServedRequests;
   readonly #keeper: RegistrationKeeper;
+  #listIsOld = false;
+  #updateIsDue = false;
 
   /** Throws `lwm2m/instance-invalid` for instances that do not fit the model. */
   constructor(options: ClientOptions) {
@@ -41,7 +44,7 @@ export class Lwm2mClient implements AsyncDisposable {
       events: {
         written: (path) => this.#updateIf(path, server.lifetime),
         executed: (path) => this.#updateIf(path, server.updateTrigger),
-        instancesChanged: () => this.#updateSoon(),
+        instancesChanged: () => this.#listChanged(),
       },
     });
     this.#keeper = new RegistrationKeeper({
@@ -50,11 +53,16 @@ export class Lwm2mClient implements AsyncDisposable {
       binding: options.binding ?? 'T',
       parameters: options.parameters ?? {},
       timeoutMs: options.timeoutMs ?? 30_000,
-      content: async () => ({
-        lifetime: await this.#lifetime(),
-        payload: encodeLinks(registrationLinks(this.#tree)),
-      }),
-      onState: (state) => options.onState?.(state),
+      content: async () => {
+        const lifetime = await this.#lifetime();
+        this.#listIsOld = false;
+        return { lifetime, payload: encodeLinks(registrationLinks(this.#tree)) };
+      },
+      onState: (state) => {
+        options.onState?.(state);
+        // An instance that came or went while the server was being told the list before.
+        if (state.state === 'registered' && this.#listIsOld) this.#updateSoon();
+      },
     });
     this.handler = (request, context) => this.#requests.handle(request, context);
   }
@@ -82,14 +90,44 @@ export class Lwm2mClient implements AsyncDisposable {
   add(instance: ObjectInstance): void {
     this.#tree.add(instance);
     this.#requests.changed([instance.objectId, instance.instanceId]);
-    this.#updateSoon();
+    this.#listChanged();
+  }
+
+  /**
+   * Puts an instance into the place of the one with its numbers, or where none was. Observations and attributes of what stays go on. Throws
+   * `lwm2m/instance-invalid`, and then all is as before.
+   */
+  replace(instance: ObjectInstance): void {
+    const { objectId, instanceId } = instance;
+    const before = this.#tree.remove(objectId, instanceId);
+    try {
+      this.#tree.add(instance);
+    } catch (error) {
+      if (before !== undefined) this.#tree.add(before);
+      throw error;
+    }
+    this.#requests.changed([objectId, instanceId]);
+    if (before === undefined) this.#listChanged();
+  }
+
+  /**
+   * Knows an object that the model lacks, or knows differently, from now on. `isPrivate`: no registry has it, so what the client answers by itself has
+   * to tell the types. Throws `lwm2m/instance-invalid` while an instance would not fit.
+   */
+  define(definition: ObjectDefinition, { isPrivate = false }: { readonly isPrivate?: boolean } = {}): void {
+    this.#tree.define(definition.id, definition, isPrivate);
+  }
+
+  /** Forgets an object. Throws `lwm2m/instance-invalid` while it has instances. */
+  undefine(objectId: number): void {
+    this.#tree.define(objectId, undefined, false);
   }
 
   /** Removes an instance; the server hears of it by an update. */
   remove(objectId: number, instanceId: number): void {
     if (this.#tree.remove(objectId, instanceId) === undefined) return;
     this.#requests.removed([objectId, instanceId]);
-    this.#updateSoon();
+    this.#listChanged();
   }
 
   /** Deregisters if the server can still be reached, and stops. */
@@ -112,10 +150,17 @@ export class Lwm2mClient implements AsyncDisposable {
     if (objectId === server.objectId && written === resourceId) this.#updateSoon();
   }
 
+  #listChanged(): void {
+    this.#listIsOld = true;
+    this.#updateSoon();
+  }
+
   /** After the response that is on its way. What goes wrong is told as the state `lost`. */
   #updateSoon(): void {
-    if (!this.registered) return;
+    if (!this.registered || this.#updateIsDue) return;
+    this.#updateIsDue = true;
     this.#clock.schedule(0, () => {
+      this.#updateIsDue = false;
       if (this.registered) this.update().catch(() => undefined);
     });
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Code } from '@mbl/coap';
 import { Lwm2mError } from '../errors.ts';
-import type { ResourceDefinition } from '../model/definition.ts';
+import type { ObjectDefinition, ResourceDefinition } from '../model/definition.ts';
 import type { ObjectModel } from '../model/model.ts';
 import type { Path } from '../path.ts';
 import { formatPath, isId } from '../path.ts';
@@ -11,38 +11,47 @@ export type ChangeListener = (path: Path) => void;
 
 /** The object instances of a client. */
 export class ObjectTree {
-  readonly model: ObjectModel;
+  #model: ObjectModel;
+  readonly #private = new Set<number>();
   readonly #objects = new Map<number, Map<number, ObjectInstance>>();
   readonly #unsubscribe = new Map<ObjectInstance, () => void>();
   readonly #changed: ChangeListener;
 
   constructor(model: ObjectModel, changed: ChangeListener) {
-    this.model = model;
+    this.#model = model;
     this.#changed = changed;
+  }
+
+  get model(): ObjectModel {
+    return this.#model;
+  }
+
+  /**
+   * Knows an object by this definition from now on; `undefined`: no longer. `isPrivate`: no server can know it. Throws `lwm2m/instance-invalid` while there
+   * is an instance that would not fit.
+   */
+  define(objectId: number, definition: ObjectDefinition | undefined, isPrivate: boolean): void {
+    const model = this.#model.with(new Map([[objectId, definition]]));
+    const instances = this.instances([objectId]);
+    for (const instance of instances) checkInstance(model, instance);
+    if (definition?.multiple === false && instances.length > 1) throw taken([objectId]);
+    this.#model = model;
+    if (definition !== undefined && isPrivate) this.#private.add(objectId);
+    else this.#private.delete(objectId);
+  }
+
+  /** Whether only this client knows the object: what it answers has to tell types. */
+  isPrivate(objectId: number): boolean {
+    return this.#private.has(objectId);
   }
 
   /** Throws `lwm2m/instance-invalid` for an instance that the model does not know or that is there already. */
   add(instance: ObjectInstance): void {
     const { objectId, instanceId } = instance;
-    const path = formatPath([objectId, instanceId]);
-    const definition = this.model.object(objectId);
-    if (definition === undefined || !isId(instanceId)) {
-      throw new Lwm2mError('lwm2m/instance-invalid', `the model has no object for ${path}`, {
-        status: Code.NOT_FOUND,
-      });
-    }
-    const unknown = instance.resources.find(
-      (id) => this.model.resource([objectId, instanceId, id]) === undefined,
-    );
-    if (unknown !== undefined) {
-      throw new Lwm2mError('lwm2m/instance-invalid', `the model has no resource ${unknown} for ${path}`);
-    }
+    const definition = checkInstance(this.model, instance);
     const instances = this.#objects.get(objectId) ?? new Map<number, ObjectInstance>();
-    if (instances.has(instanceId) || (!definition.multiple && instances.size > 0)) {
-      throw new Lwm2mError('lwm2m/instance-invalid', `there is already an instance in the place of ${path}`, {
-        status: Code.BAD_REQUEST,
-      });
-    }
+    if (instances.has(instanceId) || (!definition.multiple && instances.size > 0))
+      throw taken([objectId, instanceId]);
     instances.set(instanceId, instance);
     this.#objects.set(objectId, new Map([...instances].toSorted(([a], [b]) => a - b)));
     const stop = instance.onChange?.((id) => this.#changed([objectId, instanceId, id]));
@@ -98,6 +107,32 @@ export class ObjectTree {
     if (definition === undefined || !instance.resources.includes(resourceId)) throw notFound(path);
     return definition;
   }
+}
+
+/** Throws `lwm2m/instance-invalid` for what the model does not know. */
+function checkInstance(
+  model: ObjectModel,
+  { objectId, instanceId, resources }: ObjectInstance,
+): ObjectDefinition {
+  const path = formatPath([objectId, instanceId]);
+  const definition = model.object(objectId);
+  if (definition === undefined || !isId(instanceId)) {
+    throw new Lwm2mError('lwm2m/instance-invalid', `the model has no object for ${path}`, {
+      status: Code.NOT_FOUND,
+    });
+  }
+  const unknown = resources.find((id) => model.resource([objectId, instanceId, id]) === undefined);
+  if (unknown !== undefined)
+    throw new Lwm2mError('lwm2m/instance-invalid', `the model has no resource ${unknown} for ${path}`);
+  return definition;
+}
+
+function taken(path: Path): Lwm2mError {
+  return new Lwm2mError(
+    'lwm2m/instance-invalid',
+    `there is already an instance in the place of ${formatPath(path)}`,
+    { status: Code.BAD_REQUEST },
+  );
 }
 
 export function notFound(path: Path): Lwm2mError {

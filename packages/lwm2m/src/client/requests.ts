@@ -182,7 +182,8 @@ export class ServedRequests {
 
   #preferredFormat(nodes: readonly Node[], base: Path): number {
     const [node] = nodes;
-    if (nodes.length !== 1 || node?.path.length !== base.length) return ContentFormat.SENML_JSON;
+    if (nodes.length !== 1 || node?.path.length !== base.length || this.#tree.isPrivate(base[0] ?? 0))
+      return ContentFormat.SENML_JSON;
     return node.value instanceof Uint8Array ? ContentFormat.OCTET_STREAM : ContentFormat.TEXT;
   }
 
