@@ -300,7 +300,7 @@ function readHealth(json: JsonRecord): AppHealth {
   };
 }
 
-function readResource(json: JsonRecord): AppResource {
+export function readResource(json: JsonRecord): AppResource {
   const path = json.string('path');
   if (!isResourcePath(path)) throw json.fail('"path" must be /object/instance/resource in numbers');
   const type = resourceTypes.find((word) => json.is('type', word));

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 export {
+  type AppCaller,
+  type AppCallers,
+  formatAppCallers,
+  maxAppCallersBytes,
+  parseAppCallers,
+} from './app-callers.ts';
+export {
   type AppAnswer,
   type AppAsk,
   type AppLogLine,
