@@ -74,6 +74,14 @@ export async function expectedFolders(tmpfiles: string, top: string): Promise<st
   return [...found].toSorted((a, b) => a.length - b.length);
 }
 
+/** The number of a group of group(5). Throws when there is none of that name. */
+export async function groupNumber(group: string, name: string): Promise<number> {
+  const line = (await readFile(group, 'utf8')).split('\n').find((each) => each.startsWith(`${name}:`));
+  const number = line?.split(':')[2];
+  if (number === undefined) throw new Error(`there is no group ${name}`);
+  return Number(number);
+}
+
 /** A user of passwd(5). Throws when there is none of that name. */
 export async function ownerOf(passwd: string, user: string): Promise<Owner> {
   const line = (await readFile(passwd, 'utf8')).split('\n').find((each) => each.startsWith(`${user}:`));

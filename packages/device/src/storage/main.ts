@@ -5,7 +5,16 @@
 import { lstat, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { readText } from '@mbl/formats';
-import { expectedFolders, makeFolder, ownerOf, ownFiles, removeUnlessFolder } from './folders.ts';
+import {
+  expectedFolders,
+  groupNumber,
+  makeFolder,
+  type Owner,
+  ownerOf,
+  ownFiles,
+  removeUnlessFolder,
+  root as rootUser,
+} from './folders.ts';
 import { type Incident, keepIncidents } from './incidents.ts';
 import { systemTools, type Tools } from './tools.ts';
 import { boardVolumes, type Examined, examine, make, mountMemory, type Volume } from './volume.ts';
@@ -97,7 +106,28 @@ async function checkData(at: Place): Promise<Incident[]> {
     if (await makeFolder(at(`/data/${name}`), 0o755)) wrong.push(`/data/${name}`);
   for (const path of await expectedFolders(at('/usr/lib/tmpfiles.d'), '/var'))
     if (await removeUnlessFolder(at(`/data/var/${path}`))) wrong.push(`/data/var/${path}`);
+  for (const [path, mode, owner] of await appFolders(at))
+    if (await makeFolder(at(path), mode, owner)) wrong.push(path);
   return replaced('data-repaired', wrong);
+}
+
+/**
+ * Where apps are kept, each after the one that it is in: path, mode, owner. What is in them is judged by who reads it
+ * (docs/decisions/0029); that nobody chose where it is written is judged here. The same are in storage.sh.
+ */
+async function appFolders(at: Place): Promise<readonly (readonly [string, number, Owner])[]> {
+  const platform = await ownerOf(at('/etc/passwd'), 'mbl-platformd');
+  const exchange = { uid: rootUser.uid, gid: await groupNumber(at('/etc/group'), 'mbl-apps') };
+  return [
+    ['/data/apps', 0o755, rootUser],
+    ['/data/apps/incoming', 0o2770, exchange],
+    ['/data/apps/orders', 0o755, platform],
+    ['/data/apps/installed', 0o755, rootUser],
+    ['/data/apps/installed/teams', 0o755, rootUser],
+    ['/data/apps/installed/images', 0o755, rootUser],
+    ['/data/apps/installed/accepted', 0o755, rootUser],
+    ['/data/apps/volumes', 0o755, rootUser],
+  ];
 }
 
 async function checkConfig(at: Place): Promise<Incident[]> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -162,6 +163,35 @@ test('links in the place of folders go, and nothing is written where they lead',
   assert.deepEqual(readdirSync(at('elsewhere')), []);
   assert.equal(lstatSync(at('config/identity')).mode & 0o777, 0o700);
   assert.deepEqual(await kinds(disk), []);
+});
+
+test('where apps are kept is made of folders, with modes that decide who writes there', async () => {
+  using disk = await startedOnce();
+  const at = (path: string) => join(disk.root, 'data/apps', path);
+  const modes = () =>
+    Object.fromEntries(
+      ['incoming', 'orders', 'installed', 'installed/images', 'volumes'].map((path) => [
+        path,
+        (lstatSync(at(path)).mode & 0o7777).toString(8),
+      ]),
+    );
+  const expected = {
+    incoming: '2770',
+    orders: '755',
+    installed: '755',
+    'installed/images': '755',
+    volumes: '755',
+  };
+  assert.deepEqual(modes(), expected);
+  mkdirSync(join(disk.root, 'elsewhere'));
+  rmSync(at('volumes'), { recursive: true });
+  symlinkSync(join(disk.root, 'elsewhere'), at('volumes'));
+  writeFileSync(at('installed/images/kept'), '');
+  chmodSync(at('installed'), 0o777);
+  assert.deepEqual(await kinds(disk), ['data-repaired']);
+  assert.deepEqual(modes(), expected);
+  assert.deepEqual(readdirSync(join(disk.root, 'elsewhere')), []);
+  assert.deepEqual(readdirSync(at('installed/images')), ['kept']);
 });
 
 test('what is no file in the identity folder goes; files become their service’s alone', async () => {

@@ -45,6 +45,7 @@ export class FakeDisk implements Disposable {
       (name) => `${name}:x:${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}::/:/\n`,
     );
     writeFileSync(join(this.root, 'etc/passwd'), users.join(''));
+    writeFileSync(join(this.root, 'etc/group'), `mbl-apps:x:${process.getgid?.() ?? 0}:\n`);
     for (const [name, mebibytes] of [
       ['config', 8],
       ['data', 160],

@@ -20,7 +20,9 @@ is_folder() { [ -d "$1" ] && [ ! -L "$1" ]; }
 
 # Links and files in the place of folders that services write to.
 usual_contents() {
-	for folder in /data/var /data/home /data/var/lib /config/ssh /config/incidents /config/update /config/identity; do
+	for folder in /data/var /data/home /data/var/lib /config/ssh /config/incidents /config/update /config/identity \
+		/data/apps /data/apps/incoming /data/apps/orders /data/apps/installed /data/apps/installed/teams \
+		/data/apps/installed/images /data/apps/installed/accepted /data/apps/volumes; do
 		is_folder "$folder" || return 1
 	done
 	for entry in /data/var/* /data/var/lib/*; do
