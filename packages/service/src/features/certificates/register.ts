@@ -120,12 +120,19 @@ export class CertificateRegister {
     return rejected === undefined ? { identity: found } : { rejected };
   }
 
-  /** What a TLS peer shows, when the device CA signed it. Asks no record. */
-  claim(peer: X509Certificate | undefined): { readonly claim: Claim } | { readonly rejected: RejectedPeer } {
+  /**
+   * What a TLS peer shows, when the device CA signed it. Asks no record. `proved`: the handshake has verified the chain already, with the device CA as
+   * the only one that is trusted, so that the signature is not computed twice.
+   */
+  claim(
+    peer: X509Certificate | undefined,
+    proved = false,
+  ): { readonly claim: Claim } | { readonly rejected: RejectedPeer } {
     if (peer === undefined) return { rejected: rejection('no-certificate', 'No certificate was shown') };
     const subject = readSubject(peer);
     const shown = fingerprint(peer.raw);
-    if (subject !== undefined && isIssuedBy(peer, this.#ca.certificate)) {
+    const ca = this.#ca.certificate;
+    if (subject !== undefined && (proved ? peer.checkIssued(ca) : isIssuedBy(peer, ca))) {
       const { commonName: endpointName = '', locality: deviceId = '' } = subject;
       return { claim: { deviceId, endpointName, fingerprint: shown } };
     }

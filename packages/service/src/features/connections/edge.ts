@@ -111,7 +111,7 @@ export class Edge implements AsyncDisposable {
   async #accept(socket: TLSSocket): Promise<void> {
     const remoteAddress = socket.remoteAddress ?? '';
     const { connections, queue, register } = this.#parts;
-    const shown = register.claim(socket.getPeerX509Certificate());
+    const shown = register.claim(socket.getPeerX509Certificate(), socket.authorized);
     if ('rejected' in shown) return this.#refuse(socket, shown.rejected, remoteAddress);
     const { deviceId } = shown.claim;
     const identity: DeviceIdentity = { ...shown.claim, remoteAddress };
@@ -129,7 +129,7 @@ export class Edge implements AsyncDisposable {
       const verdict = await register.check(shown.claim);
       if ('rejected' in verdict) return this.#refuse(socket, verdict.rejected, remoteAddress);
       if (verdict.certificate.unused) await register.markUsedTogether(verdict.certificate);
-      await this.#enter(socket, identity, entry);
+      this.#enter(socket, identity, entry);
     });
   }
 
@@ -153,16 +153,11 @@ export class Edge implements AsyncDisposable {
     }
   }
 
-  async #enter(socket: TLSSocket, identity: DeviceIdentity, entry: Entry): Promise<void> {
+  #enter(socket: TLSSocket, identity: DeviceIdentity, entry: Entry): void {
     const { connections, presence, registrations } = this.#parts;
-    // Written down before the first request can arrive, so that nobody sees a registered device that is offline.
-    await presence.online(identity);
-    const broken = socket.destroyed ? 'the connection broke at once' : undefined;
-    const over = this.#stopping ? 'the service stops' : (entry.ended ?? broken);
-    if (over !== undefined) {
-      socket.destroy();
-      return presence.offline(identity, this.#context.now(), over);
-    }
+    if (this.#stopping || entry.ended !== undefined || socket.destroyed) return void socket.destroy();
+    // Nobody waits for it: what the device does next is written behind it, or with it, so that nobody sees a registered device that is offline.
+    const written = presence.online(identity);
     const peer = connectStream(socket, {
       handler: registrations.handler(identity),
       keepAlive: this.#keepAlive,
@@ -176,6 +171,10 @@ export class Edge implements AsyncDisposable {
       connection.lastSeen = this.#context.now();
     });
     connections.add(connection);
+    written.catch((error: unknown) => {
+      this.#context.log.error('Presence could not be written', { error });
+      peer.close(new Error('its presence could not be written'));
+    });
     this.#context.log.info('Device online', { ...identity });
     peer.closed.addEventListener('abort', () => {
       const reason = peer.closed.reason instanceof Error ? peer.closed.reason.message : 'closed';

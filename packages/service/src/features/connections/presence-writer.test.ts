@@ -166,6 +166,37 @@ describe('presence', { timeout: 240_000 }, () => {
     assert.equal(await online([good, bad, last]), 2);
   });
 
+  test('what follows one another is written at once, and what is refused of it takes nothing along', async () => {
+    const [deviceId = '', other = ''] = await devices(2, 'merged');
+    const writer = new PresenceWriter(context, events);
+    const bad = { deviceId: other, columns: { binding: 'much longer than sixteen characters\0' } };
+    const results = await Promise.allSettled(
+      [
+        went(deviceId, true),
+        { ...went(deviceId, true), columns: { state: 'registered' as const } },
+        // It has a condition, and must see what was before.
+        { ...went(deviceId, false), ifRegistered: {} },
+        went(other, true),
+        bad,
+        { deviceId: other, columns: { lifetime: 60 } },
+      ].map((one) => writer.write(one)),
+    );
+    assert.deepEqual(
+      results.map((one) => (one.status === 'fulfilled' ? one.value : 'refused')),
+      [true, true, true, true, 'refused', true],
+    );
+    const { rows } = await database.pool.query<{ at: number }>(
+      'select count(*)::int as at from device_events where device_id = $1 group by xmin order by 1',
+      [deviceId],
+    );
+    assert.deepEqual(rows, [{ at: 1 }, { at: 2 }]);
+    const { rows: left } = await database.pool.query<{ online: boolean; lifetime: number }>(
+      'select online, lifetime from devices where id = $1',
+      [other],
+    );
+    assert.deepEqual(left, [{ online: true, lifetime: 60 }]);
+  });
+
   test('a stop does not wait for a database that stays away', async () => {
     const gone = openDatabase<Schema>('postgres://127.0.0.1:1/none');
     const writer = new PresenceWriter(

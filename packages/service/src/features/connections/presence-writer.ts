@@ -38,6 +38,9 @@ interface Pending {
   readonly settle: PromiseWithResolvers<boolean>;
 }
 
+/** What is written of one device in one statement: transitions that follow one another without a condition, as if they were one. */
+type Run = readonly [Pending, ...Pending[]];
+
 const mostInBatch = 500;
 const leastMs = 15;
 const firstPauseMs = 100;
@@ -93,13 +96,15 @@ export class PresenceWriter {
     this.#draining = false;
   }
 
-  /** The devices that waited longest, no device twice: its later ones must see the earlier one. */
-  #takeBatch(): Pending[] {
-    const batch: Pending[] = [];
+  /** The devices that waited longest, of each what can be written at once: what has a condition must see what was before it. */
+  #takeBatch(): Run[] {
+    const batch: Run[] = [];
     const rest: [string, Pending[]][] = [];
-    for (const [deviceId, [first, ...later]] of this.#waiting) {
+    for (const [deviceId, [first, ...others]] of this.#waiting) {
       if (batch.length === mostInBatch || first === undefined) break;
-      batch.push(first);
+      const end = first.transition.ifRegistered === undefined ? others.findIndex(isConditional) : 0;
+      const later = end < 0 ? [] : others.slice(end);
+      batch.push([first, ...others.slice(0, others.length - later.length)]);
       this.#waiting.delete(deviceId);
       if (later.length > 0) rest.push([deviceId, later]);
     }
@@ -108,29 +113,27 @@ export class PresenceWriter {
     return batch;
   }
 
-  async #writeUntilDone(batch: readonly Pending[], triedBefore = false): Promise<void> {
+  async #writeUntilDone(batch: readonly Run[], triedBefore = false): Promise<void> {
     let tried = triedBefore;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
       try {
-        const happened = await this.#write(
-          batch.map(({ transition }) => transition),
-          tried,
-        );
+        const happened = await this.#write(batch.map(asOne), tried);
         if (this.#said) this.#context.log.info('Presence is written again');
         this.#said = false;
-        for (const { transition, settle } of batch) settle.resolve(happened.has(transition.deviceId));
+        for (const { transition, settle } of batch.flat()) settle.resolve(happened.has(transition.deviceId));
         return;
       } catch (error) {
         const again = tried;
         tried = true;
-        const [only] = batch;
-        if (!isPassing(error) && batch.length > 1) {
+        const [[only] = []] = batch;
+        if (!isPassing(error) && batch.flat().length > 1) {
           // One of them is refused, and must not take the others along.
-          for (const one of batch) await this.#writeUntilDone([one], tried);
+          const parts = batch.length > 1 ? batch : batch.flat().map((one) => [one] as const);
+          for (const one of parts) await this.#writeUntilDone([one], tried);
           return;
         }
         if (!isPassing(error) || this.#over.signal.aborted) {
-          for (const { settle } of batch) settle.reject(error);
+          for (const { settle } of batch.flat()) settle.reject(error);
           return;
         }
         // Where it went away as a whole that is said already, or is noticed by the next try; one that fails once and no more is no news.
@@ -149,7 +152,7 @@ export class PresenceWriter {
   }
 
   /** `tried`: it may have been committed before, and the answer lost on its way; what has an event shows whether. */
-  async #write(transitions: readonly Transition[], tried: boolean): Promise<ReadonlySet<string>> {
+  async #write(transitions: readonly MergedTransition[], tried: boolean): Promise<ReadonlySet<string>> {
     return await this.#events.transaction(async (db, _, recordAll) => {
       const committed = tried ? await committedBefore(db, transitions) : new Set<string>();
       const changed = await update(
@@ -157,20 +160,36 @@ export class PresenceWriter {
         transitions.filter(({ deviceId }) => !committed.has(deviceId)),
       );
       const happened = committed.union(changed);
-      await recordAll(
-        transitions.flatMap(({ deviceId, event }) =>
-          event !== undefined && happened.has(deviceId) ? [event] : [],
-        ),
-      );
+      await recordAll(transitions.flatMap(({ deviceId, events }) => (happened.has(deviceId) ? events : [])));
       return happened;
     });
   }
 }
 
+interface MergedTransition extends Omit<Transition, 'event'> {
+  readonly events: readonly NewDeviceEvent[];
+}
+
+/** What a run comes to: of each column the last word, and every event. */
+function asOne(run: Run): MergedTransition {
+  const [{ transition }] = run;
+  return {
+    ...transition,
+    columns: Object.assign({}, ...run.map((one) => one.transition.columns)) as PresenceColumns,
+    events: run.flatMap(({ transition: { event } }) => event ?? []),
+  };
+}
+
+function isConditional({ transition }: Pending): boolean {
+  return transition.ifRegistered !== undefined;
+}
+
 /** The ids of the devices whose events are there. */
-async function committedBefore(db: Db, transitions: readonly Transition[]): Promise<Set<string>> {
+async function committedBefore(db: Db, transitions: readonly MergedTransition[]): Promise<Set<string>> {
   const ids = new Map(
-    transitions.flatMap(({ deviceId, event }) => (event?.once ? [[event.once.id, deviceId]] : [])),
+    transitions.flatMap(({ deviceId, events }) =>
+      events.flatMap(({ once }) => (once ? [[once.id, deviceId]] : [])),
+    ),
   );
   const { rows } = await sql<{ id: string }>`
     select id from device_events where id = any(${[...ids.keys()]}::text[])`.execute(db);
@@ -178,7 +197,7 @@ async function committedBefore(db: Db, transitions: readonly Transition[]): Prom
 }
 
 /** Changes the devices in one statement; gives the ids of those that changed. */
-async function update(db: Db, transitions: readonly Transition[]): Promise<ReadonlySet<string>> {
+async function update(db: Db, transitions: readonly MergedTransition[]): Promise<ReadonlySet<string>> {
   const changes = transitions.map(({ deviceId, columns, ifRegistered }) => ({
     id: deviceId,
     columns,

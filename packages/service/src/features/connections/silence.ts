@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import type { KeepAliveOptions } from '@mbl/coap';
 
 /** Pings of ours in a second, over all devices: some hundredths of a core at the most are spent on finding out that nothing happened. */
-const pingsPerSecond = 30;
-const longestIntervalMs = 120_000;
+const pingsPerSecond = 10;
+const longestIntervalMs = 300_000;
 
 /**
  * When to ping a silent device (RFC 8323 §5.4): after the interval given where few are connected, later where many are. A dead network is then
