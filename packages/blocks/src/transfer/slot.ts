@@ -48,18 +48,19 @@ export async function findDone(
 }
 
 /**
- * Reads all data back from the medium, writes the hash tree made of what was read, and reads that back too: what is on the disk then leads to the root
- * hash. Throws `blocks/disk-wrong` when the disk gives back something else than what was written, `blocks/disk-failed`.
+ * Reads all data back from the medium, writes the hash tree made of what was read (not where `tree` is false), and reads that back too: what is on the disk
+ * then leads to the root hash. Throws `blocks/disk-wrong` when the disk gives back something else than what was written, `blocks/disk-failed`.
  */
 export async function seal(
   index: PayloadIndex,
   hasher: GroupHasher,
   disk: BlockDisk,
+  tree: boolean,
   signal: AbortSignal,
 ): Promise<void> {
   const { dataBlocks } = index;
   const buffer = Buffer.alloc(FANOUT * BLOCK_SIZE);
-  const levels = treeLevels(dataBlocks);
+  const levels = tree ? treeLevels(dataBlocks) : [];
   const level0 = dataBlocks + (levels[0]?.start ?? 0);
   await onDisk(disk, disk.flush(signal), signal);
   for (let group = 0; group < hasher.groups; group += 1) {

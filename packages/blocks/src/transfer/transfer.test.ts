@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { MblError } from '@mbl/trust';
 import { BLOCK_SIZE, transfer } from '../index.ts';
-import { MemorySource, PowerCut, Steps } from '../testing/devices.ts';
+import { MemoryDisk, MemorySource, PowerCut, Steps } from '../testing/devices.ts';
 import { Random, type Target, targetOf } from '../testing/random.ts';
 import { images, publish, type Scene, scene } from '../testing/scene.ts';
 
@@ -48,6 +48,27 @@ test('any image comes onto any disk, with and without copy maps', async () => {
       },
     ),
     { numRuns: 40 },
+  );
+});
+
+test('a file ends where its data does: no hash tree behind it, and no room for one', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), fc.integer({ min: 1, max: 300 }), async (seed, blocks) => {
+      const { target, published, olds } = await prepare(seed, blocks);
+      const file = new MemoryDisk('file', Buffer.alloc(target.data.length, 0x5a));
+      const { options, running } = scene(target, published, olds);
+      const onFile = { ...options, disk: file, sources: [running, file] };
+      if (blocks > 1) await assert.rejects(transfer(onFile), { code: 'blocks/too-small' });
+      await transfer({ ...onFile, tree: false });
+      assert.ok(file.bytes.equals(target.data));
+      // What was written is read back here as well.
+      const worn = new MemoryDisk('file', Buffer.alloc(target.data.length, 0x5a));
+      worn.write = async () => await Promise.resolve();
+      await assert.rejects(transfer({ ...onFile, disk: worn, sources: [running], tree: false }), {
+        code: 'blocks/disk-wrong',
+      });
+    }),
+    { numRuns: 20 },
   );
 });
 

@@ -43,6 +43,8 @@ export interface TransferOptions {
   readonly stream?: StreamFile;
   /** Where the image and behind it its hash tree are written. */
   readonly disk: BlockDisk;
+  /** False: the data alone, for a file that is to end where the data does. */
+  readonly tree?: boolean;
   /** What blocks may be copied from; `disk` itself may be among them. */
   readonly sources: readonly BlockSource[];
   /** What is said of the sources. Without any the digests of all blocks are fetched and the sources are read. */
@@ -87,10 +89,10 @@ const defaults: Timing = {
  * `blocks/disk-failed`, `blocks/disk-wrong`, and the signal's reason.
  */
 export async function transfer(options: TransferOptions): Promise<TransferReport> {
-  const { target, payload, disk, sources, mirrors, signal } = options;
+  const { target, payload, disk, tree = true, sources, mirrors, signal } = options;
   const hasher = new GroupHasher(target);
   checkPayload(payload, target);
-  const needed = slotBlocks(target.dataBlocks);
+  const needed = tree ? slotBlocks(target.dataBlocks) : target.dataBlocks;
   if (disk.blocks < needed)
     throw new MblError(
       'blocks/too-small',
@@ -143,7 +145,7 @@ export async function transfer(options: TransferOptions): Promise<TransferReport
       if (done[group] === 1) continue;
       await write(group, await assembler.assemble(group));
     }
-    await seal(index, hasher, disk, signal);
+    await seal(index, hasher, disk, tree, signal);
     const copied = Object.fromEntries(
       sources.map(({ name }, number) => [name, assembler.copied[number] ?? 0]),
     );

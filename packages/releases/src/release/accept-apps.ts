@@ -12,7 +12,7 @@ import {
 } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { Client, Target } from '../tuf/client.ts';
-import { acceptRelease, type Board, readText } from './accept.ts';
+import { acceptRelease, type Board, checkPayload, readText } from './accept.ts';
 import { componentPath } from './paths.ts';
 
 /** An app of a release that a board may install; its file system has not been fetched yet. */
@@ -21,6 +21,8 @@ export interface AcceptedApp {
   readonly component: ReleaseComponent;
   /** Of the file system. */
   readonly target: Target;
+  /** Of the file that it is made from; absent where an older program made the release. */
+  readonly payload?: Target;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function acceptApps(
     { ...board, machine: appMachine },
   );
   const apps: AcceptedApp[] = [];
-  for (const { component, target } of components) {
+  for (const { component, target, payload } of components) {
     if (component.app === undefined) throw refuse(release, `nothing describes ${component.name}`);
     const described = await vouched(client, release, component.app.description, target.role);
     const app = parseApp(await readText(client, described, maxAppBytes), described.path);
@@ -57,20 +59,22 @@ export async function acceptApps(
       image.sha256 === component.sha256 &&
       image.fsVerity === component.app.fsVerity;
     if (!same) throw refuse(release, `the description of ${component.name} is of another one`);
-    apps.push({ app, component, target });
+    apps.push({ app, component, target, ...(payload && { payload }) });
   }
   return { release, apps };
 }
 
 /**
- * Reads every byte of an app's file system: size and digest, and that the kernel will measure the digest that was signed. Throws
+ * Reads every byte of an app's file system, and of its payload: size and digest, and that the kernel will measure the digest that was signed. Throws
  * `release/wrong-content`, `release/missing`, `release/too-large`.
  */
 export async function checkApp(
   client: Client,
-  { app, target }: AcceptedApp,
+  { app, component, target, payload }: AcceptedApp,
   onBytes: (size: number) => void = () => undefined,
 ): Promise<void> {
+  if (payload !== undefined && component.payload !== undefined)
+    await checkPayload(client, payload, component.payload, onBytes);
   const verity = new FsVerityHasher();
   for await (const piece of client.read(target)) {
     verity.update(piece);

@@ -165,8 +165,8 @@ export async function checkComponent(
     });
 }
 
-/** Every byte of the payload of a component, and its index. */
-async function checkPayload(
+/** Reads every byte of the payload of a component, and its index. Throws as `checkComponent` does. */
+export async function checkPayload(
   client: Client,
   target: Target,
   { indexSize, indexSha256, file }: ReleasePayload,
@@ -181,7 +181,7 @@ async function checkPayload(
   }
   if (index.digest('hex') === indexSha256) return;
   throw new MblError('release/wrong-content', `The index of ${file} is not the one that was signed.`, {
-    remedy: 'Make the release again from its image.',
+    remedy: 'Make the release again.',
     details: { path: target.path },
   });
 }

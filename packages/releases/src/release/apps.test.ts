@@ -1,19 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
+import {
+  FileDisk,
+  FileJournal,
+  FileSource,
+  FsVerityHasher,
+  HttpMirror,
+  transfer,
+  type TransferOptions,
+} from '@mbl/blocks';
 import { formatRelease, type Release, type ReleaseComponent } from '@mbl/formats';
 import { addTargets, changeRole } from '../repository/edit.ts';
 import { folderSource } from '../sources/folder.ts';
+import { serveFolder } from '../sources/serve.ts';
 import { syntheticApp } from '../testing/synthetic-app.ts';
 import { later, lyingSource, newSigner, now, SyntheticRepository } from '../testing/synthetic-repository.ts';
 import type { MetadataSigner } from '../tuf/keys.ts';
 import { acceptRelease } from './accept.ts';
 import { acceptApps, checkApp } from './accept-apps.ts';
-import { composeApps } from './compose-apps.ts';
-import { componentPath, releasePath } from './paths.ts';
+import type { ComposedRelease } from './compose.ts';
+import { composeApps, type ComposeAppsOptions } from './compose-apps.ts';
+import { fetchedTargets, targetsOf } from './files.ts';
+import { componentPath, mapPath, releasePath, streamPath } from './paths.ts';
+import { storedAt } from './store.ts';
 
 const board = { keys: 'development', rollbackIndex: 0 } as const;
 const wanted = { team: 'weather', name: '1.0' };
@@ -23,6 +36,13 @@ interface Scene extends AsyncDisposable {
   readonly teams: Readonly<Record<'weather' | 'radio', MetadataSigner>>;
   /** Makes a release of apps, each of one letter's bytes, for a team. */
   readonly release: (team: string, name: string, apps: Readonly<Record<string, number>>) => Promise<Release>;
+  /** The same, of apps whose file systems are given. */
+  readonly releaseOf: (
+    team: string,
+    name: string,
+    apps: Readonly<Record<string, Buffer>>,
+    more?: Partial<ComposeAppsOptions>,
+  ) => Promise<ComposedRelease>;
   /** Puts a file into the repository, and has a team vouch for it. */
   readonly vouch: (team: string, path: string, bytes: Buffer) => Promise<void>;
   readonly publish: () => Promise<readonly string[]>;
@@ -36,14 +56,18 @@ async function open(): Promise<Scene> {
     changeRole(repository.state, name, { add: [key] }, now);
   await repository.sign();
   const all = [...repository.signers, ...Object.values(teams)];
-  return {
+  const scene: Scene = {
     repository,
     teams,
     async release(team, name, apps) {
+      const images = Object.entries(apps).map(([app, seed]) => [app, Buffer.alloc(3 * 4096, seed)] as const);
+      return (await scene.releaseOf(team, name, Object.fromEntries(images))).release;
+    },
+    async releaseOf(team, name, apps, more = {}) {
       const packages: string[] = [];
-      for (const [app, seed] of Object.entries(apps)) {
+      for (const [app, image] of Object.entries(apps)) {
         packages.push(join(repository.folder, 'packages', app));
-        await syntheticApp(join(repository.folder, 'packages', app), app, seed);
+        await syntheticApp(join(repository.folder, 'packages', app), app, image);
       }
       const { folder } = repository;
       const options = {
@@ -54,10 +78,11 @@ async function open(): Promise<Scene> {
         rollbackIndex: 1,
         notes: '',
         repository: folder,
+        ...more,
       } as const;
       const composed = await composeApps(options);
       addTargets(repository.state, team, composed.targets, now);
-      return composed.release;
+      return composed;
     },
     async vouch(team, path, bytes) {
       const sha256 = createHash('sha256').update(bytes).digest('hex');
@@ -69,6 +94,7 @@ async function open(): Promise<Scene> {
     publish: async () => (await repository.sign(all)).waiting,
     [Symbol.asyncDispose]: () => repository[Symbol.asyncDispose](),
   };
+  return scene;
 }
 
 /** The release with another component in the place of its first. */
@@ -92,6 +118,94 @@ test('apps of a team are released together, and every byte of them is checked', 
     ['sensor', 'display'],
   );
   for (const app of apps) await checkApp(client, app);
+});
+
+test('a payload makes the file of an app to its last byte, from what its version before has', async () => {
+  await using scene = await open();
+  const { folder } = scene.repository;
+  // 2.5 MB of which nothing can be compressed; 40 KB of it are another version's.
+  const first = createHash('shake256', { outputLength: 600 * 4096 })
+    .update('an app')
+    .digest();
+  const second = Buffer.from(first);
+  createHash('shake256', { outputLength: 10 * 4096 })
+    .update('news')
+    .digest()
+    .copy(second, 300 * 4096);
+  const old = await scene.releaseOf('weather', '1.0', { sensor: first });
+  const before = [old.release];
+  const { release } = await scene.releaseOf('weather', '2.0', { sensor: second }, { before });
+  const [was] = old.release.images[0]?.components ?? [];
+  const [component] = release.images[0]?.components ?? [];
+  const payload = component?.payload;
+  assert.ok(payload && was?.payload && component.app);
+  assert.deepEqual(was.payload.maps, []);
+  assert.deepEqual(
+    payload.maps.map(({ source }) => source),
+    [was.payload.rootHash],
+  );
+  const path = join(folder, 'sensor.erofs');
+  await writeFile(path, Buffer.alloc(second.length));
+  const make = async (more: Pick<TransferOptions, 'sources' | 'maps'>) => {
+    await using disk = await FileDisk.open({ name: 'sensor.erofs', path, blocks: 600 });
+    const served = await serveFolder(folder);
+    await using _closing = served;
+    await using mirror = new HttpMirror({ url: served.url });
+    const stored = storedAt('', componentPath('weather', payload), payload.sha256);
+    return await transfer({
+      target: { dataBlocks: payload.dataSize / 4096, rootHash: payload.rootHash, salt: Buffer.alloc(0) },
+      payload: { ...payload, file: stored },
+      stream: {
+        file: join('targets', streamPath('weather', payload.rootHash)),
+        size: payload.streamSize ?? 0,
+      },
+      disk,
+      tree: false,
+      mirrors: [mirror],
+      journal: new FileJournal(join(folder, 'journal')),
+      signal: new AbortController().signal,
+      ...more,
+    });
+  };
+  const all = await make({ sources: [], maps: [] });
+  assert.ok(all.spent > second.length && all.spent < 1.1 * second.length, `${all.spent}`);
+  const verity = new FsVerityHasher();
+  verity.update(await readFile(path));
+  assert.equal(verity.finish(), component.app.fsVerity);
+
+  await writeFile(path, Buffer.alloc(second.length));
+  const from = join(folder, 'former.erofs');
+  await writeFile(from, first);
+  await rm(join(folder, 'journal'));
+  await using source = await FileSource.open({ name: 'former', path: from, blocks: 600 });
+  const [map] = payload.maps;
+  assert.ok(map);
+  const file = join('targets', mapPath('weather', payload.rootHash, map.source));
+  const some = await make({ sources: [source], maps: [{ source, file, size: map.size }] });
+  assert.deepEqual([some.badMaps, some.wrong], [[], []]);
+  assert.ok(some.spent < 60_000, `${some.spent} bytes for ten blocks`);
+  assert.ok((await readFile(path)).equals(second));
+});
+
+test('what is made in haste has no stream, and all that a release names is among its targets', async () => {
+  await using scene = await open();
+  const { release, targets } = await scene.releaseOf(
+    'weather',
+    '1.0',
+    { sensor: Buffer.alloc(4096, 1) },
+    { level: 1 },
+  );
+  const [component] = release.images[0]?.components ?? [];
+  assert.ok(component?.app?.packages && component.payload);
+  assert.equal(component.payload.streamSize, undefined);
+  const paths = targets.map(({ path }) => path);
+  assert.deepEqual(targetsOf(release).toSorted(), paths.toSorted());
+  // A device reads what describes the app, and makes the app of its payload.
+  assert.deepEqual(fetchedTargets(release), [
+    releasePath('weather', '1.0'),
+    componentPath('weather', component.payload),
+    componentPath('weather', component.app.description),
+  ]);
 });
 
 test("without its team's key nobody publishes an app, whatever other keys there are", async () => {
@@ -246,10 +360,12 @@ test('a byte that was changed on the way is noticed, of the file system and of t
   await scene.publish();
   const component = release.images[0]?.components[0];
   assert.ok(component?.app);
-  for (const file of [component, component.app.description]) {
+  assert.ok(component.payload);
+  for (const file of [component, component.payload, component.app.description]) {
     const path = `targets/${dirname(componentPath('weather', file))}/${file.sha256}.${file.file}`;
     const bytes = await readFile(join(scene.repository.folder, path));
-    bytes.writeUInt8(bytes.readUInt8(20) ^ 1, 20);
+    const at = bytes.length - 20;
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
     const source = lyingSource(folderSource(scene.repository.folder), { [path]: bytes });
     const client = await scene.repository.client({ source });
     await assert.rejects(
@@ -285,6 +401,9 @@ test('a digest that was signed wrong is noticed as well, and no such package is 
     packages: [folder],
   };
   await assert.rejects(composeApps(options), { code: 'release/bad-package' });
+  // A device makes whole blocks.
+  await syntheticApp(folder, 'sensor', Buffer.alloc(5000));
+  await assert.rejects(composeApps(options), { code: 'release/bad-package', message: /whole blocks/ });
   await assert.rejects(composeApps({ ...options, team: 'os' }), { code: 'release/bad-role' });
   await assert.rejects(composeApps({ ...options, packages: [scene.repository.folder] }), {
     code: 'release/no-package',

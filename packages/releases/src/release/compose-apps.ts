@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { FsVerityHasher } from '@mbl/blocks';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BLOCK_SIZE, FsVerityHasher } from '@mbl/blocks';
 import {
   type AppDescription,
   appMachine,
@@ -13,6 +13,7 @@ import {
   parseApp,
   parseRelease,
   readText,
+  type Release,
   type ReleaseComponent,
   type ReleaseFile,
   teamRule,
@@ -20,6 +21,8 @@ import {
 import { type KeyProfile, MblError } from '@mbl/trust';
 import type { ComposedRelease } from './compose.ts';
 import { componentPath, releasePath } from './paths.ts';
+import { basesOf, makePayload } from './payload.ts';
+import { keepFile, keepTarget } from './store.ts';
 
 export interface ComposeAppsOptions {
   readonly team: string;
@@ -32,6 +35,10 @@ export interface ComposeAppsOptions {
   readonly notes: string;
   /** The repository's folder. */
   readonly repository: string;
+  /** The team's releases before this one, in their order: devices that run one of the newest of them copy what they have. */
+  readonly before?: readonly Release[];
+  /** Of zstd, for the payloads: 1 to 22; default 19. With less than 10 a release of 10 MB is there in a second. */
+  readonly level?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -58,8 +65,8 @@ export async function composeApps(options: ComposeAppsOptions): Promise<Composed
   for (const folder of options.packages) {
     const component = await composeApp(folder, options);
     components.push(component);
-    const { app } = component;
-    for (const file of [component, app?.description, app?.packages])
+    const { app, payload } = component;
+    for (const file of [component, payload, app?.description, app?.packages])
       if (file !== undefined) add(componentPath(team, file), file);
   }
   const all = createHash('sha256').update(components.map(({ sha256 }) => sha256).join());
@@ -68,17 +75,12 @@ export async function composeApps(options: ComposeAppsOptions): Promise<Composed
   // What nobody could read is not given out.
   const release = parseRelease(text, `release ${name}`);
   const path = releasePath(team, name);
-  const bytes = Buffer.from(text);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  await place(repository, path, sha256, (draft) => writeFile(draft, bytes, { flush: true }));
-  add(path, { size: bytes.length, sha256 });
+  add(path, await keepTarget(repository, path, Buffer.from(text)));
   return { release, targets: [...targets.values()] };
 }
 
-async function composeApp(
-  folder: string,
-  { team, repository, signal }: ComposeAppsOptions,
-): Promise<ReleaseComponent> {
+async function composeApp(folder: string, options: ComposeAppsOptions): Promise<ReleaseComponent> {
+  const { before = [], level = 19, signal = new AbortController().signal } = options;
   const text = await readText(join(folder, description), maxAppBytes);
   if (text === undefined)
     throw new MblError('release/no-package', `There is no package of an app in ${folder}.`, {
@@ -86,80 +88,56 @@ async function composeApp(
       details: { folder },
     });
   const app = parseApp(text, join(folder, description));
-  await check(join(folder, app.image.file), app, folder, signal);
-  const { file, size, sha256, fsVerity } = app.image;
-  await place(repository, componentPath(team, app.image), sha256, (draft) =>
-    copyFile(join(folder, file), draft),
-  );
+  const from = join(folder, app.image.file);
+  await check(from, app, folder, signal);
+  await using image = await open(from, 'r');
+  const kept = await keepFile(options, app.image.file, async (write) => {
+    for await (const piece of image.createReadStream({ autoClose: false, highWaterMark: 1 << 20, signal }))
+      await write(piece as Buffer);
+  });
+  if (kept.sha256 !== app.image.sha256) throw badPackage(folder, 'its image is being changed');
+  const keepText = (file: string, content: string) =>
+    keepFile(options, file, (write) => write(Buffer.from(content)));
   const materials = await readText(join(folder, bill), mostBill);
-  return {
+  const component: ReleaseComponent = {
     name: app.name,
     version: app.release,
-    file,
-    size,
-    sha256,
+    ...kept,
     app: {
-      fsVerity,
-      description: await keep(repository, team, description, text),
-      ...(materials === undefined ? {} : { packages: await keep(repository, team, bill, materials) }),
+      fsVerity: app.image.fsVerity,
+      description: await keepText(description, text),
+      ...(materials === undefined ? {} : { packages: await keepText(bill, materials) }),
     },
     requires: [],
   };
+  const bases = basesOf(before, appMachine)(app.name);
+  return { ...component, payload: await makePayload(component, { ...options, bases, level, signal }) };
 }
 
 /** Reads the file system of a package, and holds it against what its `app.json` says. */
-async function check(path: string, app: AppDescription, folder: string, signal?: AbortSignal): Promise<void> {
+async function check(path: string, app: AppDescription, folder: string, signal: AbortSignal): Promise<void> {
   const sha256 = createHash('sha256');
   const verity = new FsVerityHasher();
   let size = 0;
   await using file = await open(path, 'r');
   for await (const piece of file.createReadStream({ autoClose: false, highWaterMark: 1 << 20 })) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     sha256.update(piece as Buffer);
     verity.update(piece as Buffer);
     size += (piece as Buffer).length;
   }
   const { image } = app;
-  if (size === image.size && sha256.digest('hex') === image.sha256 && verity.finish() === image.fsVerity)
-    return;
-  throw new MblError(
-    'release/bad-package',
-    `The package in ${folder} cannot be released: its image is not the one of its app.json.`,
-    {
-      remedy: 'Make it again with: ./mbl app build',
-      details: { folder },
-    },
-  );
+  const same =
+    size === image.size && sha256.digest('hex') === image.sha256 && verity.finish() === image.fsVerity;
+  if (!same) throw badPackage(folder, 'its image is not the one of its app.json');
+  // A device makes it of whole blocks, and the file has to end where the last one does.
+  if (size === 0 || size % BLOCK_SIZE !== 0)
+    throw badPackage(folder, `its image is not whole blocks of ${BLOCK_SIZE} bytes`);
 }
 
-async function keep(repository: string, team: string, file: string, text: string): Promise<ReleaseFile> {
-  const bytes = Buffer.from(text);
-  const kept = { file, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
-  await place(repository, componentPath(team, kept), kept.sha256, (draft) =>
-    writeFile(draft, bytes, { flush: true }),
-  );
-  return kept;
-}
-
-/** Whole or not there at all. Consistent snapshots: the digest stands before the name (TUF 1.0.34 §6.2). */
-async function place(
-  repository: string,
-  path: string,
-  sha256: string,
-  write: (draft: string) => Promise<void>,
-): Promise<void> {
-  const target = join(
-    repository,
-    'targets',
-    dirname(path),
-    `${sha256}.${path.slice(path.lastIndexOf('/') + 1)}`,
-  );
-  await mkdir(dirname(target), { recursive: true });
-  const draft = `${target}.${process.pid}`;
-  try {
-    await write(draft);
-    await rename(draft, target);
-  } finally {
-    await rm(draft, { force: true });
-  }
+function badPackage(folder: string, why: string): MblError {
+  return new MblError('release/bad-package', `The package in ${folder} cannot be released: ${why}.`, {
+    remedy: 'Make it again with: ./mbl app build',
+    details: { folder },
+  });
 }

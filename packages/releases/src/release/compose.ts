@@ -144,7 +144,13 @@ async function composeImage(
   const bases = basesOf(before, machine);
   const withPayloads: ReleaseComponent[] = [];
   for (const component of components) {
-    const payload = await makePayload(component, { repository, bases: bases(component.name), level, signal });
+    const payload = await makePayload(component, {
+      repository,
+      team: osTeam,
+      bases: bases(component.name),
+      level,
+      signal,
+    });
     withPayloads.push({ ...component, payload });
   }
   return {
@@ -241,7 +247,7 @@ async function bill(folder: string, { repository }: ComposeOptions): Promise<Rel
   const text = await readText(join(folder, name), maxPackagesBytes);
   if (text === undefined) return undefined;
   const content = Buffer.from(text);
-  return await keepFile(repository, name, (write) => write(content));
+  return await keepFile({ repository, team: osTeam }, name, (write) => write(content));
 }
 
 type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -253,7 +259,7 @@ async function keep(
   pieces: Pieces,
   { repository }: ComposeOptions,
 ): Promise<ReleaseComponent> {
-  const file = await keepFile(repository, files[name], async (write) => {
+  const file = await keepFile({ repository, team: osTeam }, files[name], async (write) => {
     for await (const piece of pieces) await write(piece);
   });
   return { name, version, ...file, requires: [] };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Release, ReleaseComponent } from '@mbl/formats';
+import type { Release, ReleaseComponent, ReleaseFile } from '@mbl/formats';
 import { componentPath, mapPath, releasePath, streamPath } from './paths.ts';
 
 function componentsOf({ images }: Release): readonly ReleaseComponent[] {
@@ -12,14 +12,21 @@ export function targetsOf(release: Release): string[] {
   const files = images.flatMap(({ components, packages }) => [
     ...components,
     ...components.flatMap(({ payload }) => payload ?? []),
+    ...components.flatMap(({ app }) => [
+      ...(app ? [app.description] : []),
+      ...(app?.packages ? [app.packages] : []),
+    ]),
     ...(packages === undefined ? [] : [packages]),
   ]);
   return [releasePath(team, name), ...files.map((file) => componentPath(team, file))];
 }
 
-/** The paths of the targets that a device fetches of it: of a component its payload; the whole where it has none. */
+/** The paths of the targets that a device fetches of it: of a component its payload, the whole where it has none; of an app its `app.json`. */
 export function fetchedTargets(release: Release): string[] {
-  const files = componentsOf(release).map((component) => component.payload ?? component);
+  const files = componentsOf(release).flatMap((component): ReleaseFile[] => [
+    component.payload ?? component,
+    ...(component.app === undefined ? [] : [component.app.description]),
+  ]);
   return [releasePath(release.team, release.name), ...files.map((file) => componentPath(release.team, file))];
 }
 

@@ -12,13 +12,13 @@ import {
   writePayload,
   writeStream,
 } from '@mbl/blocks';
-import { osTeam, type Release, type ReleaseComponent, type ReleasePayload } from '@mbl/formats';
+import type { Release, ReleaseComponent, ReleasePayload } from '@mbl/formats';
 import { componentPath, mapPath, streamPath } from './paths.ts';
-import { keepFile, keepUnsigned, storedAt } from './store.ts';
+import { type Keeper, keepFile, keepUnsigned, storedAt } from './store.ts';
 
 /** What of an older release a device may have when it gets this one. */
 interface Base {
-  /** The root hash of that release's root. */
+  /** By what the device knows that it has it: the root hash of that release's root, of an app the one of its own payload. */
   readonly source: string;
   readonly component: ReleaseComponent;
 }
@@ -34,8 +34,11 @@ export function basesOf(releases: readonly Release[], machine: string): (name: s
   return (name) => {
     const found = new Map<string, Base>();
     for (const { components } of images) {
-      const source = components.find((one) => one.name === 'root')?.verity?.rootHash;
       const component = components.find((one) => one.name === name);
+      const source =
+        component?.app === undefined
+          ? components.find((one) => one.name === 'root')?.verity?.rootHash
+          : component.payload?.rootHash;
       if (source !== undefined && component !== undefined && found.size < mostBases)
         found.set(source, { source, component });
     }
@@ -46,9 +49,7 @@ export function basesOf(releases: readonly Release[], machine: string): (name: s
 /** Who packs with less than that does not count bytes: without a stream a release is made in half the time, and takes half the room. */
 const leastForStream = 10;
 
-export interface PayloadOptions {
-  /** The repository's folder, which has the component. */
-  readonly repository: string;
+export interface PayloadOptions extends Keeper {
   readonly bases: readonly Base[];
   /** Of zstd. */
   readonly level: number;
@@ -56,20 +57,21 @@ export interface PayloadOptions {
 }
 
 /**
- * Makes the payload of a component, and the copy maps from what older releases have in its place; both are in the repository afterwards. The same
+ * Makes the payload of a component that the repository has, and the copy maps from what older releases have in its place; both are there afterwards. The same
  * component and bases give the same bytes.
  */
 export async function makePayload(
   component: ReleaseComponent,
-  { repository, bases, level, signal }: PayloadOptions,
+  options: PayloadOptions,
 ): Promise<ReleasePayload> {
+  const { repository, team, bases, level, signal } = options;
   const dataSize = dataSizeOf(component);
   const salt = component.verity?.salt ?? '';
-  await using image = await openComponent(repository, component);
+  await using image = await openComponent(options, component);
   const rootHash = component.verity?.rootHash ?? (await hashOf(image, signal));
   const target = { dataBlocks: dataSize / BLOCK_SIZE, rootHash, salt: Buffer.from(salt, 'hex') };
   let made: Awaited<ReturnType<typeof writePayload>> | undefined;
-  const payload = await keepFile(repository, `${component.name}.payload`, async (write) => {
+  const payload = await keepFile(options, `${component.name}.payload`, async (write) => {
     made = await writePayload(image, target, write, { level, signal });
   });
   if (made === undefined) throw new Error('a payload was made');
@@ -77,24 +79,24 @@ export async function makePayload(
   const hasher = new GroupHasher(target);
   const digests = Buffer.alloc(target.dataBlocks * DIGEST_SIZE);
   {
-    await using file = await open(storedAt(repository, componentPath(osTeam, payload), payload.sha256));
+    await using file = await open(storedAt(repository, componentPath(team, payload), payload.sha256));
     await file.read(digests, 0, digests.length, payload.size - indexSize - digests.length);
   }
   const table = new DigestTable(digests);
   const maps: { source: string; size: number }[] = [];
   for (const { source, component: base } of bases) {
-    if (base.sha256 === component.sha256 || !(await isStored(repository, base))) continue;
-    await using old = await openComponent(repository, base);
+    if (base.sha256 === component.sha256 || !(await isStored(options, base))) continue;
+    await using old = await openComponent(options, base);
     const runs = await matchBlocks(table, old, hasher, signal);
     const map = await formatCopyMap({ target: rootHash, source, runs });
-    const size = await keepUnsigned(repository, mapPath(osTeam, rootHash, source), (write) => write(map));
+    const size = await keepUnsigned(repository, mapPath(team, rootHash, source), (write) => write(map));
     maps.push({ source, size });
   }
   const described = { ...payload, dataSize, rootHash, salt, indexSize, indexSha256, maps };
   if (level < leastForStream) return described;
   const streamSize = await keepUnsigned(
     repository,
-    streamPath(osTeam, rootHash),
+    streamPath(team, rootHash),
     async (write) => void (await writeStream(image, write, { level, signal })),
   );
   return { ...described, streamSize };
@@ -104,25 +106,25 @@ function dataSizeOf({ verity, size }: ReleaseComponent): number {
   return verity?.dataSize ?? Math.ceil(size / BLOCK_SIZE) * BLOCK_SIZE;
 }
 
-async function isStored(repository: string, component: ReleaseComponent): Promise<boolean> {
-  return await stat(pathOf(repository, component)).then(
+async function isStored(keeper: Keeper, component: ReleaseComponent): Promise<boolean> {
+  return await stat(pathOf(keeper, component)).then(
     (found) => found.size === component.size,
     () => false,
   );
 }
 
-async function openComponent(repository: string, component: ReleaseComponent): Promise<FileSource> {
+async function openComponent(keeper: Keeper, component: ReleaseComponent): Promise<FileSource> {
   const dataSize = dataSizeOf(component);
   return await FileSource.open({
     name: component.file,
-    path: pathOf(repository, component),
+    path: pathOf(keeper, component),
     blocks: dataSize / BLOCK_SIZE,
     size: Math.min(dataSize, component.size),
   });
 }
 
-function pathOf(repository: string, component: ReleaseComponent): string {
-  return storedAt(repository, componentPath(osTeam, component), component.sha256);
+function pathOf({ repository, team }: Keeper, component: ReleaseComponent): string {
+  return storedAt(repository, componentPath(team, component), component.sha256);
 }
 
 async function hashOf(image: FileSource, signal: AbortSignal): Promise<string> {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { osTeam, type ReleaseFile } from '@mbl/formats';
+import type { ReleaseFile } from '@mbl/formats';
 import { componentPath } from './paths.ts';
 
 type Write = (piece: Uint8Array) => Promise<void>;
@@ -12,15 +12,22 @@ export function storedAt(repository: string, path: string, sha256: string): stri
   return join(repository, 'targets', dirname(path), `${sha256}.${path.slice(path.lastIndexOf('/') + 1)}`);
 }
 
+/** Whose files they are, and where. */
+export interface Keeper {
+  /** The repository's folder. */
+  readonly repository: string;
+  readonly team: string;
+}
+
 /** Writes a file of a release to its place, which its content gives; `fill` gives the content. */
 export async function keepFile(
-  repository: string,
+  { repository, team }: Keeper,
   file: string,
   fill: (write: Write) => Promise<void>,
 ): Promise<ReleaseFile> {
   return await drafted(repository, file, fill, (found) => {
     const kept = { file, ...found };
-    return { target: storedAt(repository, componentPath(osTeam, kept), found.sha256), kept };
+    return { target: storedAt(repository, componentPath(team, kept), found.sha256), kept };
   });
 }
 

@@ -37,8 +37,7 @@ export function appOf(name: string, image: Buffer, release = '1.0'): AppDescript
 }
 
 /** Writes the package of an app to a folder. */
-export async function syntheticApp(folder: string, name: string, seed: number): Promise<AppDescription> {
-  const image = Buffer.alloc(3 * 4096, seed);
+export async function syntheticApp(folder: string, name: string, image: Buffer): Promise<AppDescription> {
   const app = appOf(name, image);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'app.erofs'), image);

@@ -60,6 +60,7 @@ export const createRelease = verb({
     const state = await readRepository(folder);
     const { level, notes, rollbackIndex } = more;
     const common = { notes, name, repository: folder, signal };
+    const before = releasesBefore(await repositoryReleases(folder, state), team, name);
     const ofOs = async () =>
       await composeRelease({
         ...common,
@@ -69,7 +70,7 @@ export const createRelease = verb({
             ? images.map((one) => resolve(one))
             : [join(workspace.build, `${machine}-${image}`)],
         components: names.filter((one) => component.length === 0 || component.includes(one)),
-        before: releasesBefore(await repositoryReleases(folder, state), osTeam, name),
+        before,
         level,
       });
     const ofApps = async () => {
@@ -80,6 +81,8 @@ export const createRelease = verb({
         team,
         keys: boardKeys,
         packages,
+        before,
+        level,
       });
     };
     const composed = await output.progress.phase(

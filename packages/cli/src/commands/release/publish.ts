@@ -19,6 +19,7 @@ export const publishRelease = verb({
   async run(cli, { repository, service }) {
     const { readPublished, sendFile } = await import('../../workbench/publish.ts');
     const { repositoryFolder } = await import('../../workbench/releases.ts');
+    const { osTeam } = await import('@mbl/formats');
     const { output, signal } = cli;
     const folder = repositoryFolder(cli, repository);
     const client = await clientOf(cli, service);
@@ -53,13 +54,16 @@ export const publishRelease = verb({
     if (offered.state === 'incomplete') throw lacks(folder, offered.missing[0]?.path ?? '');
     output.value({ repository: folder, sent, metadata: offered.metadata });
     const releases = await client.releases.list({ signal });
-    const names = releases.map(({ name }) => name).join(', ');
+    const names = releases
+      .map(({ team, name }) => (team === osTeam ? name : `${name} of ${team}`))
+      .join(', ');
     output.line(
       offered.metadata.length === 0
         ? `The service has all of it already: ${names}`
         : `The service serves ${names}`,
     );
-    output.remark(`Send a device there: ./mbl device update NAME ${releases.at(-1)?.name ?? 'RELEASE'}`);
+    const newest = releases.findLast(({ team }) => team === osTeam)?.name ?? 'RELEASE';
+    output.remark(`Send a device there: ./mbl device update NAME ${newest}`);
   },
 });
 

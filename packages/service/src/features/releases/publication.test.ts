@@ -132,6 +132,22 @@ test('what a device would refuse is refused, and changes nothing', async (t) => 
   await refused(source.folder, 'release/expired');
 });
 
+test("releases of apps are served beside those of the operating system, each judged as a device judges its team's", async (t) => {
+  const { source, publish, served } = await beginning(t);
+  await source.release('1.0');
+  await source.apps('weather', '1.0');
+  assert.equal((await publish()).state, 'published');
+  const before = served();
+  assert.ok(before.some((path) => path.startsWith('targets/apps/weather/components/')));
+  // What a device is to hold the app against is of another app.
+  await source.apps('weather', '2.0', { name: 'display' });
+  await assert.rejects(publish(), (error: { fields: { message: string }[] }) => {
+    assert.equal(error.fields[0]?.message, 'release/mixed-up');
+    return true;
+  });
+  assert.deepEqual(served(), before);
+});
+
 test('a copy of the repository that went another way does not take the place of what is served', async (t) => {
   const { source, publish, served, folder } = await beginning(t);
   await source.release('1.0');

@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { osTeam } from '@mbl/formats';
 import {
+  acceptApps,
   acceptRelease,
   Client,
   folderSource,
@@ -190,8 +192,10 @@ function placeOf(client: Client, target: Target): { sha256: string; path: string
 /** Every release in it is one that its boards would accept. */
 async function judgeReleases(client: Client): Promise<void> {
   for (const { release } of await listReleases(client))
-    for (const { machine } of release.images)
-      await acceptRelease(client, release, { machine, keys: release.keys, rollbackIndex: 0 });
+    if (release.team === osTeam)
+      for (const { machine } of release.images)
+        await acceptRelease(client, release, { machine, keys: release.keys, rollbackIndex: 0 });
+    else await acceptApps(client, release, { keys: release.keys, rollbackIndex: 0 });
 }
 
 interface Served {
