@@ -9,8 +9,9 @@ import { report } from './support.ts';
 
 const count = Number(process.env['MBL_BENCH_DEVICES'] ?? 3000);
 await using service = await BenchService.start();
+const processes = Math.ceil(count / 5000);
 const made = await makeDevices(service, count, { prefix: 'flood', status: 'issued' });
-await using load = await Load.start(service, made);
+await using load = await Load.start(service, made, { processes });
 await service.stall();
 const before = await service.cpu();
 const { seconds, connected, failed, median, p99 } = await load.order({

@@ -87,7 +87,7 @@ async function bareHandshakes(devices: SimulatedDevices): Promise<{ seconds: num
       server.send('cpu');
       return ((await answer) as [number])[0];
     };
-    await using clients = await Load.start(service, devices, port);
+    await using clients = await Load.start(service, devices, { port });
     const first = Math.min(200, count / 10);
     await clients.order({ do: 'connect', from: 0, to: first, atOnce, coap: false });
     const from = await cpu();
