@@ -37,7 +37,7 @@ export class Load implements AsyncDisposable {
       this.#children.map((child, at) => ask(child, share(order, at, this.#children.length))),
     );
     const sum = (of: (answer: LoadAnswer) => number) => answers.reduce((all, answer) => all + of(answer), 0);
-    const waits = answers.flatMap((answer) => answer.waits).sort((one, other) => one - other);
+    const waits = answers.flatMap((answer) => answer.waits).toSorted((one, other) => one - other);
     const part = (of: number) => waits[Math.floor((waits.length - 1) * of)] ?? 0;
     return {
       seconds: Math.max(...answers.map(({ seconds }) => seconds)),
