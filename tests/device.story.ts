@@ -6,6 +6,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseImage } from '@mbl/formats';
 import { type Board, cloneBoard } from '@mbl/lab';
+import { putAppImage } from './support/hostile/app-image.ts';
+import { boundsFolders, measuresAndMounts } from './support/hostile/native-helper.ts';
 import { attackAsRoot, attackFromInside } from './support/sandbox.ts';
 import { bootTimeoutMs, offline, online, openWorld, until, type World } from './support/world.ts';
 
@@ -158,6 +160,11 @@ describe('a device', { timeout: 1_800_000 }, () => {
       },
     ]);
     await online(world.client, 'first');
+  });
+
+  test('mounts of an app what was measured, for one user; holds its folders to their size', async () => {
+    await measuresAndMounts(board, await putAppImage(board, world.directory, '/data/apps/app.erofs'));
+    await boundsFolders(board);
   });
 
   test('is back after the service was restarted', async () => {

@@ -144,19 +144,6 @@ static size_t next_piece(void)
 	return filled;
 }
 
-/* Nine decimal digits at most. */
-static uint32_t number(const char *text)
-{
-	uint32_t value = 0;
-	size_t at = 0;
-
-	for (; at < 9 && text[at] >= '0' && text[at] <= '9'; at++)
-		value = value * 10 + (uint32_t)(text[at] - '0');
-	if (at == 0 || text[at] != 0)
-		fail(MISUSED, "that is no number", 0);
-	return value;
-}
-
 static void write_bank(struct firmware_session *session, uint32_t offset)
 {
 	const uint64_t memory = share_piece(session);
@@ -226,7 +213,7 @@ void firmware(int count, char *const *arguments)
 		session = open_firmware();
 		print_status(&session);
 	} else if (count == 2 && same(command, "counter")) {
-		const uint32_t counter = number(arguments[1]);
+		const uint32_t counter = (uint32_t)number(arguments[1], UINT32_MAX);
 
 		session = open_firmware();
 		print_counter(&session, counter);
@@ -238,12 +225,13 @@ void firmware(int count, char *const *arguments)
 		session.params[0] = (struct tee_param){ VALUE_INPUT, same(arguments[1], "b"), 0, 0 };
 		ask(&session, MBL_FW_PTA_TRY, "the bank cannot be tried");
 	} else if (count == 2 && same(command, "write")) {
-		const uint32_t offset = number(arguments[1]);
+		const uint32_t offset = (uint32_t)number(arguments[1], UINT32_MAX);
 
 		session = open_firmware();
 		write_bank(&session, offset);
 	} else if (count == 3 && same(command, "read")) {
-		const uint32_t offset = number(arguments[1]), length = number(arguments[2]);
+		const uint32_t offset = (uint32_t)number(arguments[1], UINT32_MAX);
+		const uint32_t length = (uint32_t)number(arguments[2], UINT32_MAX);
 
 		session = open_firmware();
 		read_bank(&session, offset, length);

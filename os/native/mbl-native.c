@@ -4,8 +4,13 @@
 // from the network is parsed here.
 //
 //   mbl-native firmware ...    the boot firmware: firmware.h
+//   mbl-native verity ...      files that cannot change: app.h
+//   mbl-native app ...         images of apps: app.h
+//   mbl-native quota ...       what a folder may hold: quota.h
 
+#include "app.h"
 #include "firmware.h"
+#include "quota.h"
 #include "system.h"
 
 void *memset(void *to, int byte, size_t size)
@@ -35,7 +40,18 @@ __attribute__((used)) _Noreturn static void start(const long *stack)
 
 	if (count >= 3 && same(arguments[1], "firmware"))
 		firmware(count - 2, arguments + 2);
-	fail(MISUSED, "usage: mbl-native firmware status|counter N|confirm|try a|b|write OFFSET|read OFFSET LENGTH|reject", 0);
+	if (count >= 3 && same(arguments[1], "verity"))
+		verity(count - 2, arguments + 2);
+	if (count >= 3 && same(arguments[1], "app"))
+		app(count - 2, arguments + 2);
+	if (count >= 3 && same(arguments[1], "quota"))
+		quota(count - 2, arguments + 2);
+	fail(MISUSED,
+	     "usage: mbl-native firmware status|counter N|confirm|try a|b|write OFFSET|read OFFSET LENGTH|reject\n"
+	     "       mbl-native verity enable FILE|measure FILE\n"
+	     "       mbl-native app mount FILE DIGEST FOLDER [ID COUNT]|unmount FOLDER\n"
+	     "       mbl-native quota set FOLDER PROJECT BYTES FILES",
+	     0);
 }
 
 __asm__(".globl _start\n_start:\n\tmov x0, sp\n\tb start\n");

@@ -12,23 +12,62 @@
 void *memset(void *to, int byte, size_t size);
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 
-enum { SYS_IOCTL = 29, SYS_OPENAT = 56, SYS_READ = 63, SYS_WRITE = 64, SYS_EXIT_GROUP = 94, SYS_SETREGID = 143 };
+enum {
+	SYS_IOCTL = 29,
+	SYS_UMOUNT2 = 39,
+	SYS_OPENAT = 56,
+	SYS_CLOSE = 57,
+	SYS_PIPE2 = 59,
+	SYS_READ = 63,
+	SYS_WRITE = 64,
+	SYS_EXIT_GROUP = 94,
+	SYS_SETREGID = 143,
+	SYS_GETPID = 172,
+	SYS_CLONE = 220,
+	SYS_WAIT4 = 260,
+	SYS_MOVE_MOUNT = 429,
+	SYS_FSOPEN = 430,
+	SYS_FSCONFIG = 431,
+	SYS_FSMOUNT = 432,
+	SYS_MOUNT_SETATTR = 442,
+	SYS_QUOTACTL_FD = 443,
+};
 
 #define AT_FDCWD (-100)
 #define O_RDWR 02
+#define O_WRONLY 01
+/* These two are Arm's (Linux arch/arm64/include/uapi/asm/fcntl.h). */
+#define O_DIRECTORY 040000
+#define O_NOFOLLOW 0100000
 #define O_CLOEXEC 02000000
+#define ENOENT 2
+#define ESRCH 3
 #define EINTR 4
+#define EEXIST 17
+#define EINVAL 22
+#define ENOTTY 25
+#define ETXTBSY 26
+#define ENOSYS 38
+#define ENODATA 61
+#define EOVERFLOW 75
+#define EOPNOTSUPP 95
 
-static inline long call(long number, long a, long b, long c, long d)
+static inline long call5(long number, long a, long b, long c, long d, long e)
 {
 	register long x8 __asm__("x8") = number;
 	register long x0 __asm__("x0") = a;
 	register long x1 __asm__("x1") = b;
 	register long x2 __asm__("x2") = c;
 	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
 
-	__asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory", "cc");
+	__asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory", "cc");
 	return x0;
+}
+
+static inline long call(long number, long a, long b, long c, long d)
+{
+	return call5(number, a, b, c, d, 0);
 }
 
 /* How a program ends. Callers on the device tell these apart. */
@@ -40,8 +79,14 @@ enum ending {
 	MISUSED = 2,
 	/* The secure world refused: not now, or not this. */
 	DENIED = 3,
-	/* The secure world does not know the call: this board has no banks. */
+	/* This board does not have it: the secure world does not know the call, the file system keeps no digests or quotas. */
 	ABSENT = 4,
+	/* The file is not the one that was asked for: fs-verity gives another digest. */
+	DIFFERENT = 5,
+	/* Nothing measures the file: fs-verity is not enabled on it. */
+	UNMEASURED = 6,
+	/* Somebody has the file open to write to it. */
+	BUSY = 7,
 };
 
 _Noreturn static inline void leave(enum ending ending)
@@ -109,6 +154,24 @@ _Noreturn static inline void fail(enum ending ending, const char *what, long cod
 	}
 	say(2, "\n");
 	leave(ending);
+}
+
+/* Decimal digits, nothing else, and no more than `most`; or it ends the program. */
+static inline uint64_t number(const char *text, uint64_t most)
+{
+	uint64_t value = 0;
+	size_t at = 0;
+
+	for (; text[at] >= '0' && text[at] <= '9'; at++) {
+		const uint64_t digit = (uint64_t)(text[at] - '0');
+
+		if (digit > most || value > (most - digit) / 10)
+			fail(MISUSED, "that number is too large", 0);
+		value = value * 10 + digit;
+	}
+	if (at == 0 || text[at] != 0)
+		fail(MISUSED, "that is no number", 0);
+	return value;
 }
 
 #endif
