@@ -9,6 +9,7 @@ const reasons: Readonly<Record<string, UpdateReason>> = {
   'release/unknown-release': 'update/unknown-release',
   'release/missing': 'update/repository-incomplete',
   'device/metadata-endless': 'update/signature-invalid',
+  'formats/bad-app': 'update/signature-invalid',
   'formats/bad-release': 'update/signature-invalid',
   'release/bad-metadata': 'update/signature-invalid',
   'release/mixed-up': 'update/signature-invalid',

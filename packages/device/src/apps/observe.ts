@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto';
+import { type AppImage, type DesiredRelease, isTeam, maxDesiredApps, parseDesiredApps } from '@mbl/formats';
+import type { Effects } from './effects.ts';
+import {
+  isRefusal,
+  type JudgedRelease,
+  mostSignedBytes,
+  parseSignedApps,
+  type Refusal,
+  type SignedApps,
+} from './judge.ts';
+import type { AppPaths } from './places.ts';
+import type { Offered, View } from './plan.ts';
+import type { AppPolicy } from './policy.ts';
+import { askId, type Change, parseAccepted, parseTeamState, type TeamState } from './state.ts';
+
+/** What the signed root says. */
+export interface Ground {
+  readonly policy: AppPolicy;
+  readonly os: string;
+  /** By the root of releases; without a time for what is installed (`judgeApps`). */
+  readonly judge: (signed: SignedApps, rollbackIndex: number, now?: Date) => Promise<JudgedRelease | Refusal>;
+  readonly now: () => Date;
+}
+
+const mostState = 1 << 20;
+/** Of the file system of apps: what is not for them. */
+const reserve = 32 << 20;
+
+/** Looks at all that decides. What was judged before is not judged again as long as its file is the same. */
+export class Observer {
+  readonly #effects: Effects;
+  readonly #paths: AppPaths;
+  readonly #ground: Ground;
+  readonly #judged = new Map<string, JudgedRelease | Refusal>();
+
+  constructor(effects: Effects, paths: AppPaths, ground: Ground) {
+    this.#effects = effects;
+    this.#paths = paths;
+    this.#ground = ground;
+  }
+
+  async view(change: Change | undefined): Promise<View> {
+    const paths = this.#paths;
+    const desired = await this.#desired();
+    const teams = new Map<string, TeamState>();
+    const kept = new Map<string, JudgedRelease | Refusal>();
+    for (const team of (await this.#effects.list(paths.teams)).filter(isTeam)) {
+      const state = parseTeamState((await this.#effects.read(paths.teamState(team), mostState)) ?? '');
+      if (state !== undefined) teams.set(team, state);
+      for (const release of releasesOf(await this.#effects.list(paths.releases(team))))
+        kept.set(`${team}/${release}`, await this.#kept(team, release));
+    }
+    const offered = new Map<string, Offered>();
+    for (const { team } of desired ?? []) {
+      const offer = await this.#offer(team);
+      if (offer !== undefined) offered.set(team, offer);
+    }
+    const images = new Set<string>();
+    for (const judged of kept.values())
+      if (!isRefusal(judged))
+        for (const { image } of judged.apps)
+          if ((await this.#effects.measure(paths.installedImage(image.fsVerity))) === image.fsVerity)
+            images.add(image.fsVerity);
+    const fetched = new Set<string>();
+    for (const { judged } of offered.values())
+      if (!isRefusal(judged))
+        for (const { image } of judged.apps) if (await this.#isThere(image)) fetched.add(image.fsVerity);
+    const rollbacks = new Map<string, string>();
+    for (const team of (await this.#effects.list(paths.rollbacks)).filter(isTeam)) {
+      const ask = ((await this.#effects.read(paths.rollback(team), 256)) ?? '').trim();
+      rollbacks.set(team, askId.test(ask) ? ask : '');
+    }
+    const { policy, os } = this.#ground;
+    const capacity = (await this.#effects.capacity()) - reserve;
+    return { desired, offered, teams, kept, images, fetched, rollbacks, change, policy, os, capacity };
+  }
+
+  async #isThere({ sha256, fsVerity, size }: AppImage): Promise<boolean> {
+    const paths = this.#paths;
+    return (
+      (await this.#effects.size(paths.image(sha256))) === size ||
+      (await this.#effects.size(paths.installedImage(fsVerity))) === size
+    );
+  }
+
+  async #desired(): Promise<readonly DesiredRelease[] | undefined> {
+    const text = await this.#effects.read(this.#paths.desired, maxDesiredApps);
+    try {
+      return text === undefined ? undefined : parseDesiredApps(text).releases;
+    } catch {
+      // Nobody is without apps because a file is damaged.
+      return undefined;
+    }
+  }
+
+  async #offer(team: string): Promise<Offered | undefined> {
+    const path = this.#paths.order(team);
+    const stamp = await this.#effects.stamp(path);
+    if (stamp === undefined) return undefined;
+    const id = createHash('sha256').update(stamp).digest('hex').slice(0, 32);
+    const judged = await this.#judge(path, team, undefined, this.#ground.now());
+    return judged && { id, ...judged };
+  }
+
+  async #kept(team: string, release: string): Promise<JudgedRelease | Refusal> {
+    const found = await this.#judge(this.#paths.release(team, release), team, release);
+    return found?.judged ?? { reason: 'app/damaged', detail: 'what vouches for it cannot be read' };
+  }
+
+  async #judge(path: string, team: string, release: string | undefined, now?: Date) {
+    const accepted = await this.#effects.read(this.#paths.acceptedBy(team), mostState);
+    const rollbackIndex = parseAccepted(accepted ?? '');
+    const text = await this.#effects.read(path, mostSignedBytes);
+    if (text === undefined) return undefined;
+    try {
+      const signed = parseSignedApps(text, path);
+      if (signed.team !== team || (release !== undefined && signed.release !== release)) return undefined;
+      const digest = createHash('sha256').update(text).digest('hex');
+      const key = `${digest} ${rollbackIndex} ${now === undefined ? 'kept' : 'offered'}`;
+      let judged = this.#judged.get(key);
+      if (judged === undefined) {
+        judged = await this.#ground.judge(signed, rollbackIndex, now);
+        this.#judged.set(key, judged);
+      }
+      return { release: signed.release, judged };
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function releasesOf(files: readonly string[]): string[] {
+  return files.flatMap((file) =>
+    file.endsWith('.json') && !file.startsWith('.') ? [file.slice(0, -5)] : [],
+  );
+}

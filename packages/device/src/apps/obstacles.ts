@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AppDescription } from '@mbl/formats';
+import type { JudgedRelease, Refusal } from './judge.ts';
+import { type AppPolicy, notAllowed } from './policy.ts';
+
+/** What decides whether a release may be installed, beside its signatures. */
+export interface Surroundings {
+  readonly policy: AppPolicy;
+  /** The version of the operating system. */
+  readonly os: string;
+  /** Of the other teams: what runs. */
+  readonly others: readonly JudgedRelease[];
+  /** Those and what ran before them: a way back must not lead into a conflict, and their volumes have their names. */
+  readonly holders: readonly JudgedRelease[];
+  /** Bytes that apps may have in all: images and volumes. */
+  readonly capacity: number;
+  /** Bytes of the images that stay beside those of the release: those of every team, also of what ran before. */
+  readonly kept: number;
+}
+
+/** `refused`: not by itself; `waits`: something else has to change first. */
+export interface Obstacle extends Refusal {
+  readonly state: 'waits' | 'refused';
+}
+
+/** The first thing that keeps a release away; undefined where nothing does. */
+export function obstacleOf(release: JudgedRelease, around: Surroundings): Obstacle | undefined {
+  const { apps } = release;
+  for (const app of apps) {
+    const denied = notAllowed(around.policy, release.team, app);
+    if (denied !== undefined)
+      return {
+        state: 'refused',
+        reason: 'app/not-allowed',
+        detail: `${app.name} asks for ${denied}`,
+      };
+  }
+  const tooNew = apps.find(({ os }) => os !== undefined && compareVersions(around.os, os) < 0);
+  if (tooNew !== undefined)
+    return wait('app/needs-os', `${tooNew.name} needs version ${tooNew.os} of the operating system`);
+  const conflict = conflictOf(release, around.holders);
+  if (conflict !== undefined) return wait('app/conflict', conflict);
+  const present = new Set([release, ...around.others].flatMap((one) => one.apps.map(({ name }) => name)));
+  for (const { name, after } of apps) {
+    const lacking = after.find((one) => !present.has(one));
+    if (lacking !== undefined)
+      return wait('app/needs-app', `${name} starts after ${lacking}, which is not there`);
+  }
+  const promised = [release, ...around.others]
+    .flatMap((one) => one.apps)
+    .reduce((sum, { volumes }) => sum + volumes.reduce((all, { size }) => all + size, 0), 0);
+  const images = apps.reduce((sum, { image }) => sum + image.size, 0);
+  const needed = promised + images + around.kept;
+  return needed <= around.capacity
+    ? undefined
+    : wait(
+        'app/no-room',
+        `${mebibytes(needed)} would be needed, and ${mebibytes(around.capacity)} are for apps`,
+      );
+}
+
+function wait(reason: Refusal['reason'], detail: string): Obstacle {
+  return { state: 'waits', reason, detail };
+}
+
+const mebibytes = (bytes: number): string => `${Math.ceil(bytes / (1 << 20))} MiB`;
+
+/** What only one app of a device may have: its name, published ports, names of the bus. */
+function conflictOf({ apps }: JudgedRelease, holders: readonly JudgedRelease[]): string | undefined {
+  const taken = new Map<string, string>();
+  for (const { team, apps: theirs } of holders)
+    for (const app of theirs) for (const claim of claimsOf(app)) taken.set(claim, `${app.name} of ${team}`);
+  for (const app of apps)
+    for (const claim of claimsOf(app)) {
+      const owner = taken.get(claim);
+      if (owner !== undefined) return `${owner} has ${claim}, as ${app.name} would`;
+      taken.set(claim, app.name);
+    }
+  return undefined;
+}
+
+function claimsOf({ name, permissions: { ports, bus } }: AppDescription): string[] {
+  return [
+    `the name ${name}`,
+    ...ports.map(({ published, protocol }) => `the port ${published}/${protocol}`),
+    ...bus.own.map((one) => `the name ${one} of the bus`),
+  ];
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+
+/** By their numbers; what comes after a plus sign names a build and does not count. */
+export function compareVersions(a: string, b: string): number {
+  const parts = (text: string) => (text.split('+', 1)[0] ?? '').split(/[.~-]/);
+  const [one, other] = [parts(a), parts(b)];
+  for (let i = 0; i < Math.max(one.length, other.length); i++) {
+    const order = collator.compare(one[i] ?? '0', other[i] ?? '0');
+    if (order !== 0) return order;
+  }
+  return 0;
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto';
+import type { AppDescription } from '@mbl/formats';
+import type { SignedApps } from '../judge.ts';
+import { AppManager } from '../manager.ts';
+import { devicePlaces, healthUnitOf, pathsOf, unitOf } from '../places.ts';
+import { digestOf, FakeDevice } from './fake-device.ts';
+
+export const paths = pathsOf(devicePlaces);
+
+/** An app of a release in a test: how it behaves is in its summary. */
+export interface AppPlan {
+  readonly behaviour?: 'good' | 'broken' | 'crashes' | 'sick';
+  /** The bytes of its image; the same ones for two versions that did not change. */
+  readonly content?: string;
+  readonly change?: Partial<AppDescription>;
+}
+
+export function appOf(
+  name: string,
+  release: string,
+  { behaviour = 'good', content: image = name, change }: AppPlan = {},
+): AppDescription {
+  return {
+    version: 1,
+    name,
+    release,
+    summary: behaviour,
+    architecture: 'arm64',
+    image: {
+      file: 'app.erofs',
+      size: image.length,
+      sha256: createHash('sha256').update(image).digest('hex'),
+      fsVerity: digestOf(image),
+    },
+    command: ['/bin/app'],
+    environment: [],
+    workingDirectory: '/',
+    users: 'one',
+    user: { uid: 0, gid: 0, groups: [] },
+    stop: { signal: 'SIGTERM', grace: 10 },
+    permissions: { network: 'none', ports: [], devices: [], bus: { talk: [], own: [] } },
+    limits: { memory: 1 << 26, cpu: 50, processes: 64, read: 1e6, write: 1e6, log: 1000 },
+    restart: { when: 'on-failure', delay: 1, longest: 60 },
+    ...(behaviour === 'sick'
+      ? { health: { command: ['/bin/check'], interval: 1, timeout: 1, failures: 2, grace: 1 } }
+      : {}),
+    volumes: [{ name: 'state', path: '/var/lib/app', size: 1 << 20, files: 10 }],
+    resources: [],
+    after: [],
+    ...change,
+  };
+}
+
+/** A device in memory with its manager of apps, and whoever hands releases to it. */
+export class AppBoard {
+  readonly device = new FakeDevice();
+  /** Releases that somebody signed: `<team>/<release>`. */
+  readonly signed = new Map<string, { apps: readonly AppDescription[]; rollbackIndex: number }>();
+  readonly images = new Map<string, string>();
+  os = '1.0';
+
+  constructor() {
+    for (const folder of [
+      '/data/apps',
+      '/data/apps/incoming',
+      '/data/apps/orders',
+      '/run/mbl',
+      '/run/mbl-platformd',
+    ])
+      this.device.files.set(folder, {
+        kind: 'folder',
+        text: '',
+        options: { mode: 0o755 },
+        sealed: false,
+        stamp: 0,
+      });
+  }
+
+  release(team: string, release: string, apps: Readonly<Record<string, AppPlan>>, rollbackIndex = 0): void {
+    const described = Object.entries(apps).map(([name, one]) => {
+      const content = one.content ?? `${name} ${team}/${release}`;
+      const app = appOf(name, release, { ...one, content });
+      this.images.set(app.image.sha256, content);
+      return app;
+    });
+    this.signed.set(`${team}/${release}`, { apps: described, rollbackIndex });
+  }
+
+  want(wanted: Readonly<Record<string, string>>): void {
+    const releases = Object.entries(wanted).map(([team, release]) => ({ team, release }));
+    this.device.put(paths.desired, JSON.stringify({ version: 1, releases }));
+  }
+
+  /** What `mbl-platformd` and the client do: the images are there, and then the order. */
+  bring(team: string, release: string): void {
+    for (const { image } of this.signed.get(`${team}/${release}`)?.apps ?? []) {
+      const there = this.device.files.has(paths.installedImage(image.fsVerity));
+      if (!there) this.device.put(paths.image(image.sha256), this.images.get(image.sha256) ?? '');
+    }
+    this.device.put(paths.order(team), JSON.stringify({ version: 1, team, release, metadata: [] }));
+  }
+
+  /** A run of the manager as it starts: nothing but the device remembers anything. */
+  async run(): Promise<void> {
+    const { device } = this;
+    await new AppManager({
+      effects: device,
+      paths,
+      group: 132,
+      callersGroup: 900,
+      write: (app, team) => {
+        const unit = {
+          app: app.name,
+          team,
+          release: app.release,
+          image: app.image.fsVerity,
+          behaviour: app.summary,
+        };
+        const names = [unitOf(app.name), ...(app.health === undefined ? [] : [healthUnitOf(app.name)])];
+        return Promise.resolve({
+          bundle: new Map([['config.json', JSON.stringify(app)]]),
+          units: new Map(names.map((name) => [name, JSON.stringify(unit)])),
+        });
+      },
+      ground: {
+        policy: { rules: [] },
+        os: this.os,
+        now: () => new Date(0),
+        judge: ({ team, release }: SignedApps, accepted) => {
+          const found = this.signed.get(`${team}/${release}`);
+          if (found === undefined)
+            return Promise.resolve({
+              reason: 'update/signature-invalid',
+              detail: 'nobody signed it',
+            } as const);
+          if (found.rollbackIndex < accepted)
+            return Promise.resolve({ reason: 'update/too-old', detail: 'it is too old' } as const);
+          return Promise.resolve({ team, release, ...found });
+        },
+      },
+    }).run();
+  }
+
+  async status(): Promise<Record<string, string>> {
+    const text = (await this.device.read(paths.status)) ?? '{"releases":[]}';
+    const { releases } = JSON.parse(text) as {
+      releases: { team: string; release: string; running: string; state: string; reason: string }[];
+    };
+    return Object.fromEntries(
+      releases.map(({ team, ...one }) => [
+        team,
+        [one.release, one.running || '-', one.state, one.reason].join(' ').trim(),
+      ]),
+    );
+  }
+
+  /** All that lasts, and what runs. */
+  get snapshot(): Record<string, unknown> {
+    const lasting = [...this.device.files].filter(([path]) => path.startsWith('/data/apps/'));
+    return {
+      files: lasting
+        .map(([path, { kind, text }]) => `${path} ${kind} ${kind === 'file' ? text : ''}`)
+        .toSorted(),
+      quotas: [...this.device.quotas].map((one) => one.join(' ')).toSorted(),
+      apps: this.device.apps,
+    };
+  }
+}
