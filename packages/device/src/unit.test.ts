@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { AppRepository } from './testing/app-repository.ts';
 import { FakeService } from './testing/fake-service.ts';
+import { fileServer } from './testing/payload-server.ts';
 import { PrivateBus } from './testing/private-bus.ts';
 import { eventually, imageJson, KeptLog, TemporaryFolder } from './testing/support.ts';
 
-const repository = fileURLToPath(new URL('../../..', import.meta.url));
+const sources = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** The flags of Node in a unit's ExecStart, with the folders of the device moved below `root`; the sources stand for the bundle. */
 function nodeFlags(unit: string, root: string): string[] {
-  const file = join(repository, 'os/rootfs/device/usr/lib/systemd/system', unit);
+  const file = join(sources, 'os/rootfs/device/usr/lib/systemd/system', unit);
   const text = readFileSync(file, 'utf8').replaceAll('\\\n', ' ').replaceAll('%d/', '/factory/');
   const command = /^ExecStart=\/usr\/bin\/node (.*)$/m.exec(text)?.[1]?.split(/\s+/) ?? [];
   const flags = command.filter((word) => word.startsWith('--'));
@@ -21,14 +27,14 @@ function nodeFlags(unit: string, root: string): string[] {
   return flags.map((flag) =>
     flag.replace(/^(--allow-fs-\w+=)(.*)$/, (_all, name: string, path: string) =>
       path === '/usr/lib/mbl/'
-        ? `${name}${repository}`
+        ? `${name}${sources}`
         : `${name}${/^\/(proc|sys)\//.test(path) ? '' : root}${path}`,
     ),
   );
 }
 
 function start(flags: readonly string[], main: string, args: readonly string[], kept: KeptLog): ChildProcess {
-  const child = spawn(process.execPath, [...flags, join(repository, 'packages/device/src', main), ...args], {
+  const child = spawn(process.execPath, [...flags, join(sources, 'packages/device/src', main), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   for (const stream of [child.stdout, child.stderr]) {
@@ -51,6 +57,11 @@ async function stop(child: ChildProcess): Promise<number | null> {
 test('both processes work together under the permissions of their units, and stop when told', async () => {
   await using service = await FakeService.start();
   await using bus = await PrivateBus.start();
+  using repository = await AppRepository.open(new Date());
+  const sensor = randomBytes(70 * 4096);
+  await repository.release('weather', '1.0', { sensor });
+  const mirror = createServer(fileServer(repository)).listen(0, '127.0.0.1');
+  await once(mirror, 'listening');
   using folder = new TemporaryFolder();
   const root = folder.path;
   for (const path of [
@@ -61,10 +72,17 @@ test('both processes work together under the permissions of their units, and sto
     'run/mbl',
     'run/mbl-platformd',
     'run/mbl-cloud-client',
+    'run/mbl-platformd/asks',
+    'run/mbl/apps/answers',
+    'config/update',
+    'data/apps/incoming',
+    'data/apps/orders',
+    'data/apps/installed/images',
   ])
     mkdirSync(join(root, path), { recursive: true });
   writeFileSync(join(root, 'factory/factory.json'), service.factory('mbl-board-1'));
   writeFileSync(join(root, 'etc/mbl/image.json'), imageJson);
+  writeFileSync(join(root, 'etc/mbl/root.json'), repository.root);
   writeFileSync(join(root, 'run/mbl/boot'), 'slot=b\nattempts=3\n');
   writeFileSync(join(root, 'config/incidents/slot-changed-89ab4567'), 'b after a\n');
   const said = { platformd: new KeptLog(), client: new KeptLog() };
@@ -80,6 +98,18 @@ test('both processes work together under the permissions of their units, and sto
       `${root}/run/mbl/boot`,
       '--incidents',
       `${root}/config/incidents`,
+      '--image',
+      `${root}/etc/mbl/image.json`,
+      '--release-root',
+      `${root}/etc/mbl/root.json`,
+      '--update',
+      `${root}/config/update`,
+      '--apps',
+      `${root}/data/apps`,
+      '--apps-said',
+      `${root}/run/mbl/apps`,
+      '--apps-asked',
+      `${root}/run/mbl-platformd`,
     ],
     said.platformd,
   );
@@ -118,9 +148,20 @@ test('both processes work together under the permissions of their units, and sto
     await registration?.execute('/3/0/4');
     assert.ok(statSync(join(root, 'run/mbl-platformd/reboot')).isFile());
     assert.equal(statSync(join(root, 'config/identity/key.pem')).mode & 0o777, 0o600);
+    const { port } = mirror.address() as AddressInfo;
+    const wanted = { team: 'weather', release: '1.0', repository: `http://127.0.0.1:${port}/mirror/` };
+    await registration?.write('/33402/0/0', JSON.stringify({ version: 1, releases: [wanted] }));
+    const handedOn = join(root, 'data/apps/orders/weather.json');
+    await eventually(() => existsSync(handedOn), 60_000);
+    const [file] = readdirSync(join(root, 'data/apps/incoming'));
+    assert.ok(readFileSync(join(root, 'data/apps/incoming', file ?? '')).equals(sensor));
+    const ask = { id: '0123456789abcdef', action: 'log', name: 'sensor' };
+    await registration?.write('/33402/0/3', JSON.stringify(ask));
+    assert.deepEqual(readdirSync(join(root, 'run/mbl-platformd/asks')), ['0123456789abcdef.json']);
     const door = join(root, 'run/mbl-cloud-client/orders');
     await eventually(() => statSync(door, { throwIfNoEntry: false })?.isSocket());
   } finally {
+    mirror.close();
     assert.deepEqual(await Promise.all([stop(client), stop(platformd)]), [0, 0]);
   }
   assert.deepEqual(service.farewells, ['deregistered']);

@@ -64,6 +64,7 @@ test('the service reads, observes and executes every object, and never sees obje
     '3/0',
     '33400/0',
     '33401/0',
+    '33402/0',
     '4/0',
     '5/0',
   ]);

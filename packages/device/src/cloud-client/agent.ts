@@ -12,6 +12,7 @@ import { enrol, renew } from './est-client.ts';
 import { classifyFailure, isCertificateRefused } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
 import { type DeviceObjects, deviceObjects } from './objects/all.ts';
+import type { AppUpdater } from './apps/updater.ts';
 import type { UpdateMemory } from './update/memory.ts';
 import type { OrderDoor } from './update/order-door.ts';
 import type { Repository } from './update/repository.ts';
@@ -62,6 +63,7 @@ export interface AgentOptions {
   readonly repository: Repository;
   readonly updates: UpdateMemory;
   readonly orders: OrderDoor;
+  readonly apps: AppUpdater;
   readonly log: Log;
   /** Told when the device is registered, and when it is no more: the judgement of a new version waits for it. */
   readonly registered?: (registered: boolean) => Promise<void>;
@@ -80,6 +82,7 @@ export class Agent {
   readonly #backoff: Backoff;
   readonly #objects: DeviceObjects;
   readonly #client: Lwm2mClient;
+  readonly #stopped = new AbortController();
   #lost = new AbortController();
   #renewalTriedAt: number | undefined;
   #certificateRefused = false;
@@ -92,7 +95,12 @@ export class Agent {
     this.#timing = options.timing ?? defaultTiming;
     this.#now = options.now ?? Date.now;
     this.#backoff = new Backoff({ firstMs: this.#timing.retryFirst, random: options.random ?? Math.random });
-    this.#objects = deviceObjects({ ...options, now: this.#now, keep: (id, value) => this.#keep(id, value) });
+    this.#objects = deviceObjects({
+      ...options,
+      now: this.#now,
+      stopped: this.#stopped.signal,
+      keep: (id, value) => this.#keep(id, value),
+    });
     this.#client = new Lwm2mClient({
       endpointName: options.factory.endpointName,
       objects: this.#objects.all,
@@ -115,6 +123,7 @@ export class Agent {
         if (!signal.aborted) await this.#waitAfter(step, error, signal);
       }
     }
+    this.#stopped.abort();
     await this.#client[Symbol.asyncDispose]();
     await this.#saved;
   }

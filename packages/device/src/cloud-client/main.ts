@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { MblError } from '@mbl/trust';
 import { journalLog, type Log } from '../common/log.ts';
 import { Agent } from './agent.ts';
+import { AppMemory } from './apps/memory.ts';
+import { AppUpdater } from './apps/updater.ts';
 import { loadFactory } from './factory.ts';
 import { IdentityStore } from './identity.ts';
 import { loadImage } from '../common/image.ts';
@@ -51,23 +53,28 @@ export async function runCloudClient(
     await using platform = connectPlatform(values.bus);
     const pause = Number(values['order-pause']);
     const orders = new OrderDoor({ path: join(values.runtime, 'orders'), platform, log, pause });
+    const repository = httpRepository({
+      service: { ...factory.service, url: factory.service.est, trust: factory.trust },
+      state: values.identity,
+    });
+    const updates = await UpdateMemory.load(values.identity);
+    const memory = await AppMemory.load(values.identity);
+    const apps = new AppUpdater({ platform, repository, memory, updates, log, now: Date.now });
     const agent = new Agent({
       factory,
       image,
       platform,
       orders,
-      repository: httpRepository({
-        service: { ...factory.service, url: factory.service.est, trust: factory.trust },
-        state: values.identity,
-      }),
+      apps,
+      repository,
       log,
       registered: async (registered) => await mark(join(values.runtime, 'registered'), registered),
       store: new IdentityStore(values.identity, factory.endpointName),
       settingsDir: values.identity,
       settings: await loadSettings(values.identity),
-      updates: await UpdateMemory.load(values.identity),
+      updates,
     });
-    await Promise.all([agent.run(signal), orders.run(signal)]);
+    await Promise.all([agent.run(signal), orders.run(signal), apps.run(signal)]);
     log.info('stopped');
     return 0;
   } catch (error) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isUpdateReason, type UpdateReason } from '@mbl/formats';
+import { type AppReason, isAppReason, isUpdateReason, type UpdateReason } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 
 /** What errors mean for an update; of the others nothing is known but their sentence. */
@@ -40,6 +40,12 @@ const reasons: Readonly<Record<string, UpdateReason>> = {
   'device/platform-malformed': 'update/platform-unavailable',
   'device/fetch-failed': 'update/mirror-unreachable',
 };
+
+/** The same of a release of apps, which has reasons of its own. */
+export function appReasonOf(error: unknown): AppReason | UpdateReason {
+  const given = error instanceof MblError ? error.details?.['reason'] : undefined;
+  return typeof given === 'string' && isAppReason(given) ? given : reasonOf(error);
+}
 
 /** Of an error; one that has a reason among its details has it from whoever judged. */
 export function reasonOf(error: unknown): UpdateReason {

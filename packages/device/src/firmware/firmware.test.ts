@@ -63,7 +63,7 @@ function releaseWith(files: typeof contents, firmware: string): Release {
 }
 
 /** Vouches for a release without anybody's signature: who signs is another test's business. */
-function vouchFor(release: Release): ReleaseVerifier {
+function vouchFor(release: Release): Pick<ReleaseVerifier, 'verify'> {
   const [image] = release.images;
   assert.ok(image);
   const components = image.components.map((component) => ({
@@ -86,7 +86,7 @@ class TestBoard implements Disposable {
   readonly banks = new FakeBanks();
   readonly #folder = new TemporaryFolder();
   readonly files: typeof contents;
-  readonly #verifier: ReleaseVerifier;
+  readonly #verifier: Pick<ReleaseVerifier, 'verify'>;
   platform: ReturnType<typeof installUpdates>;
 
   constructor({ files = contents, firmware = '9.9' }: { files?: typeof contents; firmware?: string } = {}) {

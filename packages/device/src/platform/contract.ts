@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FirmwareBanks } from '../firmware/banks.ts';
+import { appMethods, installApps } from './apps.ts';
 import { boardMethods, readBoard } from './board.ts';
 import { memoryMethods, readMemory } from './memory.ts';
 import type { Implementation } from './method.ts';
@@ -7,6 +8,7 @@ import { networkMethods, readNetwork } from './network.ts';
 import type { SystemOptions } from './options.ts';
 import type { ReleaseVerifier } from './release.ts';
 import { restart, restartMethods } from './restart.ts';
+import type { Units } from './units.ts';
 import { installUpdates, updateMethods } from './update.ts';
 
 /** The D-Bus name, the interface, and the path of its only object. */
@@ -23,6 +25,7 @@ export const platformContract = {
   ...networkMethods,
   ...boardMethods,
   ...updateMethods,
+  ...appMethods,
 };
 
 export type Platform = Implementation<typeof platformContract>;
@@ -32,6 +35,7 @@ export function systemPlatform(
   options: SystemOptions,
   verifier: ReleaseVerifier,
   banks: FirmwareBanks,
+  units: Units,
 ): Platform {
   return {
     ...restart(options),
@@ -39,5 +43,6 @@ export function systemPlatform(
     ...readNetwork(options),
     ...readBoard(options),
     ...installUpdates(options, verifier, banks),
+    ...installApps(options, verifier, units),
   };
 }

@@ -20,6 +20,12 @@ export interface SystemOptions {
   readonly update: string;
   /** What the running image says of itself. */
   readonly imageFile: string;
+  /** Folder of what lasts of apps: `incoming`, `orders`, `installed`. */
+  readonly apps: string;
+  /** Folder of what the app manager says of them. */
+  readonly appsSaid: string;
+  /** Folder where the app manager looks for orders: the file `apps`, which is touched, and the folder `asks`. */
+  readonly appsAsked: string;
 }
 
 export const defaultSystem: SystemOptions = {
@@ -32,4 +38,7 @@ export const defaultSystem: SystemOptions = {
   disk: '/run/mbl/slots',
   update: '/config/update',
   imageFile: '/etc/mbl/image.json',
+  apps: '/data/apps',
+  appsSaid: '/run/mbl/apps',
+  appsAsked: '/run/mbl-platformd',
 };

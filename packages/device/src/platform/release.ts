@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { osTeam, readText } from '@mbl/formats';
+import { osTeam, readText, type Release, type ReleasePayload } from '@mbl/formats';
 import {
-  acceptRelease,
+  acceptApps,
+  type AcceptedApp,
   type AcceptedRelease,
+  acceptRelease,
   type Board,
   Client,
   mapPath,
+  memoryStore,
   type MetadataStore,
   type Source,
   streamPath,
@@ -24,6 +27,15 @@ export interface SignedRelease {
   readonly locate: (target: Target) => string;
 }
 
+/** A release of a team's apps that this board may have. */
+export interface SignedApps {
+  readonly release: Release;
+  readonly apps: readonly AcceptedApp[];
+  readonly locate: (target: Target) => string;
+  /** All that a client that has seen nothing needs to come to the same verdict, by its name in the repository. */
+  readonly vouching: ReadonlyMap<string, string>;
+}
+
 /** Judges metadata that somebody brings, a file at a time. */
 export interface ReleaseVerifier {
   /**
@@ -35,6 +47,12 @@ export interface ReleaseVerifier {
     files: ReadonlyMap<string, string>,
     board: Board,
   ): Promise<SignedRelease | { readonly missing: string }>;
+  /** The same of a release of apps. */
+  verifyApps(
+    wanted: { readonly team: string; readonly name: string },
+    files: ReadonlyMap<string, string>,
+    board: Omit<Board, 'machine'>,
+  ): Promise<SignedApps | { readonly missing: string }>;
 }
 
 export interface VerifierOptions {
@@ -45,25 +63,45 @@ export interface VerifierOptions {
   readonly now?: () => Date;
 }
 
-/** The client of TUF (TUF 1.0.34 §5) over files that another process fetches. */
+/**
+ * The client of TUF (TUF 1.0.34 §5) over files that another process fetches. There is one repository, and one memory of it: what was seen for the operating
+ * system holds for apps too.
+ */
 export function tufVerifier({ root, seen, now = () => new Date() }: VerifierOptions): ReleaseVerifier {
-  return {
-    async verify(name, files, board) {
+  const store = seenMetadata(seen);
+  /** One after the other: of two that keep what they saw, the older one could be the last. */
+  let turn: Promise<unknown> = Promise.resolve();
+  const judge = async <T>(
+    files: ReadonlyMap<string, string>,
+    decide: (client: Client) => Promise<T>,
+  ): Promise<T | { readonly missing: string }> => {
+    const done = turn.then(async () => {
       const source = new OfferedFiles(files);
       try {
-        const client = await Client.open({
-          root: await bornRoot(root),
-          source,
-          store: seenMetadata(seen),
-          now: now(),
-        });
-        const accepted = await acceptRelease(client, { team: osTeam, name }, board);
-        return { accepted, locate: (target) => client.locate(target) };
+        return await decide(await Client.open({ root: await bornRoot(root), source, store, now: now() }));
       } catch (error) {
         if (source.missing !== undefined) return { missing: source.missing };
         throw error;
       }
-    },
+    });
+    turn = done.catch(() => undefined);
+    return await done;
+  };
+  return {
+    verify: async (name, files, board) =>
+      await judge(files, async (client) => {
+        const accepted = await acceptRelease(client, { team: osTeam, name }, board);
+        return { accepted, locate: (target: Target) => client.locate(target) };
+      }),
+    verifyApps: async (wanted, files, board) =>
+      await judge(files, async (client) => {
+        const accepted = await acceptApps(client, wanted, board);
+        // What this board has seen before was not asked for: it is looked up.
+        const all = new SeenFiles(files, store);
+        const options = { root: await bornRoot(root), source: all, store: memoryStore(), now: now() };
+        await acceptApps(await Client.open(options), wanted, board);
+        return { ...accepted, locate: (target: Target) => client.locate(target), vouching: all.used };
+      }),
   };
 }
 
@@ -89,6 +127,33 @@ class OfferedFiles implements Source {
       return Promise.reject(new Error(`${path} is not there yet`));
     }
     return Promise.resolve(content === '' ? undefined : pieces(content));
+  }
+}
+
+/** Files that were handed in, and those of before under the names that they have in the repository; remembers which were there. */
+class SeenFiles implements Source {
+  readonly used = new Map<string, string>();
+  readonly #files: ReadonlyMap<string, string>;
+  readonly #store: MetadataStore;
+
+  constructor(files: ReadonlyMap<string, string>, store: MetadataStore) {
+    this.#files = files;
+    this.#store = store;
+  }
+
+  async open(path: string): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const content = this.#files.get(path) ?? (await this.#seen(path)) ?? '';
+    if (content === '') return undefined;
+    this.used.set(path, content);
+    return pieces(content);
+  }
+
+  /** A root has its version in the store too; of the others there is one, the newest (TUF 1.0.34 §5). */
+  async #seen(path: string): Promise<string | undefined> {
+    const [, name = '', role] = /^metadata\/(\d+\.(.+)\.json)$/.exec(path) ?? [];
+    if (role === undefined) return undefined;
+    const bytes = await this.#store.read(role === 'root' ? name : `${role}.json`);
+    return bytes && Buffer.from(bytes).toString('utf8');
   }
 }
 
@@ -141,6 +206,27 @@ export interface Places {
   readonly firmware: boolean;
 }
 
+/** What a device fetches of a component, from the payload that makes it; `known`: of what the device has, the root hash by which a copy map names it. */
+export function placePayload(
+  team: string,
+  { payload, file }: { readonly payload: ReleasePayload; readonly file: string },
+  known: string,
+): Pick<InstallComponent, 'dataSize' | 'rootHash' | 'salt' | 'payload' | 'map' | 'stream'> {
+  const { dataSize, rootHash, salt, size, indexSize, indexSha256, streamSize = 0, maps } = payload;
+  const map = maps.find(({ source }) => source === known);
+  return {
+    dataSize,
+    rootHash,
+    salt,
+    payload: { file, size, indexSize, indexSha256 },
+    map:
+      map === undefined
+        ? { file: '', size: 0 }
+        : { file: `targets/${mapPath(team, rootHash, map.source)}`, size: map.size },
+    stream: { file: streamSize === 0 ? '' : `targets/${streamPath(team, rootHash)}`, size: streamSize },
+  };
+}
+
 /** What of a release goes where on this board. Throws `device/release-refused` for one that is not whole. */
 export function placeRelease({ accepted, locate }: SignedRelease, places: Places): InstallComponent[] {
   const { release } = accepted;
@@ -152,26 +238,13 @@ export function placeRelease({ accepted, locate }: SignedRelease, places: Places
     if (partition === undefined || (name === firmwareComponent && !places.firmware)) continue;
     if (payload === undefined || target === undefined)
       throw refuse(`it has no payload of its ${name}: an older program made it`);
-    const { dataSize, rootHash, salt, indexSize, indexSha256, streamSize = 0, maps } = payload;
-    const known = maps.find(({ source }) => source === places.rootHash);
     components.push({
       name,
       device: places.device(partition),
       running: places.running(partition),
       size,
       sha256,
-      dataSize,
-      rootHash,
-      salt,
-      payload: { file: locate(target), size: payload.size, indexSize, indexSha256 },
-      map:
-        known === undefined
-          ? { file: '', size: 0 }
-          : { file: `targets/${mapPath(osTeam, rootHash, known.source)}`, size: known.size },
-      stream: {
-        file: streamSize === 0 ? '' : `targets/${streamPath(osTeam, rootHash)}`,
-        size: streamSize,
-      },
+      ...placePayload(osTeam, { payload, file: locate(target) }, places.rootHash),
     });
   }
   // The kernel names the root that it opens: one without the other would not start.

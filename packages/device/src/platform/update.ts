@@ -22,10 +22,10 @@ import { type Implementation, method } from './method.ts';
 import type { SystemOptions } from './options.ts';
 import { reasonOf } from '../common/update-reason.ts';
 import { placeRelease, type ReleaseVerifier } from './release.ts';
-import { document, list, oneOf, type ShapeOf, struct, text, uint64 } from './shapes.ts';
+import { document, list, oneOf, type Shape, type ShapeOf, struct, text, uint64 } from './shapes.ts';
 
 /** A file of the release's metadata, by its name in the repository. */
-const metadataFile = struct({ name: text, content: document });
+export const metadataFile = struct({ name: text, content: document });
 
 /** A code, or '' where nothing is wrong. */
 const reason = oneOf('', ...(Object.keys(updateReasons) as UpdateReason[]));
@@ -58,13 +58,11 @@ const component = struct({
  * `missing`: a file of the metadata without which nothing can be said yet. `refused`: why this board does not take the release, whatever
  * else comes; `reason` is the code of it. Where both are '', `components` says what to install.
  */
-const plan = struct({
-  missing: text,
-  refused: text,
-  reason,
-  name: text,
-  components: list(component),
-});
+export function planOf<Reason extends string>(why: Shape<Reason>) {
+  return struct({ missing: text, refused: text, reason: why, name: text, components: list(component) });
+}
+
+const plan = planOf(reason);
 
 /**
  * `waits`: installed, and to be started at the next restart; `trying`: started, and not proved good yet; `fell-back`: the slot that ran
@@ -82,7 +80,7 @@ export type InstallPlan = ShapeOf<typeof plan>;
 export type InstallComponent = ShapeOf<typeof component>;
 export type UpdateState = ShapeOf<typeof update>;
 
-const readingMs = 10 * 60_000;
+export const readingMs = 10 * 60_000;
 
 export const updateMethods = {
   GetUpdate: method({}, update),
@@ -97,7 +95,7 @@ export const updateMethods = {
 /** Installs what signed metadata names, and nothing else: whoever writes the idle slot decides nothing. */
 export function installUpdates(
   { root, bootFile, panicFile, orderFile, disk, update: folder, imageFile }: SystemOptions,
-  verifier: ReleaseVerifier,
+  verifier: Pick<ReleaseVerifier, 'verify'>,
   banks: FirmwareBanks,
 ): Implementation<typeof updateMethods> {
   const store = new TrialStore(folder);

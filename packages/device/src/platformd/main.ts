@@ -8,6 +8,7 @@ import { platformName, systemPlatform } from '../platform/contract.ts';
 import { defaultSystem } from '../platform/options.ts';
 import { tufVerifier } from '../platform/release.ts';
 import { PlatformService } from './service.ts';
+import { SystemUnits } from './system-units.ts';
 
 /** Runs until the signal is aborted or the bus is gone; the process's exit code. */
 export async function runPlatform(args: readonly string[], log: Log, signal: AbortSignal): Promise<number> {
@@ -24,10 +25,14 @@ export async function runPlatform(args: readonly string[], log: Log, signal: Abo
       disk: { type: 'string', default: defaultSystem.disk },
       update: { type: 'string', default: defaultSystem.update },
       image: { type: 'string', default: defaultSystem.imageFile },
+      apps: { type: 'string', default: defaultSystem.apps },
+      'apps-said': { type: 'string', default: defaultSystem.appsSaid },
+      'apps-asked': { type: 'string', default: defaultSystem.appsAsked },
       native: { type: 'string', default: nativeHelper },
       'release-root': { type: 'string', default: '/etc/mbl/releases/root.json' },
     },
   });
+  await using units = new SystemUnits(values.bus);
   const platform = systemPlatform(
     {
       root: values.root,
@@ -39,9 +44,13 @@ export async function runPlatform(args: readonly string[], log: Log, signal: Abo
       disk: values.disk,
       update: values.update,
       imageFile: values.image,
+      apps: values.apps,
+      appsSaid: values['apps-said'],
+      appsAsked: values['apps-asked'],
     },
     tufVerifier({ root: values['release-root'], seen: join(values.update, 'metadata') }),
     nativeBanks(values.native),
+    units,
   );
   try {
     await using service = new PlatformService(platform, values.bus, log);

@@ -27,7 +27,8 @@ export class PrivateBus implements AsyncDisposable {
     this.#folder = folder;
   }
 
-  static async start(): Promise<PrivateBus> {
+  /** `more`: policies beside those, as XML. */
+  static async start(more = ''): Promise<PrivateBus> {
     const folder = new TemporaryFolder();
     chmodSync(folder.path, 0o755);
     const address = `unix:path=${folder.path}/bus`;
@@ -39,7 +40,7 @@ export class PrivateBus implements AsyncDisposable {
        <allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
        <allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
        <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
-       <allow send_destination="org.freedesktop.DBus"/></policy>${policy()}</busconfig>`,
+       <allow send_destination="org.freedesktop.DBus"/></policy>${policy()}${more}</busconfig>`,
     );
     const args = [`--config-file=${folder.path}/bus.conf`, '--nofork', '--nopidfile', '--print-address'];
     const child = spawn('dbus-daemon', args, { stdio: ['ignore', 'pipe', 'ignore'] });

@@ -2,6 +2,8 @@
 import { parseFactory, parseImageIdentity } from '@mbl/formats';
 import { Agent, type AgentTiming } from '../cloud-client/agent.ts';
 import { IdentityStore } from '../cloud-client/identity.ts';
+import { AppMemory } from '../cloud-client/apps/memory.ts';
+import { AppUpdater } from '../cloud-client/apps/updater.ts';
 import { loadSettings } from '../cloud-client/settings.ts';
 import { UpdateMemory } from '../cloud-client/update/memory.ts';
 import { OrderDoor } from '../cloud-client/update/order-door.ts';
@@ -37,24 +39,32 @@ export class Running implements AsyncDisposable {
   }
 
   async #run(service: FakeService, dir: string, options: Options): Promise<void> {
+    const { platform } = this;
+    const { log } = this.kept;
+    const updates = await UpdateMemory.load(dir);
+    const repository = httpRepository({
+      service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
+      state: dir,
+    });
+    const memory = await AppMemory.load(dir);
+    const timing = { retryFirst: 10, retryMax: 50, later: 50, look: 10, patience: 60_000 };
+    const apps = new AppUpdater({ platform, repository, memory, updates, log, timing, now: Date.now });
     const agent = new Agent({
       factory: parseFactory(options.factory ?? service.factory(name), 'factory.json'),
       image: parseImageIdentity(imageJson, 'image.json'),
       store: new IdentityStore(dir, name),
       settingsDir: dir,
       settings: await loadSettings(dir),
-      updates: await UpdateMemory.load(dir),
-      platform: this.platform,
+      updates,
+      apps,
+      platform,
       orders: new OrderDoor({ path: '', platform: this.platform, log: this.kept.log, pause: 0 }),
-      repository: httpRepository({
-        service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
-        state: dir,
-      }),
-      log: this.kept.log,
+      repository,
+      log,
       timing: fast,
       ...(options.now === undefined ? {} : { now: options.now }),
     });
-    await agent.run(this.#stop.signal);
+    await Promise.all([agent.run(this.#stop.signal), apps.run(this.#stop.signal)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog, type Log } from '../common/log.ts';
 import type { Incident } from '../platform/board.ts';
+import type { AppInstallPlan } from '../platform/apps.ts';
 import type { Platform } from '../platform/contract.ts';
 import type { InstallComponent, InstallPlan, MetadataFile, UpdateState } from '../platform/update.ts';
 
@@ -68,6 +69,8 @@ export class FakePlatform implements Platform {
   update: UpdateState = { state: 'none', release: '', reason: '', detail: '' };
   components: readonly InstallComponent[] = [];
   slotFault = '';
+  /** The platform has seen newer metadata than that with this content. */
+  older: string | undefined;
 
   reboot(): Promise<void> {
     this.reboots++;
@@ -113,7 +116,11 @@ export class FakePlatform implements Platform {
     const [file] = metadata;
     const plan = { missing: '', refused: '', reason: '' as const, name: release, components: [] };
     if (file === undefined) return Promise.resolve({ ...plan, missing: 'metadata/timestamp.json' });
-    if (file.content !== 'signed') {
+    if (file.content === this.older) {
+      const reason = 'update/metadata-rolled-back' as const;
+      return Promise.resolve({ ...plan, refused: 'it is older', reason });
+    }
+    if (!file.content.startsWith('signed')) {
       const reason = 'update/signature-invalid' as const;
       return Promise.resolve({ ...plan, refused: 'nobody signed it', reason });
     }
@@ -122,6 +129,57 @@ export class FakePlatform implements Platform {
 
   verifySlot() {
     return Promise.resolve(this.slotFault);
+  }
+
+  desired: string[] = [];
+  apps = '{"version":1,"releases":[],"apps":[]}';
+  asks: string[] = [];
+  answers: readonly string[] = [];
+  appComponents: readonly InstallComponent[] = [];
+  installs: string[] = [];
+  appFault: { readonly refused: string; readonly reason: AppInstallPlan['reason'] } | undefined;
+  installFault = '';
+
+  setDesiredApps({ desired }: { readonly desired: string }) {
+    if (this.fail) return Promise.reject(new Error('the bus is gone'));
+    this.desired.push(desired);
+    return Promise.resolve();
+  }
+
+  getApps() {
+    if (this.fail) return Promise.reject(new Error('the bus is gone'));
+    return Promise.resolve(this.apps);
+  }
+
+  async checkAppRelease({
+    team,
+    release,
+    metadata,
+  }: {
+    readonly team: string;
+    readonly release: string;
+    readonly metadata: readonly MetadataFile[];
+  }): Promise<AppInstallPlan> {
+    const judged = await this.checkRelease({ release, metadata });
+    if (judged.missing !== '' || judged.refused !== '') return judged;
+    if (this.appFault !== undefined) return { ...judged, ...this.appFault };
+    const components = this.appComponents.filter(({ name }) => name.startsWith(team));
+    return { ...judged, components };
+  }
+
+  installAppRelease({ team, release }: { readonly team: string; readonly release: string }) {
+    if (this.installFault !== '') return Promise.reject(new Error(this.installFault));
+    this.installs.push(`${team} ${release}`);
+    return Promise.resolve();
+  }
+
+  askApp({ ask }: { readonly ask: string }) {
+    this.asks.push(ask);
+    return Promise.resolve();
+  }
+
+  getAppAnswers() {
+    return Promise.resolve(this.answers);
   }
 
   startTrial() {

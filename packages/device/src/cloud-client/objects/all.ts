@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ObjectInstance } from '@mbl/lwm2m';
+import { appsObject } from './apps.ts';
 import { boardObject } from './board.ts';
 import { connectivityObject } from './connectivity.ts';
 import { deviceObject } from './device.ts';
@@ -18,6 +19,7 @@ const makers: readonly ((options: ObjectOptions) => DeviceObject)[] = [
   softwareComponents,
   boardObject,
   firmwareUpdateObject,
+  appsObject,
 ];
 
 /** The device as LwM2M shows it, and a way to report what changed by itself. */

@@ -4,6 +4,7 @@ import type { Lwm2mValue, ObjectInstance } from '@mbl/lwm2m';
 import type { Log } from '../../common/log.ts';
 import type { Platform } from '../../platform/contract.ts';
 import type { ServerSettings } from '../settings.ts';
+import type { AppUpdater } from '../apps/updater.ts';
 import type { UpdateMemory } from '../update/memory.ts';
 import type { OrderDoor } from '../update/order-door.ts';
 import type { Repository } from '../update/repository.ts';
@@ -18,10 +19,14 @@ export interface ObjectOptions {
   readonly updates: UpdateMemory;
   /** Where somebody at the board orders an update. */
   readonly orders: Pick<OrderDoor, 'serve' | 'changed'>;
+  /** Brings apps. */
+  readonly apps: AppUpdater;
   readonly settings: ServerSettings;
   /** Keeps what the server writes into object 1, over a power cut once it resolved; throws `Lwm2mError` to refuse it. */
   readonly keep: (resourceId: number, value: Lwm2mValue) => Promise<void>;
   readonly log: Log;
+  /** Aborted when the client ends. */
+  readonly stopped: AbortSignal;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { UpdateReason } from '@mbl/formats';
+import type { AppReason, UpdateReason } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { Log } from '../../common/log.ts';
-import type { Platform } from '../../platform/contract.ts';
 import type { InstallPlan, MetadataFile } from '../../platform/update.ts';
 import type { ReleasePlace } from './repository.ts';
 
+/** What the platform makes of a release of the operating system, or of apps. */
+export type Judgement = Omit<InstallPlan, 'reason'> & { readonly reason: AppReason | UpdateReason | '' };
+
 export interface AttemptOptions {
-  readonly platform: Platform;
+  /** Asks the platform what it makes of the release, by the metadata that there is so far. */
+  readonly check: (metadata: readonly MetadataFile[]) => Promise<Judgement>;
+  /** Asks the platform what it makes of what was fetched; '' where it is what was signed. */
+  readonly verify: () => Promise<string>;
+  /** False: what is fetched are files, which end where their data does. */
+  readonly tree?: boolean;
   readonly log: Log;
   /** Bytes on the wire for the whole update; 0: no limit. */
   readonly budget: number;
@@ -32,15 +39,15 @@ const mostMetadataFiles = 256;
 const requestBytes = 768;
 
 /**
- * Brings a release to the idle slot. Returns the metadata that vouches for it, and who gave wrong blocks, '' where nobody did. Throws `device/update-refused` with its
+ * Brings a release to where the platform wants it. Returns the metadata that vouches for it, and who gave wrong blocks, '' where nobody did. Throws `device/update-refused` with its
  * reason, `device/not-proved`, `device/over-budget`, what fetching and the platform throw.
  */
 export async function bringRelease(
   place: ReleasePlace,
   options: AttemptOptions,
 ): Promise<{ readonly metadata: readonly MetadataFile[]; readonly liars: string }> {
-  const { platform, log, tell, signal } = options;
-  const { plan, metadata } = await judge(place, options);
+  const { log, tell, signal, tree = true } = options;
+  const { plan, metadata } = await judgeRelease(place, options);
   tell({ release: plan.name, reason: '', detail: '' });
   const liars = new Map<string, number>();
   let spent = options.metadataSpent(0);
@@ -52,6 +59,7 @@ export async function bringRelease(
     const report = await withinBudget(options.budget, spent, (budget) =>
       place.bring(component, {
         ...(budget === undefined ? {} : { budget }),
+        tree,
         progress: ({ done, groups, spent: bytes, expected }) => {
           groupsOfComponent = groups;
           options.moved(before + done);
@@ -86,20 +94,27 @@ export async function bringRelease(
   for (const [source, blocks] of liars) log.warning('update source wrong', { source, blocks });
   signal.throwIfAborted();
   const named = [...liars].map(([name, blocks]) => `${name} gave ${blocks} wrong blocks`).join(', ');
-  const fault = await platform.verifySlot();
+  const fault = await options.verify();
   if (fault !== '') throw refused('update/slot-mismatch', named === '' ? fault : `${fault}; ${named}`);
   signal.throwIfAborted();
   return { metadata, liars: named };
 }
 
-/** Fetches the metadata, file by file, until the platform has said what it thinks of the release. */
-async function judge(
+/** Fetches the metadata, file by file, until the platform has said what it makes of the release. Throws as `bringRelease` does. */
+export async function judgeRelease(
   place: ReleasePlace,
-  { platform, budget, metadataSpent, moved, tell, signal }: AttemptOptions,
-): Promise<{ plan: InstallPlan; metadata: MetadataFile[] }> {
+  {
+    check,
+    budget,
+    metadataSpent,
+    moved,
+    tell,
+    signal,
+  }: Pick<AttemptOptions, 'check' | 'budget' | 'metadataSpent' | 'moved' | 'tell' | 'signal'>,
+): Promise<{ plan: Judgement; metadata: MetadataFile[] }> {
   const metadata: MetadataFile[] = [];
   for (;;) {
-    const plan = await platform.checkRelease({ release: place.release, metadata });
+    const plan = await check(metadata);
     assertAccepted(plan);
     if (plan.missing === '') return { plan, metadata };
     if (metadata.length === mostMetadataFiles)
@@ -137,12 +152,12 @@ function overBudget(what: string, budget: number, cause?: unknown): MblError {
 }
 
 /** Throws for a release that the board does not take: `device/not-proved` where it may take it later, else `device/update-refused`. */
-export function assertAccepted({ refused: why, reason }: InstallPlan): void {
+export function assertAccepted({ refused: why, reason }: Pick<Judgement, 'refused' | 'reason'>): void {
   if (why === '') return;
   if (reason === 'update/not-proved') throw new MblError('device/not-proved', why);
   throw refused(reason === '' ? 'update/failed' : reason, why);
 }
 
-function refused(reason: UpdateReason, why: string): MblError {
+function refused(reason: AppReason | UpdateReason, why: string): MblError {
   return new MblError('device/update-refused', why, { details: { reason } });
 }

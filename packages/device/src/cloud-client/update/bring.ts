@@ -19,6 +19,8 @@ export interface BringOptions {
   /** Bytes on the wire for this component, over all runs. */
   readonly budget?: number;
   readonly journal: JournalStore;
+  /** Whether the hash tree is written behind the data. */
+  readonly tree: boolean;
   /** Milliseconds in which the mirror has to send 64 KiB. */
   readonly stallMs: number;
   /** How often the mirror is tried before the transfer gives up. */
@@ -37,13 +39,13 @@ export interface BringProgress {
 }
 
 /**
- * Makes a component in the idle slot, from what this slot, the one that runs and the mirror have. What an earlier run wrote is found there. Throws what
+ * Makes a component in the idle slot, or an app in its file, from what is there, what runs and the mirror have. What an earlier run wrote is found there. Throws what
  * `transfer` does.
  */
 export async function bringComponent(
   component: InstallComponent,
   mirror: Mirror,
-  { budget, journal, stallMs, rounds, progress, signal }: BringOptions,
+  { budget, journal, tree, stallMs, rounds, progress, signal }: BringOptions,
 ): Promise<TransferReport> {
   const { dataSize, rootHash, salt, device, running, payload, map, stream } = component;
   await using disk = await openSlot(device);
@@ -53,6 +55,7 @@ export async function bringComponent(
     payload,
     ...(stream.size > 0 && { stream }),
     disk,
+    tree,
     sources: source === undefined ? [disk] : [source, disk],
     maps: source === undefined || map.size === 0 ? [] : [{ source, ...map }],
     mirrors: [mirror],

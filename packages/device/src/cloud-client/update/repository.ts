@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HttpMirror, type TransferReport } from '@mbl/blocks';
 import { MblError } from '@mbl/trust';
@@ -21,14 +22,20 @@ export interface ReleasePlace {
   /** Makes a component in its partition. Throws what `transfer` of `@mbl/blocks` does, and `device/slot-closed`. */
   bring(
     component: InstallComponent,
-    options: Pick<BringOptions, 'budget' | 'progress' | 'signal'>,
+    options: Pick<BringOptions, 'budget' | 'tree' | 'progress' | 'signal'>,
   ): Promise<TransferReport>;
+  /** What was spent on its components is forgotten: they are there, or nobody wants them. */
+  forget(): Promise<void>;
 }
 
 /** Repositories of releases, which lie on any web server: nothing that comes from there is believed. */
 export interface Repository {
-  /** `<URL of the repository>#<release>`, or `#<release>` for the service's own. Throws `device/bad-update-uri`, `device/update-protocol`. */
-  open(uri: string): ReleasePlace;
+  /**
+   * `<URL of the repository>#<release>`, or `#<release>` for the service's own; `team`: whose components they are, where it is not the operating
+   * system. Throws `device/bad-update-uri`,
+   * `device/update-protocol`.
+   */
+  open(uri: string, team?: string): ReleasePlace;
 }
 
 /** The most that a metadata file may have: the platform's bound for what it reads. */
@@ -38,7 +45,8 @@ const metadataMs = 5 * 60_000;
 
 export function httpRepository(options: RepositoryOptions): Repository {
   return {
-    open(uri) {
+    open(uri, team) {
+      const prefix = team === undefined ? 'transfer-' : `transfer-${team}.`;
       const { base, release } = parseUri(uri, options.service.url);
       return {
         release,
@@ -55,17 +63,25 @@ export function httpRepository(options: RepositoryOptions): Repository {
           );
           return found ? Buffer.concat(pieces).toString('utf8') : '';
         },
-        async bring(component, { progress, signal, budget }) {
+        async bring(component, { progress, signal, budget, tree }) {
           const { service, state, stallMs = usualStallMs, rounds = 3 } = options;
           await using mirror = new HttpMirror({ url: base.href, tls: trustFor(base, service) });
           return await bringComponent(component, mirror, {
-            journal: journalIn(join(state, `transfer-${component.name}.json`)),
+            journal: journalIn(join(state, `${prefix}${component.name}.json`)),
+            tree,
             ...(budget === undefined ? {} : { budget }),
             stallMs,
             rounds,
             progress,
             signal,
           });
+        },
+        async forget() {
+          const { state } = options;
+          // The name of a team has no dot, nor has that of a component.
+          const own = (name: string) => /^[^.]*\.json$/.test(name.slice(prefix.length));
+          for (const name of await readdir(state).catch(() => []))
+            if (name.startsWith(prefix) && own(name)) await rm(join(state, name), { force: true });
         },
       };
     },

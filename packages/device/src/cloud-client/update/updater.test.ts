@@ -353,3 +353,15 @@ test('a URI that cannot be one says so at once', async (t) => {
   void updater.begin(uri.replace('/mirror', '//mirror'));
   await eventually(() => updater.status.result === 'integrityCheckFailure', 60_000);
 });
+
+test('a release starts though the board has seen newer metadata since it was brought, if it is in that too', async (t) => {
+  const { updater, platform, uri, files } = await updating(t);
+  void updater.begin(uri);
+  await eventually(() => updater.status.state === 'downloaded', 60_000);
+  platform.older = 'signed';
+  await assert.rejects(updater.install(), { details: { reason: 'update/metadata-rolled-back' } });
+  assert.equal(updater.status.state, 'downloaded');
+  files.set('metadata/timestamp.json', Buffer.from('signed anew'));
+  await updater.install();
+  assert.equal(platform.reboots, 1);
+});

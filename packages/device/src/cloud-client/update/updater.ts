@@ -8,7 +8,7 @@ import type { Platform } from '../../platform/contract.ts';
 import type { MetadataFile, UpdateState } from '../../platform/update.ts';
 import { Backoff } from '../backoff.ts';
 import { Cached } from '../objects/cached.ts';
-import { assertAccepted, type AttemptOptions, bringRelease } from './attempt.ts';
+import { assertAccepted, type AttemptOptions, bringRelease, judgeRelease } from './attempt.ts';
 import { longestUri, type UpdateMemory } from './memory.ts';
 import type { Repository } from './repository.ts';
 
@@ -195,7 +195,7 @@ export class Updater {
     this.#set({ state: 'updating', result: 'initial', reason: '', detail: '' });
     try {
       // The platform may have started anew, and forgotten; and terms may have ended since.
-      assertAccepted(await platform.checkRelease({ release, metadata: this.#metadata }));
+      await this.#confirm(release);
       // Before it starts: a version that does not prove good is not to be brought again by itself.
       await this.#remember('');
       await platform.startTrial();
@@ -210,6 +210,24 @@ export class Updater {
       this.#ordering = false;
     }
     await this.#restart();
+  }
+
+  /** Has the platform judge the release that is there once more. Throws as `assertAccepted` does. */
+  async #confirm(release: string): Promise<void> {
+    const { platform, repository } = this.#options;
+    const check = (metadata: readonly MetadataFile[]) => platform.checkRelease({ release, metadata });
+    const plan = await check(this.#metadata);
+    if (plan.reason !== 'update/metadata-rolled-back') return assertAccepted(plan);
+    // The board has seen newer metadata meanwhile, of a release of apps: the release is to be in that too.
+    const { metadata } = await judgeRelease(repository.open(this.#status.uri), {
+      check,
+      budget: 0,
+      metadataSpent: () => 0,
+      moved: () => undefined,
+      tell: () => undefined,
+      signal: AbortSignal.timeout(this.#timing.patience),
+    });
+    this.#metadata = metadata;
   }
 
   /** Orders the restart until somebody hears it: the slot that is to start is chosen, and nothing else can be begun before. */
@@ -283,8 +301,11 @@ export class Updater {
     on: Pick<AttemptOptions, 'moved' | 'metadataSpent'>,
   ): Promise<void> {
     const { platform, repository, memory, log } = this.#options;
-    const { metadata, liars } = await bringRelease(repository.open(uri), {
-      platform,
+    const place = repository.open(uri);
+    const { release } = place;
+    const { metadata, liars } = await bringRelease(place, {
+      check: (files) => platform.checkRelease({ release, metadata: files }),
+      verify: () => platform.verifySlot(),
       log,
       // What is served on the board itself costs nothing.
       budget: this.#by === 'hand' && onBoard.test(uri) ? 0 : memory.budget,
