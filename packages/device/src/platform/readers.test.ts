@@ -81,5 +81,11 @@ test('the signatures are those that were agreed on', () => {
     ['CheckRelease', 'sa(ss)', '(ssssa(ssststss(stts)(st)(st)))'],
     ['VerifySlot', '', 's'],
     ['StartTrial', '', ''],
+    ['SetDesiredApps', 's', ''],
+    ['GetApps', '', 's'],
+    ['CheckAppRelease', 'ssa(ss)', '(ssssa(ssststss(stts)(st)(st)))'],
+    ['InstallAppRelease', 'ss', ''],
+    ['AskApp', 's', ''],
+    ['GetAppAnswers', '', 'as'],
   ]);
 });
