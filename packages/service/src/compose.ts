@@ -6,6 +6,14 @@ import type { CertificateAuthority } from '@mbl/trust';
 import type { Context } from './context.ts';
 import type { ApiKeys } from './features/api-keys/keys.ts';
 import { apiKeyRoutes } from './features/api-keys/routes.ts';
+import { appAskRoutes } from './features/apps/ask-routes.ts';
+import { AppAsks } from './features/apps/asks.ts';
+import { AppCarrier } from './features/apps/carrier.ts';
+import { appCatalogueRoutes } from './features/apps/catalogue-routes.ts';
+import { AppOrders } from './features/apps/orders.ts';
+import { AppReports } from './features/apps/reports.ts';
+import { appRoutes } from './features/apps/routes.ts';
+import { AppViews } from './features/apps/views.ts';
 import type { TlsIdentity } from './features/certificates/authorities.ts';
 import { CertificateRegister } from './features/certificates/register.ts';
 import { certificateRoutes } from './features/certificates/routes.ts';
@@ -30,7 +38,7 @@ import { Incidents } from './features/incidents/incidents.ts';
 import { Channels } from './features/notifications/channels.ts';
 import { notificationRoutes } from './features/notifications/routes.ts';
 import { WebSocketDoor } from './features/notifications/websocket.ts';
-import { type CarrierTiming, OrderCarrier } from './features/release-orders/carrier.ts';
+import { OrderCarrier } from './features/release-orders/carrier.ts';
 import { ReleaseOrders } from './features/release-orders/orders.ts';
 import { releaseOrderRoutes } from './features/release-orders/routes.ts';
 import { RunningReleases } from './features/release-orders/running-releases.ts';
@@ -41,6 +49,7 @@ import { publicationRoutes } from './features/releases/publication-routes.ts';
 import { repositoryServer } from './features/releases/repository-files.ts';
 import { releaseRoutes } from './features/releases/routes.ts';
 import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
+import type { LookTiming } from './features/requests/looks.ts';
 import { blocked, deregistered, notConnected } from './features/requests/failure.ts';
 import { rawRequestRoutes } from './features/requests/raw-routes.ts';
 import { resourceRoutes } from './features/requests/resource-routes.ts';
@@ -60,7 +69,7 @@ export interface Dependencies {
   readonly certificateLife: number;
   /** Folder of the repository of releases. */
   readonly releases: string;
-  readonly orderTiming: CarrierTiming;
+  readonly orderTiming: LookTiming;
 }
 
 /** The three listeners, ready to listen. */
@@ -108,7 +117,13 @@ export async function compose(
   const catalogue = new Catalogue(releases);
   const incoming = new Incoming(releases, now);
   const publication = new Publication(releases, { incoming, now });
-  const groups = new DeviceGroups(context);
+  const appOrders = new AppOrders(context);
+  const apps = stack.use(
+    new AppCarrier(context, { reports: new AppReports(context, events), reach, timing: orderTiming }),
+  );
+  const appAsks = stack.use(new AppAsks({ requests, reach }));
+  const appViews = new AppViews(context, { reach });
+  const groups = new DeviceGroups(context, (deviceIds) => apps.ordered(deviceIds));
   const reaches = (device: Reachable) => requests.reaches(device);
   const running = stack.use(new RunningReleases(context, { catalogue, reaches }));
   const orders = new ReleaseOrders(context, events);
@@ -120,6 +135,7 @@ export async function compose(
     requests.wake(device.identity.deviceId);
     void subscriptions.restore(device);
     void incidents.collect(device);
+    apps.reachable(device);
     // First what it runs: an order may be carried out already.
     void running.collect(device).then(() => carrier.look(device.identity.deviceId));
   });
@@ -128,6 +144,7 @@ export async function compose(
   });
   signals.on('gone', ({ deviceId }) => {
     subscriptions.gone(deviceId);
+    apps.gone(deviceId);
     requests.cancel(deviceId, deregistered());
   });
   signals.on('revoked', ({ id, endpoint_name }, reason) => {
@@ -184,6 +201,9 @@ export async function compose(
       releaseRoutes(app, context, { catalogue, refresh });
       publicationRoutes(app, { publication, incoming });
       releaseOrderRoutes(app, context, { directory, groups, orders, carrier, catalogue, refresh });
+      appRoutes(app, { directory, groups, catalogue, orders: appOrders, carrier: apps, views: appViews });
+      appAskRoutes(app, { directory, asks: appAsks, reach });
+      appCatalogueRoutes(app, context);
       certificateRoutes(app, context, directory, register, disconnect);
       enrolmentRoutes(app, context, codes);
       denialRoutes(app, context);

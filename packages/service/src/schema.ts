@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Kysely } from 'kysely';
 import type { ApiKeyTables } from './features/api-keys/table.ts';
+import type { AppTables } from './features/apps/table.ts';
 import type { CertificateTables } from './features/certificates/table.ts';
 import type { DenialTables } from './features/denials/table.ts';
 import type { DeviceEventTables } from './features/device-events/table.ts';
@@ -13,6 +14,7 @@ import type { SubscriptionTables } from './features/subscriptions/table.ts';
 
 /** Every table, each declared by the feature that owns it. */
 export type Schema = ApiKeyTables &
+  AppTables &
   CertificateTables &
   DenialTables &
   DeviceEventTables &

@@ -7,7 +7,7 @@ import { type CertificateAuthority, MblError } from '@mbl/trust';
 import { ApiKeys, ensureAccount } from './features/api-keys/keys.ts';
 import { ensureAuthority, ensureServiceIdentity } from './features/certificates/authorities.ts';
 import { defaultCertificateLife } from './features/certificates/register.ts';
-import { type CarrierTiming, usualTiming } from './features/release-orders/carrier.ts';
+import { type LookTiming, usualTiming } from './features/requests/looks.ts';
 import { compose } from './compose.ts';
 import type { Context } from './context.ts';
 import { claimDatabase, type DatabaseClaim } from './infra/claim.ts';
@@ -51,7 +51,7 @@ export interface ServiceOptions {
   /** Folder of a repository of releases, as `mbl release sign` leaves it. Default: `releases` in the directory. */
   readonly releases?: string;
   /** How often a device with an order is looked at. Default: after one to fifteen seconds. */
-  readonly orderTiming?: CarrierTiming;
+  readonly orderTiming?: LookTiming;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
   readonly log?: Log;

@@ -3,6 +3,8 @@ import type { Filter } from './types.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+  /** How long the call may take, in milliseconds; what the client has for all calls where it is absent. */
+  readonly timeoutMs?: number;
 }
 
 export interface ListOptions extends CallOptions {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto';
 import { MblError } from '@mbl/trust';
+import { AppCalls } from './app-calls.ts';
 import type { Caller, CallOptions, ListOptions } from './caller.ts';
 import { GroupCalls } from './group-calls.ts';
 import { ReleaseCalls } from './release-calls.ts';
@@ -35,6 +36,7 @@ const pageSize = 500;
 export class ServiceClient {
   readonly releases: ReleaseCalls;
   readonly groups: GroupCalls;
+  readonly apps: AppCalls;
   readonly #options: ServiceClientOptions;
 
   constructor(options: ServiceClientOptions) {
@@ -46,6 +48,7 @@ export class ServiceClient {
     };
     this.releases = new ReleaseCalls(caller);
     this.groups = new GroupCalls(caller);
+    this.apps = new AppCalls(caller);
   }
 
   listDevices(options: ListOptions = {}): Promise<Device[]> {
@@ -258,9 +261,14 @@ export class ServiceClient {
     return items.slice(0, limit);
   }
 
-  async #call<T>(method: string, path: string, body: unknown, { signal }: CallOptions): Promise<T> {
-    const { url, apiKey, timeoutMs = defaultTimeoutMs } = this.#options;
-    const deadline = AbortSignal.timeout(timeoutMs);
+  async #call<T>(
+    method: string,
+    path: string,
+    body: unknown,
+    { signal, timeoutMs }: CallOptions,
+  ): Promise<T> {
+    const { url, apiKey } = this.#options;
+    const deadline = AbortSignal.timeout(timeoutMs ?? this.#options.timeoutMs ?? defaultTimeoutMs);
     const raw = body instanceof Uint8Array;
     let response: Response;
     let text: string;

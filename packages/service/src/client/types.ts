@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { AppAsk } from '@mbl/formats';
 
 // The shapes that a caller of the API sees. They name only what the service promises.
+export type { AppAnswerView } from '../features/apps/ask-routes.ts';
+export type {
+  AppsWantedBody,
+  CatalogueApp,
+  DeviceApp,
+  DeviceAppRelease,
+  DeviceApps,
+  GroupAppRelease,
+} from '../features/apps/model.ts';
 export type { DeviceEvent } from '../features/device-events/model.ts';
 export type { DeviceGroup } from '../features/device-groups/routes.ts';
 export type { Device } from '../features/devices/model.ts';
@@ -62,3 +72,6 @@ export interface RegisteredLink {
 
 /** Which items of a list, in the API's own words: `{ state__eq: 'registered' }`. */
 export type Filter = Readonly<Record<string, string>>;
+
+/** What an app can be asked to do once. */
+export type AppAction = AppAsk['action'];

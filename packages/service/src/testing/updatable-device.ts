@@ -10,7 +10,8 @@ import {
   serverObject,
 } from '@mbl/lwm2m';
 import { updateStates } from '../features/release-orders/status.ts';
-import { enrol, TestDevice, type TestIdentity } from './device.ts';
+import { ClientDevice } from './client-device.ts';
+import { enrol, type TestIdentity } from './device.ts';
 import type { Served } from './service.ts';
 
 /** How the last update stands on the disk of a board: what outlives its restarts. */
@@ -37,8 +38,7 @@ const quiet = { detail: '', reason: '', fetched: 0, toFetch: 0 };
  * A board that takes updates as ours do, in memory: it forgets what it was told when it restarts, but not how its last update ended.
  * Nothing goes on by itself: a test says when a download is there and how a trial ends.
  */
-export class UpdatableDevice implements AsyncDisposable {
-  readonly identity: TestIdentity;
+export class UpdatableDevice extends ClientDevice {
   build: string;
   outcome: Outcome = { state: 'none', release: '', reason: '' };
   session: Session = this.#fresh();
@@ -49,54 +49,14 @@ export class UpdatableDevice implements AsyncDisposable {
   /** In the place of taking a Package URI, or after that. */
   onUri: ((uri: string, take: () => void) => void | Promise<void>) | undefined;
   onUpdate: (() => void | Promise<void>) | undefined;
-  readonly #service: Served;
-  #client: Lwm2mClient | undefined;
-  #connection: TestDevice | undefined;
 
   private constructor(service: Served, identity: TestIdentity, build: string) {
-    this.#service = service;
-    this.identity = identity;
+    super(service, identity);
     this.build = build;
   }
 
   static async enrolled(service: Served, name: string, build = '0123456789abcdef'): Promise<UpdatableDevice> {
     return new UpdatableDevice(service, await enrol(service, name), build);
-  }
-
-  get id(): string {
-    return this.identity.deviceId;
-  }
-
-  /** Starts, and registers. */
-  async start(): Promise<void> {
-    await this.off();
-    this.session = this.#fresh();
-    const client = this.#makeClient();
-    this.#client = client;
-    await this.#connect(client);
-  }
-
-  /** Its network breaks, and is there again: it has forgotten nothing. */
-  async reconnect(): Promise<void> {
-    await this.disconnect();
-    if (this.#client !== undefined) await this.#connect(this.#client);
-  }
-
-  async disconnect(): Promise<void> {
-    await this.#connection?.[Symbol.asyncDispose]();
-    this.#connection = undefined;
-  }
-
-  async #connect(client: Lwm2mClient): Promise<void> {
-    this.#connection = await TestDevice.connect(this.#service, this.identity, { handler: client.handler });
-    await client.attach(this.#connection.peer);
-  }
-
-  /** Its power is cut. */
-  async off(): Promise<void> {
-    await this.disconnect();
-    await this.#client?.[Symbol.asyncDispose]();
-    this.#client = undefined;
   }
 
   downloaded(): void {
@@ -126,10 +86,6 @@ export class UpdatableDevice implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.off();
-  }
-
   #fresh(): Session {
     const { state, release, reason } = this.outcome ?? { state: 'none', release: '', reason: '' };
     const trying = state === 'trying';
@@ -146,7 +102,8 @@ export class UpdatableDevice implements AsyncDisposable {
     };
   }
 
-  #makeClient(): Lwm2mClient {
+  protected makeClient(): Lwm2mClient {
+    this.session = this.#fresh();
     const take = (uri: string) => {
       const release = '';
       const state = uri === '' ? 'idle' : 'downloading';

@@ -25,6 +25,10 @@ export const eventTypes = {
   'device.update-done': 'SUCCESS',
   'device.update-failed': 'FAIL',
   'device.update-cancelled': 'INFO',
+  'device.apps-running': 'SUCCESS',
+  'device.apps-fell-back': 'FAIL',
+  'device.apps-refused': 'FAIL',
+  'device.app-failed': 'FAIL',
   'device.suspended': 'INFO',
   'device.resumed': 'INFO',
 } as const;
@@ -62,6 +66,11 @@ export const eventMeanings: Readonly<Record<DeviceEventType, string>> = {
   'device.update-failed':
     'The device does not run the release: it went back from it, refused it, or could not install it',
   'device.update-cancelled': 'The order was called off, or another one took its place',
+  'device.apps-running':
+    "All apps of a team's release run, and are healthy. Here and below: `team`, `release`, `state`, `reason`",
+  'device.apps-fell-back': 'The apps of the release before run again',
+  'device.apps-refused': 'The device does not install the release, and will not try again by itself',
+  'device.app-failed': 'An app that did well does not any more. `app`, `version`, too',
   'device.suspended': 'The owner suspended the device: it is refused until it is resumed',
   'device.resumed': 'The owner lets the device in again',
 };

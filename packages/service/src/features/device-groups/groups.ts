@@ -13,9 +13,12 @@ export interface GroupFields {
 /** The device groups of the account, as Pelion has them: a device may be in many. */
 export class DeviceGroups {
   readonly #context: Context;
+  readonly #moved: (deviceIds: readonly string[]) => void;
 
-  constructor(context: Context) {
+  /** `moved` hears of devices that are in other groups than before, or may be. */
+  constructor(context: Context, moved: (deviceIds: readonly string[]) => void) {
     this.#context = context;
+    this.#moved = moved;
   }
 
   /** Throws `not_found`. */
@@ -60,15 +63,27 @@ export class DeviceGroups {
     return await this.get(id);
   }
 
-  /** Its devices stay, and so do the orders that it was given. Throws `not_found`. */
+  /** The ids of the devices that are in it now. */
+  async members(id: string): Promise<string[]> {
+    const rows = await this.#context.db
+      .selectFrom('device_group_members')
+      .select('device_id')
+      .where('group_id', '=', id)
+      .execute();
+    return rows.map(({ device_id }) => device_id);
+  }
+
+  /** Its devices stay, and so do the orders to go to a release that it was given; what its apps were to be ends. Throws `not_found`. */
   async delete(id: string): Promise<void> {
     const { db, accountId } = this.#context;
+    const members = await this.members(id);
     const { numDeletedRows } = await db
       .deleteFrom('device_groups')
       .where('account_id', '=', accountId)
       .where('id', '=', id)
       .executeTakeFirst();
     if (numDeletedRows === 0n) throw new HttpError('not_found', 'No such device group');
+    this.#moved(members);
   }
 
   /** Puts a device in or takes it out; both may be done twice. Throws `not_found` for a group or a device that is not there. */
@@ -84,18 +99,22 @@ export class DeviceGroups {
     if (device === undefined)
       throw new HttpError('not_found', 'No such device', [{ name: 'device_id', message: 'Not found' }]);
     const member = { group_id: id, device_id: deviceId };
-    if (direction === 'add')
-      await db
-        .insertInto('device_group_members')
-        .values(member)
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
-    else
-      await db
-        .deleteFrom('device_group_members')
-        .where('group_id', '=', id)
-        .where('device_id', '=', deviceId)
-        .execute();
+    try {
+      if (direction === 'add')
+        await db
+          .insertInto('device_group_members')
+          .values(member)
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      else
+        await db
+          .deleteFrom('device_group_members')
+          .where('group_id', '=', id)
+          .where('device_id', '=', deviceId)
+          .execute();
+    } finally {
+      this.#moved([deviceId]);
+    }
     await db
       .updateTable('device_groups')
       .set({ updated_at: new Date(now()) })

@@ -1,45 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Context } from '../../context.ts';
 import { isPassing } from '../../infra/database.ts';
 import { persistently } from '../../infra/persistently.ts';
 import type { Reachable } from '../requests/device-requests.ts';
 import { RequestFailure, toFailure } from '../requests/failure.ts';
+import { Looks, type LookTiming } from '../requests/looks.ts';
 import { type ReleaseOrders, packageUri } from './orders.ts';
 import { type OrderView, planOrder } from './plan.ts';
 import type { RunningReleases } from './running-releases.ts';
 import { isUpdatable, packageUriPath, readStatus, updatePath } from './status.ts';
 import type { ReleaseOrderRow } from './table.ts';
 
-export interface CarrierTiming {
-  /** How long a device may take for one request, in milliseconds. */
-  readonly timeoutMs: number;
-  /** The shortest and the longest time between two looks at a device: short while something changes. */
-  readonly shortestMs: number;
-  readonly longestMs: number;
-  /** Before something is tried again that failed for a reason that passes: a mirror that stayed away for an hour, say. */
-  readonly againMs: number;
-}
-
-export const usualTiming: CarrierTiming = {
-  timeoutMs: 30_000,
-  shortestMs: 1000,
-  longestMs: 15_000,
-  againMs: 300_000,
-};
-
 export interface CarrierParts {
   readonly orders: ReleaseOrders;
   readonly running: RunningReleases;
   /** The registration of a device that is connected and registered at this moment. */
   readonly reach: (deviceId: string) => Reachable | undefined;
-  readonly timing: CarrierTiming;
-}
-
-interface Work {
-  /** Ends the pause before the next look. */
-  look: AbortController;
-  readonly done: Promise<void>;
+  readonly timing: LookTiming;
 }
 
 /**
@@ -49,16 +26,19 @@ interface Work {
 export class OrderCarrier implements AsyncDisposable {
   readonly #context: Context;
   readonly #parts: CarrierParts;
-  readonly #timing: CarrierTiming;
   /** Devices that may have an order; whoever is not in it has none, and nobody asks the database. */
   readonly #concerned = new Set<string>();
-  readonly #work = new Map<string, Work>();
-  readonly #stopped = new AbortController();
+  readonly #looks: Looks;
 
   constructor(context: Context, parts: CarrierParts) {
     this.#context = context;
     this.#parts = parts;
-    this.#timing = parts.timing;
+    this.#looks = new Looks({
+      timing: parts.timing,
+      log: context.log,
+      step: (deviceId) => this.#step(deviceId),
+      failed: 'An order could not be carried out',
+    });
   }
 
   /** Before devices are let in. */
@@ -80,54 +60,13 @@ export class OrderCarrier implements AsyncDisposable {
 
   /** Something changed for the device: it registered, or its orders are others. */
   look(deviceId: string): void {
-    if (!this.#concerned.has(deviceId) || this.#stopped.signal.aborted) return;
-    const work = this.#work.get(deviceId);
-    if (work !== undefined) return work.look.abort();
-    const fresh: Work = { look: new AbortController(), done: Promise.resolve() };
-    this.#work.set(deviceId, { ...fresh, done: this.#carry(deviceId) });
-  }
-
-  async #carry(deviceId: string): Promise<void> {
-    try {
-      let pauseMs = this.#timing.shortestMs;
-      for (let before = ''; !this.#stopped.signal.aborted; ) {
-        const looked = this.#work.get(deviceId)?.look.signal.aborted === true;
-        if (looked) this.#renew(deviceId);
-        const seen = await this.#step(deviceId);
-        if (seen === undefined) {
-          // Somebody may have ordered something in the turn in which the last order was seen to be over.
-          if (this.#work.get(deviceId)?.look.signal.aborted === true) continue;
-          return;
-        }
-        pauseMs =
-          looked || seen !== before
-            ? this.#timing.shortestMs
-            : Math.min(this.#timing.longestMs, Math.ceil(pauseMs * 1.5));
-        before = seen;
-        await this.#pause(deviceId, pauseMs);
-      }
-    } catch (error) {
-      this.#context.log.error('An order could not be carried out', { deviceId, error });
-    } finally {
-      this.#work.delete(deviceId);
-    }
-  }
-
-  #renew(deviceId: string): void {
-    const work = this.#work.get(deviceId);
-    if (work !== undefined) work.look = new AbortController();
-  }
-
-  async #pause(deviceId: string, ms: number): Promise<void> {
-    const look = this.#work.get(deviceId)?.look.signal ?? AbortSignal.abort();
-    const signal = AbortSignal.any([look, this.#stopped.signal]);
-    await delay(ms, undefined, { signal, ref: false }).catch(() => undefined);
+    if (this.#concerned.has(deviceId)) this.#looks.look(deviceId);
   }
 
   /** One look. Gives what was seen, to be told from the next time; undefined when there is nothing to be done for now. */
   async #step(deviceId: string): Promise<string | undefined> {
     const { orders, reach } = this.#parts;
-    const going = () => !this.#stopped.signal.aborted;
+    const going = () => !this.#looks.stopped;
     const device = reach(deviceId);
     if (device === undefined) {
       await persistently(
@@ -138,7 +77,7 @@ export class OrderCarrier implements AsyncDisposable {
     }
     const row = await persistently(() => orders.work(deviceId), going);
     if (row === undefined) {
-      if (this.#work.get(deviceId)?.look.signal.aborted !== true) this.#concerned.delete(deviceId);
+      if (!this.#looks.changed(deviceId)) this.#concerned.delete(deviceId);
       return undefined;
     }
     try {
@@ -168,7 +107,7 @@ export class OrderCarrier implements AsyncDisposable {
       asked: row.asked_at !== null,
       started: row.started_at !== null,
     };
-    const plan = planOrder(facts, await readStatus(device, this.#limit()), running.of(device));
+    const plan = planOrder(facts, await readStatus(device, this.#looks.limit()), running.of(device));
     if (plan.end) {
       await orders.end(row, plan.view);
       return 'ended';
@@ -176,7 +115,8 @@ export class OrderCarrier implements AsyncDisposable {
     const { view, act, asked, started } = plan;
     const marks = { ...(asked && { asked }), ...(started !== undefined && { started }) };
     const due =
-      row.reason === view.reason && this.#context.now() - row.changed_at.getTime() >= this.#timing.againMs;
+      row.reason === view.reason &&
+      this.#context.now() - row.changed_at.getTime() >= this.#parts.timing.againMs;
     if (act === 'ask' || (act === 'ask-later' && due)) await this.#ask(device, row, view, uri);
     else if (act === 'start' || (act === 'start-later' && due)) await this.#start(device, row, view);
     else await orders.stand(row, view, marks);
@@ -189,7 +129,7 @@ export class OrderCarrier implements AsyncDisposable {
     const { deviceId } = device.identity;
     const { release, id: order } = row;
     this.#context.log.info('Has a device start a release', { deviceId, release, order });
-    await device.execute(updatePath, '', { signal: this.#limit() });
+    await device.execute(updatePath, '', { signal: this.#looks.limit() });
   }
 
   async #ask(device: Reachable, row: ReleaseOrderRow, view: OrderView, uri: string): Promise<void> {
@@ -202,7 +142,7 @@ export class OrderCarrier implements AsyncDisposable {
       order: row.id,
     });
     try {
-      await device.write(packageUriPath, uri, { signal: this.#limit() });
+      await device.write(packageUriPath, uri, { signal: this.#looks.limit() });
     } catch (error) {
       const failure = toFailure(error);
       // 4.05: it is starting another one. Everything else of 4.xx will be the same the next time.
@@ -229,21 +169,16 @@ export class OrderCarrier implements AsyncDisposable {
 
   /** Has the device give up what it brings for an order that was called off. */
   async #recall(device: Reachable, row: ReleaseOrderRow): Promise<string> {
-    const status = isUpdatable(device) ? await readStatus(device, this.#limit()) : undefined;
+    const status = isUpdatable(device) ? await readStatus(device, this.#looks.limit()) : undefined;
     const brings = status?.state === 'downloading' || status?.state === 'downloaded';
     // LwM2M Core 1.1 Appendix E.6: an empty Package URI resets.
     if (brings && status.uri === packageUri(row))
-      await device.write(packageUriPath, '', { signal: this.#limit() });
+      await device.write(packageUriPath, '', { signal: this.#looks.limit() });
     await this.#parts.orders.recalled(row);
     return 'recalled';
   }
 
-  #limit(): AbortSignal {
-    return AbortSignal.any([AbortSignal.timeout(this.#timing.timeoutMs), this.#stopped.signal]);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped.abort(new Error('the service stops'));
-    await Promise.all([...this.#work.values()].map(({ done }) => done));
+    await this.#looks[Symbol.asyncDispose]();
   }
 }

@@ -6,10 +6,10 @@ import { enrol, eventually, TestDevice } from '../../testing/device.ts';
 import { TestRepository } from '../../testing/repository.ts';
 import { newDatabase, TestService } from '../../testing/service.ts';
 import { UpdatableDevice } from '../../testing/updatable-device.ts';
-import type { CarrierTiming } from './carrier.ts';
+import type { LookTiming } from '../requests/looks.ts';
 import type { ReleaseOrder } from './model.ts';
 
-const timing: CarrierTiming = {
+const timing: LookTiming = {
   timeoutMs: 20_000,
 
   shortestMs: 10,
@@ -119,6 +119,7 @@ describe('an order to go to a release', { timeout: 400_000 }, () => {
     await device.start();
     await eventually(async () => device.session.uri === '#1.2', 'it is told');
     assert.deepEqual(device.told, ['#1.2']);
+    await eventually(async () => (await eventsOf(device.id)).length === 4, 'seen to have taken it');
     assert.deepEqual(await eventsOf(device.id), ['ordered', 'cancelled', 'ordered', 'started']);
     await order(device.id, '1.1');
     await eventually(async () => device.session.uri === '#1.1', 'and the third of the second, on the way');
