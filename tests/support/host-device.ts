@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { type CoapPeer, connectStream } from '@mbl/coap';
+import { type CoapPeer, connectStream, type RequestHandler } from '@mbl/coap';
 import { runCloudClient } from '@mbl/device';
 import { factoryFor, type ServiceFile } from '@mbl/formats';
 
@@ -69,8 +69,12 @@ export async function hostDevice(
   };
 }
 
-/** Connects with the identity in a folder, and says no more than that it speaks CoAP (RFC 8323): no registration. */
-export async function connectOnly(identity: string, service: ServiceFile): Promise<CoapPeer> {
+/** Connects with the identity in a folder, and says no more than that it speaks CoAP (RFC 8323): no registration. `handler` answers the service. */
+export async function connectOnly(
+  identity: string,
+  service: ServiceFile,
+  handler?: RequestHandler,
+): Promise<CoapPeer> {
   const socket = connect({
     host: '127.0.0.1',
     port: service.ports.lwm2m,
@@ -81,5 +85,5 @@ export async function connectOnly(identity: string, service: ServiceFile): Promi
     ALPNProtocols: ['coap'],
   });
   await once(socket, 'secureConnect');
-  return connectStream(socket);
+  return connectStream(socket, handler === undefined ? {} : { handler });
 }

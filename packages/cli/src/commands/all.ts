@@ -3,9 +3,17 @@
 // Every verb, in the order of the help.
 import { type Entry, group } from '../verb.ts';
 import { buildApp } from './app/build.ts';
+import { restartApp, rollBackApps, startApp, stopApp } from './app/control.ts';
+import { deployApps } from './app/deploy.ts';
+import { developApp } from './app/dev.ts';
 import { diffApps } from './app/diff.ts';
 import { inspectApp } from './app/inspect.ts';
+import { listApps } from './app/list.ts';
+import { logsOfApp } from './app/logs.ts';
 import { newApp } from './app/new.ts';
+import { pushApp } from './app/push.ts';
+import { removeApps } from './app/remove.ts';
+import { runInApp } from './app/run.ts';
 import { listBoards } from './board/list.ts';
 import { removeBoard } from './board/remove.ts';
 import { resetBoard } from './board/reset.ts';
@@ -78,7 +86,25 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       changeRole,
     ]),
   ],
-  Apps: [group('app', 'apps: from an image to a package', [newApp, buildApp, inspectApp, diffApps])],
+  Apps: [
+    group('app', 'apps: from an image to what runs on devices', [
+      newApp,
+      buildApp,
+      inspectApp,
+      diffApps,
+      pushApp,
+      developApp,
+      deployApps,
+      listApps,
+      logsOfApp,
+      startApp,
+      stopApp,
+      restartApp,
+      runInApp,
+      rollBackApps,
+      removeApps,
+    ]),
+  ],
   Board: [
     run,
     shell,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type AppFile, type BuildAppOptions, loadApp, readApp } from '@mbl/apps';
+import { type AppFile, buildApp, type BuildAppOptions, type BuiltApp, loadApp, readApp } from '@mbl/apps';
 import { formatPosition } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
@@ -73,4 +73,35 @@ export async function packageFolder({ workspace }: Cli, given: string): Promise<
       () => false,
     ));
   return known ? own : resolve(given);
+}
+
+/** Makes the package of an app, in the folder that was named or in the workspace's; says what was done to the image. Throws what `chooseApp` and `buildApp` throw. */
+export async function packageApp(cli: Cli, choice: AppChoice, given?: string): Promise<BuiltApp> {
+  const { output, workspace, signal } = cli;
+  const { app, source } = await chooseApp(choice);
+  const environment = await packagingEnvironment(cli);
+  const folder = given === undefined ? join(workspace.build, 'apps', app.name) : resolve(given);
+  const built = await output.progress.phase(
+    `package ${app.name} ${app.version}`,
+    async (report) =>
+      await buildApp({
+        app,
+        source,
+        output: folder,
+        environment,
+        userEnvironment: cli.environment,
+        signal,
+        onPhase: (what) => report(undefined, what),
+      }),
+    ({ kind, entries, packages }) => ({ note: `${kind}, ${entries} files, ${packages} packages known` }),
+  );
+  const { changes, exposed } = built;
+  if (changes.setuid > 0) output.remark(`${changes.setuid} set-user-ID bits are gone: an app has one user.`);
+  if (changes.attributes > 0)
+    output.remark(`${changes.attributes} capabilities and labels of files are gone.`);
+  if (exposed.length > 0)
+    output.remark(
+      `The image exposes ${exposed.join(', ')}; only what app.yaml lists under "ports" is asked for.`,
+    );
+  return built;
 }

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Device, ReleaseOrder, ReleaseWanted, ServiceClient } from '@mbl/service';
 import { MblError } from '@mbl/trust';
 import type { Report } from '../progress.ts';
 import { formatSize } from '../table.ts';
-
-const pauseMs = 1000;
-/** Longer than three starts in vain and the verdict on each. */
-const patienceMs = 45 * 60_000;
+import { follow } from './follow.ts';
 
 export interface BringOptions {
   readonly client: ServiceClient;
@@ -57,7 +53,7 @@ export async function orderRelease(
 }
 
 /** Says of a release that the service does not have how it gets there. Throws `cli/no-such-release`, or what it was given. */
-export function sayWhatThereIs({ release }: ReleaseWanted): (error: unknown) => never {
+export function sayWhatThereIs({ release }: ReleaseWanted, team?: string): (error: unknown) => never {
   return (error) => {
     const fields = error instanceof MblError ? error.details?.['fields'] : undefined;
     const unknown =
@@ -66,7 +62,8 @@ export function sayWhatThereIs({ release }: ReleaseWanted): (error: unknown) => 
         String(field.message).startsWith('The service has no release'),
       );
     if (!unknown) throw error;
-    throw new MblError('cli/no-such-release', `The service has no release ${release}.`, {
+    const named = team === undefined ? release : `${release} of ${team}`;
+    throw new MblError('cli/no-such-release', `The service has no release ${named}.`, {
       remedy: 'See which there are: ./mbl release show. Sign and publish it: ./mbl release sign',
       cause: error,
     });
@@ -96,28 +93,14 @@ export async function followOrders({
   signal,
   report,
 }: FollowOptions): Promise<readonly ReleaseOrder[]> {
-  const until = performance.now() + patienceMs;
-  while (performance.now() < until) {
-    const orders = await look().catch((error: unknown) => {
-      // The order outlives a service that is started anew.
-      if (isAway(error) && !signal.aborted) return undefined;
-      throw error;
-    });
-    if (orders !== undefined) {
-      tell(orders, report);
-      if (orders.every(({ ended_at }) => ended_at !== null)) return orders;
-    }
-    await sleep(pauseMs, undefined, { signal });
-  }
-  throw new MblError(
-    'cli/update-endless',
-    `${who}: not at an end after ${patienceMs / 60_000} minutes; the order stays until it is`,
-    { remedy: `See how it stands: ./mbl device show ${who}` },
-  );
-}
-
-function isAway(error: unknown): boolean {
-  return error instanceof MblError && error.code === 'service/unreachable';
+  return await follow({
+    look,
+    tell: (orders) => tell(orders, report),
+    ended: (orders) => orders.every(({ ended_at }) => ended_at !== null),
+    who,
+    show: `./mbl device show ${who}`,
+    signal,
+  });
 }
 
 function tell(orders: readonly ReleaseOrder[], report: Report): void {

@@ -51,6 +51,11 @@ export class AppCalls {
     return this.#caller.call('DELETE', `${deviceUrl(id)}/${encodeURIComponent(team)}`, undefined, options);
   }
 
+  /** The orders of a group, and how they fare. */
+  listGroup(id: string, options: CallOptions = {}): Promise<GroupAppRelease[]> {
+    return this.#caller.call('GET', `/v3/device-groups/${encodeURIComponent(id)}/apps`, undefined, options);
+  }
+
   /** Throws `service/not-found` where the group has no order for the team. */
   ofGroup(id: string, team: string, options: CallOptions = {}): Promise<GroupAppRelease> {
     return this.#caller.call('GET', groupUrl(id, team), undefined, options);

@@ -217,6 +217,8 @@ describe('the apps that a device is to have', { timeout: 400_000 }, () => {
     const { body } = await service.get(`${lab}/apps/weather`);
     assert.deepEqual([body.devices_count, body.overruled_count, body.states], [2, 1, { refused: 1 }]);
     assert.deepEqual([body.unwell.length, body.unwell[0].endpoint_name], [1, 'app-6']);
+    const all = (await service.get(`${lab}/apps`)).body;
+    assert.deepEqual(all, [body]);
     const theirs = (await service.get(`${desk}/apps/weather`)).body;
     assert.deepEqual([theirs.devices_count, theirs.overruled_count, theirs.states], [2, 2, {}]);
     assert.equal((await service.call('DELETE', `${lab}/apps/weather`)).status, 200);

@@ -79,7 +79,10 @@ describe('something that an app is to do once', { timeout: 400_000 }, () => {
   test('those for whom there is no place are sent away, and leave nothing behind', async () => {
     await using device = await board('ask-3');
     const held: string[] = [];
-    device.onAsk = ({ id }) => void held.push(id) as undefined;
+    device.onAsk = ({ id }) => {
+      held.push(id);
+      return undefined;
+    };
     const all = Array.from({ length: 24 }, () => ask(device, 'sensor/restart'));
     await eventually(async () => held.length === 4, 'four are asked');
     const refused = await Promise.race(all);

@@ -36,7 +36,7 @@ export class AppOrders {
   }
 
   /** In the place of the order for this team that was there. The same order twice is one. Throws `conflict` where there are too many teams. */
-  async put(owner: AppOwner, { team, release, repository = undefined }: AppsWanted): Promise<void> {
+  async put(owner: AppOwner, { team, release, repository }: AppsWanted): Promise<void> {
     const { db, newId, now, accountId } = this.#context;
     await this.#queue.run('orders', () =>
       db.transaction().execute(async (inside) => {

@@ -142,6 +142,23 @@ export function appRoutes(app: App, parts: AppRouteParts): void {
   );
 
   app.get(
+    '/v3/device-groups/:id/apps',
+    {
+      config: { refusals: { not_found: noGroup } },
+      schema: {
+        tags,
+        summary: 'The orders of a group for apps, and how they fare',
+        params,
+        response: { 200: z.array(groupAppRelease) },
+      },
+    },
+    async ({ params: { id } }) => {
+      await groups.get(id);
+      return await Promise.all((await orders.of({ group_id: id })).map((order) => views.ofGroup(order)));
+    },
+  );
+
+  app.get(
     '/v3/device-groups/:id/apps/:team',
     {
       config: { refusals: { not_found: 'There is no such device group, or no order for this team' } },

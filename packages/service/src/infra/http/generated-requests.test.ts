@@ -23,8 +23,8 @@ interface Request {
   type: string | undefined;
   body: string | undefined;
   query: [string, string][];
-  /** For the first and the second variable part of the path. */
-  ids: readonly [string, string];
+  /** For the variable parts of the path. */
+  ids: readonly [string, string, string];
 }
 
 /** Bodies near to what the routes take, so that some get past the first check. */
@@ -39,6 +39,10 @@ const members = {
   value: fc.oneof(fc.string(), fc.double(), fc.boolean()),
   method: fc.constantFrom('GET', 'PUT', 'BREW'),
   uri: fc.constantFrom('/3/0/0', '3', '/'),
+  release: fc.constantFrom('1.0', '', '../x'),
+  repository: fc.constantFrom('https://mirror.example/', 'https://x/#1', 'no'),
+  command: fc.array(fc.string(), { maxLength: 2 }),
+  lines: fc.constantFrom(1, 0, 201, 1.5),
   resources: fc.array(fc.record({ path: fc.constantFrom('/3/0/1', 'x'), value: fc.string() }), {
     maxLength: 2,
   }),
@@ -80,6 +84,9 @@ const deviceBodies = fc.oneof(
 );
 
 const wrongIds = fc.constantFrom('7', 'me', '%00', '%ZZ', '%2e%2e', 'a'.repeat(600), '%F0%9F%9A%80');
+/** Of a team or an app, and what an app is to do. */
+const names = fc.constantFrom('weather', 'Weather', 'os', 'kernel', 'a'.repeat(40));
+const actions = fc.constantFrom('stop', 'log', 'run', 'rollback', 'explode');
 const resources = fc.constantFrom('3/0/0', '3/0/1', '3/0', '3', '0/0/x', '65536/0/0', '3/0/0/0/0');
 const values = fc.oneof(
   fc.constantFrom(
@@ -99,15 +106,16 @@ const values = fc.oneof(
 
 /** With a `device`, requests that mostly are about that one. */
 function requests({ parameters = [] }: Operation, realIds: string[], device?: string): fc.Arbitrary<Request> {
-  const names = parameters.filter((one) => one.in === 'query').map((one) => one.name);
-  const name = fc.oneof(fc.constantFrom(...names, 'unknown'), fc.string({ maxLength: 9 }));
+  const named = parameters.some((one) => one.in === 'path' && ['team', 'app'].includes(one.name));
+  const queried = parameters.filter((one) => one.in === 'query').map((one) => one.name);
+  const name = fc.oneof(fc.constantFrom(...queried, 'unknown'), fc.string({ maxLength: 9 }));
   const id = fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom('7', ...realIds) },
     wrongIds,
     ...(device === undefined ? [] : [{ weight: 12, arbitrary: fc.constant(device) }]),
   );
   const query = fc.array(fc.tuple(name, values), { maxLength: device === undefined ? 3 : 1 });
-  const needed = names.includes('async-id') ? [['async-id', 'mine']] : [];
+  const needed = queried.includes('async-id') ? [['async-id', 'mine']] : [];
   return fc.record({
     key: fc.oneof(
       { weight: 9, arbitrary: fc.constant('good') },
@@ -128,7 +136,11 @@ function requests({ parameters = [] }: Operation, realIds: string[], device?: st
       query,
       query.map((more) => [...needed, ...more] as [string, string][]),
     ),
-    ids: fc.tuple(id, device === undefined ? resources : fc.oneof(fc.constantFrom(...moodyPaths), resources)),
+    ids: fc.tuple(
+      id,
+      named ? names : device === undefined ? resources : fc.oneof(fc.constantFrom(...moodyPaths), resources),
+      actions,
+    ),
   });
 }
 
@@ -172,7 +184,7 @@ test('every route answers generated requests as the description says, and fails 
         fc.asyncProperty(
           requests(operation, ending ? [] : ids, answered ? identity.deviceId : undefined),
           async ({ key, type, body, query, ids: parts }) => {
-            const url = path.replace(/\{[^}]*\}/, parts[0]).replace(/\{[^}]*\}/, parts[1]);
+            const url = parts.reduce((rest, part) => rest.replace(/\{[^}]*\}/, part), path);
             const search = new URLSearchParams(query).toString();
             const asked = `${method.toUpperCase()} ${url}?${search} ${type} ${body}`;
             const answer = await service.call(
