@@ -3,11 +3,8 @@
 // A release brings new boot firmware over the air: it is tried with its system, and both stay or both go back.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { readFip } from '@mbl/builder';
 import { findWorkspace } from '@mbl/cli';
@@ -16,7 +13,9 @@ import type { Board } from '@mbl/lab';
 import { loadKeys } from '@mbl/trust';
 import { ownFirmware } from './support/firmware.ts';
 import { mblJson } from './support/mbl.ts';
-import { bootTimeoutMs, imageOf, online, openWorld, until, type World } from './support/world.ts';
+import { Mirror } from './support/mirror.ts';
+import { UpdatedBoard } from './support/updated-board.ts';
+import { bootTimeoutMs, imageOf, openWorld, type World } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
 const limit = 1_800_000;
@@ -27,15 +26,14 @@ describe('a board', { timeout: limit }, () => {
   const stack = new AsyncDisposableStack();
   let world: World;
   let board: Board;
-  let id = '';
+  let updated: UpdatedBoard;
   let repository = '';
-  let mirror = '';
   let newer: Buffer;
 
   before(async () => {
     world = stack.use(await openWorld());
     repository = join(world.directory, 'repository');
-    mirror = await serve();
+    const mirror = stack.use(await Mirror.serve(repository));
     board = await world.board(name);
     const keys = await loadKeys(join(findWorkspace().state, 'keys'));
     // Behind its device tree U-Boot reads nothing: it is the same, and its certificates are others.
@@ -48,8 +46,7 @@ describe('a board', { timeout: limit }, () => {
     damaged[at] = (damaged[at] ?? 0) ^ 1;
     await release('1.2', damaged);
     await board.start();
-    ({ id } = await online(world.client, name));
-    await proved();
+    updated = await UpdatedBoard.ready(world, board, mirror);
   });
   after(async () => await stack.disposeAsync());
 
@@ -74,50 +71,6 @@ describe('a board', { timeout: limit }, () => {
     await mblJson(['release', 'sign', '--repository', repository], { timeout: limit });
   }
 
-  /** A web server that knows nothing of releases; it serves ranges. */
-  async function serve(): Promise<string> {
-    const server = createServer((request, response) => {
-      const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
-      const part = range === null ? {} : { start: Number(range[1]), end: Number(range[2]) };
-      const path = join(repository, normalize(decodeURIComponent(request.url ?? '/')));
-      const file = createReadStream(path, part);
-      file.once('error', () => response.writeHead(404).end());
-      file.once('open', () => {
-        if (range !== null) response.writeHead(206, { 'content-range': `bytes ${range[1]}-${range[2]}/*` });
-        file.pipe(response);
-      });
-    });
-    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-    stack.defer(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    return `http://10.0.2.2:${(server.address() as AddressInfo).port}/`;
-  }
-
-  const value = async (path: string): Promise<unknown> =>
-    (await world.client.read(id, path).catch(() => []))[0]?.value;
-
-  async function proved(): Promise<void> {
-    const { code, stderr } = await board.ssh('systemctl start mbl-good-boot', patience);
-    assert.equal(code, 0, stderr);
-  }
-
-  async function says(state: number, result: number): Promise<void> {
-    const status = async () => [await value('/5/0/3'), await value('/5/0/5')];
-    await until(
-      `state ${state}, result ${result}`,
-      async () => String(await status()) === String([state, result]),
-      bootTimeoutMs,
-    );
-  }
-
-  async function install(version: string): Promise<void> {
-    await world.client.write(id, '/5/0/1', `${mirror}#${version}`);
-    await says(2, 0);
-    await world.client.execute(id, '/5/0/2');
-  }
-
   /** The newer firmware runs, by what the bank holds. */
   async function runsNewer(): Promise<void> {
     const { stdout } = await board.ssh(
@@ -129,16 +82,16 @@ describe('a board', { timeout: limit }, () => {
   }
 
   test('takes new firmware with a release, tries both, and keeps both', async () => {
-    await install('1.1');
+    await updated.install('1.1');
     await board.serial.waitFor(/BL1: bank B on trial, attempt 1/, patience);
     await board.serial.waitFor(/mbl-health.*slot b is healthy/, patience);
-    await proved();
-    await says(0, 1);
+    await updated.proved();
+    await updated.says(0, 1);
     await runsNewer();
   });
 
   test('goes back with its system from a firmware that is refused, and says why', async () => {
-    await install('1.2');
+    await updated.install('1.2');
     await board.serial.waitFor(/BL1: bank A on trial, attempt 1/, patience);
     await board.serial.waitFor(/BL2: Failed to load image id 3/, patience);
     await board.serial.waitFor(
@@ -146,9 +99,9 @@ describe('a board', { timeout: limit }, () => {
       patience,
     );
     await board.serial.waitFor(/MBL: trying boot_b/, patience);
-    await proved();
-    await says(0, 8);
-    assert.match(String(await value('/33401/0/1')), /boot firmware did not come up/);
+    await updated.proved();
+    await updated.says(0, 8);
+    assert.match(String(await updated.value('/33401/0/1')), /boot firmware did not come up/);
     await runsNewer();
   });
 });

@@ -3,11 +3,8 @@
 // A board gets a new version over the air: from any web server, verified by itself, on trial until it proves good; and back by itself where
 // it does not. All that it writes meanwhile is recorded: what a power cut at any moment leaves is judged by docs/decisions/0024.
 import assert from 'node:assert/strict';
-import { createReadStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readImage, type Release } from '@mbl/formats';
@@ -15,9 +12,11 @@ import { type Board, positionAt, type WriteLog } from '@mbl/lab';
 import { readBootStates } from './support/boot-state.ts';
 import { noteNotFlushed, slotNotFlushed } from './support/careless.ts';
 import { mblJson } from './support/mbl.ts';
+import { Mirror } from './support/mirror.ts';
 import { OfflineBoard, type SystemVersion } from './support/offline-board.ts';
 import { bootStateWrites, type CrashRange, UpdateStates } from './support/update-states.ts';
 import { judge, milestonesOf, type RecordedUpdates } from './support/update-verdict.ts';
+import { UpdatedBoard } from './support/updated-board.ts';
 import { bootTimeoutMs, imageOf, offline, online, openWorld, until, type World } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
@@ -43,25 +42,20 @@ describe('a board', { timeout: limit }, () => {
   const stack = new AsyncDisposableStack();
   let world: World;
   let board: Board;
-  let id = '';
+  let updated: UpdatedBoard;
   let repository = '';
-  let mirror = '';
+  let mirror: Mirror;
   const builds = new Map<string, string>();
-  /** Bytes that the mirror has given, and the end of the names of files of which it changes what it gives. */
-  let given = 0;
-  let flipped: string | undefined;
   const systems: SystemVersion[] = [];
   let log: WriteLog;
   /** When the first update was ordered, and how long a whole one takes, from the order to the proof, in milliseconds. */
   let ordered = new Date();
   let whole = 0;
-  /** What the mirror gives in the place of a file: the whole answer. */
-  let lie: ((path: string, response: ServerResponse) => boolean) | undefined;
 
   before(async () => {
     world = stack.use(await openWorld());
     repository = join(world.directory, 'repository');
-    mirror = await serve();
+    mirror = stack.use(await Mirror.serve(repository));
     const layer = await versions(join(world.directory, 'versions'));
     await release('1.0', await imageOf('development'), 0);
     for (const [version, image, index] of [
@@ -77,8 +71,7 @@ describe('a board', { timeout: limit }, () => {
     await release('1.3', await imageOf('development'), 1);
     board = await world.board(name);
     await board.start({ recordWrites: true });
-    ({ id } = await online(world.client, name));
-    await proved();
+    updated = await UpdatedBoard.ready(world, board, mirror);
   });
   after(async () => await stack.disposeAsync());
 
@@ -131,106 +124,58 @@ describe('a board', { timeout: limit }, () => {
     });
   }
 
-  /** A web server that knows nothing of releases; it serves ranges. */
-  async function serve(): Promise<string> {
-    const server = createServer((request: IncomingMessage, response: ServerResponse) => {
-      const path = normalize(decodeURIComponent(request.url ?? '/'));
-      if (lie?.(path, response) === true) return;
-      const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
-      const [start, end] = range === null ? [0, undefined] : [Number(range[1]), Number(range[2])];
-      const file = createReadStream(join(repository, path), { start, ...(end !== undefined && { end }) });
-      file.on('data', (piece) => {
-        given += piece.length;
-        if (typeof piece !== 'string' && flipped !== undefined && path.endsWith(flipped))
-          piece[2] = (piece[2] ?? 0) ^ 1;
-      });
-      file.once('error', () => response.writeHead(404).end());
-      file.once('open', () => {
-        if (end !== undefined) response.writeHead(206, { 'content-range': `bytes ${start}-${end}/*` });
-        file.pipe(response);
-      });
-    });
-    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-    stack.defer(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    return `http://10.0.2.2:${(server.address() as AddressInfo).port}/`;
-  }
-
-  const value = async (path: string): Promise<unknown> =>
-    (await world.client.read(id, path).catch(() => []))[0]?.value;
-
   /** The version runs, in that slot, and is the one to start from now on. */
   async function runs(version: string, slot: 'a' | 'b'): Promise<void> {
-    await proved();
-    assert.equal(await value('/33400/0/0'), slot);
-    assert.match(String(await value('/3/0/19')), new RegExp(` ${builds.get(version)}$`));
-    assert.equal((await online(world.client, name)).id, id, 'the same device');
-  }
-
-  async function proved(): Promise<void> {
-    const { code, stderr } = await board.ssh('systemctl start mbl-good-boot', patience);
-    assert.equal(code, 0, stderr);
-  }
-
-  async function says(state: number, result: number, lost?: () => boolean): Promise<void> {
-    const status = async () => [await value('/5/0/3'), await value('/5/0/5')];
-    await until(
-      `state ${state}, result ${result}`,
-      async () => lost?.() === true || String(await status()) === String([state, result]),
-      bootTimeoutMs,
-    );
-  }
-
-  /** Brings a release to the idle slot and starts it, as far as the power lasts. */
-  async function install(version: string, lost?: () => boolean): Promise<void> {
-    await world.client.write(id, '/5/0/1', `${mirror}#${version}`);
-    await says(2, 0, lost);
-    if (lost?.() !== true) await world.client.execute(id, '/5/0/2');
+    await updated.proved();
+    assert.equal(await updated.value('/33400/0/0'), slot);
+    assert.match(String(await updated.value('/3/0/19')), new RegExp(` ${builds.get(version)}$`));
+    assert.equal((await online(world.client, name)).id, updated.id, 'the same device');
   }
 
   test('takes nothing from a mirror that lies', async () => {
     ordered = new Date();
-    flipped = 'root.payload';
-    await world.client.write(id, '/5/0/1', `${mirror}#1.1`);
-    await says(0, 5);
-    assert.equal(await value('/33401/0/2'), 'update/mirror-mismatch');
-    assert.ok(String(await value('/33401/0/1')).includes(mirror), 'the mirror that lied is named');
-    flipped = undefined;
-    await assert.rejects(world.client.execute(id, '/5/0/2'), /4\.05/);
-    lie = (path, response) => {
+    mirror.flipped = 'root.payload';
+    await updated.order('1.1');
+    await updated.says(0, 5);
+    assert.equal(await updated.value('/33401/0/2'), 'update/mirror-mismatch');
+    assert.ok(
+      String(await updated.value('/33401/0/1')).includes(mirror.url),
+      'the mirror that lied is named',
+    );
+    mirror.flipped = undefined;
+    await assert.rejects(updated.start(), /4\.05/);
+    mirror.lie = (path, response) => {
       if (!path.endsWith('/timestamp.json')) return false;
       response.end('{"signatures":[],"signed":{}}');
       return true;
     };
-    await world.client.write(id, '/5/0/1', `${mirror}#1.1`);
-    await says(0, 5);
-    lie = undefined;
+    await updated.order('1.1');
+    await updated.says(0, 5);
+    mirror.lie = undefined;
   });
 
   test('goes to the new version, on trial, and keeps it', async () => {
     const start = performance.now();
-    await install('1.1');
+    await updated.install('1.1');
     await board.serial.waitFor(/mbl-health.*slot b is healthy/, patience);
     await runs('1.1', 'b');
-    await says(0, 1);
+    await updated.says(0, 1);
     whole = performance.now() - start;
   });
 
   test('goes back from a version whose own check is not content, and says why', async () => {
-    given = 0;
-    await install('1.2');
+    mirror.given = 0;
+    await updated.install('1.2');
     // Both slots have nearly all of it.
-    assert.ok(given < 500_000, `${given} bytes came from the mirror`);
+    assert.ok(mirror.given < 500_000, `${mirror.given} bytes came from the mirror`);
     await board.serial.waitFor(
       /mbl-health.*slot a goes back: the check 10-sensor ended with 3: no sensor answers/,
       patience,
     );
     await board.serial.waitFor(/MBL: trying boot_b/, patience);
     await runs('1.1', 'b');
-    await says(0, 8);
-    assert.match(String(await value('/33401/0/1')), /10-sensor.*no sensor answers/);
+    await updated.says(0, 8);
+    assert.match(String(await updated.value('/33401/0/1')), /10-sensor.*no sensor answers/);
     await board.powerOff();
     assert.ok((await readBootStates(board)).some((text) => /^MBL-BOOT 1 \d+ b b /.test(text)));
   });
@@ -286,9 +231,9 @@ describe('a board', { timeout: limit }, () => {
   async function comesBack(): Promise<{ version: string; slot: 'a' | 'b' }> {
     await board.start();
     await online(world.client, name);
-    await proved();
-    const build = / ([0-9a-f]{16})$/.exec(String(await value('/3/0/19')))?.[1];
-    const slot = await value('/33400/0/0');
+    await updated.proved();
+    const build = / ([0-9a-f]{16})$/.exec(String(await updated.value('/3/0/19')))?.[1];
+    const slot = await updated.value('/33400/0/0');
     assert.ok(slot === 'a' || slot === 'b');
     // 1.0 and 1.3 are the same bytes.
     const [version] = [...builds].findLast(([, one]) => one === build) ?? [];
@@ -317,7 +262,7 @@ describe('a board', { timeout: limit }, () => {
       const at = Math.random() * whole;
       if (!board.running) running = await comesBack();
       let lost = false;
-      const update = install(wanted, () => lost).catch(() => undefined);
+      const update = updated.install(wanted, () => lost).catch(() => undefined);
       await sleep(at);
       lost = true;
       await board.powerOff();
@@ -331,9 +276,9 @@ describe('a board', { timeout: limit }, () => {
       assert.ok([was.version, wanted].includes(running.version));
       if (running.version === wanted) continue;
       // Where it had begun, the device goes on with it by itself.
-      const rests = async () => [0, 2].includes(Number(await value('/5/0/3')));
+      const rests = async () => [0, 2].includes(Number(await updated.value('/5/0/3')));
       await until('no update is under way', rests, bootTimeoutMs);
-      await install(wanted);
+      await updated.install(wanted);
       await board.serial.waitFor(/mbl-health.*is healthy/, patience);
       running = { version: wanted, slot: running.slot === 'a' ? 'b' : 'a' };
       await runs(running.version, running.slot);

@@ -68,8 +68,11 @@ test('a claim that another service took meanwhile is lost, and so is one whose d
   }
 });
 
+/** For so long the database is away; a minute for a release. */
+const awaySeconds = Number(process.env['MBL_TEST_AWAY'] ?? 3);
+
 test('while the database is away no device is dropped; what happened meanwhile is written down after', {
-  timeout: 240_000,
+  timeout: 240_000 + awaySeconds * 1000,
 }, async () => {
   await using proxy = await DatabaseProxy.start(await newDatabase());
   const { said, log } = listener();
@@ -98,10 +101,11 @@ test('while the database is away no device is dropped; what happened meanwhile i
   const trying = eventually(
     async () => await TestDevice.register(service, comes).catch(() => undefined),
     'it is let in when the database is back',
+    60_000 + awaySeconds * 1000,
   );
   const health = async () => await service.get('/v3/health');
   await eventually(async () => (await health()).status === 503, 'whoever asks for its health is told');
-  await sleep(3000);
+  await sleep(awaySeconds * 1000);
   const { status, body } = await health();
   assert.equal(status, 503);
   const since = Date.parse(body.away_since);
