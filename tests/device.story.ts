@@ -6,8 +6,10 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseImage } from '@mbl/formats';
 import { type Board, cloneBoard } from '@mbl/lab';
-import { putAppImage } from './support/hostile/app-image.ts';
+import { type AppImageFile, putAppImage } from './support/hostile/app-image.ts';
+import { holdsHostileApp } from './support/hostile/container.ts';
 import { boundsFolders, measuresAndMounts } from './support/hostile/native-helper.ts';
+import { separatesNetworks } from './support/hostile/network.ts';
 import { attackAsRoot, attackFromInside } from './support/sandbox.ts';
 import { bootTimeoutMs, offline, online, openWorld, until, type World } from './support/world.ts';
 
@@ -18,6 +20,7 @@ describe('a device', { timeout: 1_800_000 }, () => {
   let id: string;
   let certificate: string;
   let copy: Board;
+  let app: AppImageFile;
 
   before(async () => {
     world = await openWorld();
@@ -163,8 +166,17 @@ describe('a device', { timeout: 1_800_000 }, () => {
   });
 
   test('mounts of an app what was measured, for one user; holds its folders to their size', async () => {
-    await measuresAndMounts(board, await putAppImage(board, world.directory, '/data/apps/app.erofs'));
+    app = await putAppImage(board, world.directory, '/data/apps/app.erofs');
+    await measuresAndMounts(board, app);
     await boundsFolders(board);
+  });
+
+  test('lets nothing of what a hostile app tries go through', async () => {
+    await holdsHostileApp(board, app);
+  });
+
+  test('keeps apps away from each other and from the device in the network', async () => {
+    await separatesNetworks(board, app, world.file.ports.est);
   });
 
   test('is back after the service was restarted', async () => {

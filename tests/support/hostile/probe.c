@@ -5,7 +5,8 @@
 //   aarch64-linux-gnu-gcc -Os -static -nostdlib -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns -o probe probe.c
 //
 //   probe                      all of it, then the end
-//   probe connect A.B.C.D PORT one TCP connection: prints "connect 0", or its error number after at most 5 s
+//   probe connect A.B.C.D PORT SECONDS
+//                              one TCP connection: prints "connect 0", or its error number after at most so many seconds
 //   probe serve PORT           takes connections, one after the other, and says "app" to each
 //   probe wait                 does nothing until it is told to end
 
@@ -337,10 +338,10 @@ static struct address address_of(const char *ip, const char *port)
 	return address;
 }
 
-static void connect_to(const char *ip, const char *port)
+static void connect_to(const char *ip, const char *port, const char *seconds)
 {
 	const struct address address = address_of(ip, port);
-	const int64_t most[2] = { 5, 0 };
+	const int64_t most[2] = { (int64_t)number(seconds, 3600), 0 };
 	const long file = sockets(2, 1, 0);
 	long result = file;
 
@@ -376,8 +377,8 @@ __attribute__((used)) _Noreturn static void start(const long *stack)
 {
 	char *const *words = (char *const *)(stack + 1);
 
-	if (stack[0] == 4 && same(words[1], "connect")) {
-		connect_to(words[2], words[3]);
+	if (stack[0] == 5 && same(words[1], "connect")) {
+		connect_to(words[2], words[3], words[4]);
 	} else if (stack[0] == 3 && same(words[1], "serve")) {
 		serve(words[2]);
 	} else if (stack[0] == 2 && same(words[1], "wait")) {
