@@ -15,6 +15,7 @@ export const SERVICES = {
   'good-boot': 'packages/device/src/good-boot/main.ts',
   health: 'packages/device/src/health/main.ts',
   'by-hand': 'packages/device/src/by-hand/main.ts',
+  apps: 'packages/device/src/apps/main.ts',
 } as const;
 
 /** Where `bundleServices` lists the npm packages in the bundles (`BillComponent[]`); the root takes it out again. */

@@ -2,7 +2,7 @@
 import type { AppDescription, AppImage } from '@mbl/formats';
 import type { BundleFiles } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
-import { becomeHealthy } from './healthy.ts';
+import { becomeHealthy, endOf } from './healthy.ts';
 import type { JudgedRelease } from './judge.ts';
 import { idsOf, projectOf } from './owner.ts';
 import { type AppPaths, healthTimerOf, healthUnitOf, unitOf } from './places.ts';
@@ -24,7 +24,8 @@ export interface ExecutorOptions {
   readonly group: number;
 }
 
-const rootFile = { mode: 0o600 } as const;
+/** No secrets: `mbl-platformd` reads what is installed. */
+const rootFile = { mode: 0o644 } as const;
 export const rootFolder = { mode: 0o755, uid: 0, gid: 0 } as const;
 const most = 1 << 20;
 
@@ -184,6 +185,19 @@ export class Executor {
     for (const app of apps) await effects.remove(paths.config(app));
   }
 
+  /** Which app it was, and what is known of its end. One that ends before its number is read has no status that anybody sees. */
+  async #whyNot(apps: readonly string[], fault: string): Promise<Unfit> {
+    for (const app of apps) {
+      const state = await this.#effects.show(unitOf(app));
+      if (state.active === 'active') continue;
+      const end = endOf(state);
+      if (end !== undefined) return new Unfit(end.reason, `${app} ${end.detail}`);
+      const how = state.result === 'protocol' ? 'ended as it started' : 'could not be started';
+      return new Unfit('app/did-not-start', `${app} ${how}`);
+    }
+    return new Unfit('app/did-not-start', fault);
+  }
+
   /**
    * Writes what the apps of a release need, and starts those that were not started since the device was, unless they are stopped by order.
    * `must`: throws `Unfit` where one does not start; `may`: systemd goes on trying.
@@ -211,7 +225,7 @@ export class Executor {
     for (const app of waiting) if (!(await this.isStopped(app))) meant.push(app);
     if (meant.length > 0) {
       const fault = await effects.start(meant.map(unitOf), how === 'must');
-      if (fault !== undefined && how === 'must') throw new Unfit('app/did-not-start', fault);
+      if (fault !== undefined && how === 'must') throw await this.#whyNot(meant, fault);
     }
     for (const app of waiting) await effects.write(paths.begun(app), '\n', rootFile);
   }

@@ -7,6 +7,8 @@ export interface Outcome {
   readonly code: number | undefined;
   /** What it said last, a line. */
   readonly said: string;
+  /** All that it said, of much the end. */
+  readonly all?: string;
 }
 
 /** Most of what a program says that is kept, in characters. */
@@ -35,7 +37,7 @@ export async function runProgram(
     const done = (code: number | undefined): void => {
       clearTimeout(timer);
       const lines = said.split('\n').map((line) => line.trim());
-      resolve({ code, said: lines.findLast((line) => line !== '') ?? '' });
+      resolve({ code, said: lines.findLast((line) => line !== '') ?? '', all: said });
     };
     // A program that waits for a disk which does not answer cannot be killed: nobody waits for its end.
     const timer = setTimeout(() => {

@@ -69,6 +69,22 @@ test('a healthy trial is left to be confirmed', async (t) => {
   assert.equal(await store.failure(), undefined);
 });
 
+test("an app that failed is its team's business, whatever other unit failed is the system's", async (t) => {
+  const { options, first } = await board(t);
+  const apps = ['mbl-app-health-sensor', 'mbl-app-sensor'];
+  const failed = (...units: readonly string[]): Run => {
+    const lines = units.map((unit) => `${unit}.service loaded failed failed An app`);
+    return async (_command, args) =>
+      args.includes('--failed')
+        ? { code: 0, said: lines.at(-1) ?? '', all: `${lines.join('\n')}\n` }
+        : { code: 0, said: '' };
+  };
+  assert.equal(await judgeTrial({ ...options, run: failed(...apps) }), true);
+  assert.equal(await first(), 'b');
+  assert.equal(await judgeTrial({ ...options, run: failed('mbl-apps', ...apps) }), false);
+  assert.equal(await first(), 'a');
+});
+
 const faults: Record<
   string,
   { reason: RegExp; fault: (at: (name: string) => string) => Promise<Partial<VerdictOptions>> }
