@@ -115,14 +115,15 @@ class Model {
     return true;
   }
 
+  /** Those that run: one that cannot be started was taken while it was stopped, and did not start since. */
   get apps(): string[] {
-    return [...this.teams]
-      .flatMap(([team, { current }]) =>
-        this.names(team, current).flatMap((app) =>
-          this.stopped.has(app) ? [] : [`${app} ${team}/${current}`],
-        ),
-      )
-      .toSorted();
+    const found: string[] = [];
+    for (const [team, { current }] of this.teams)
+      for (const app of this.names(team, current)) {
+        const broken = Model.of(team, current).apps[app]?.behaviour === 'broken';
+        if (!broken && !this.stopped.has(app)) found.push(`${app} ${team}/${current}`);
+      }
+    return found.toSorted();
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { readdirSync, rmSync, utimesSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { AppBoard } from '../testing/app-board.ts';
 import { AppRepository } from '../testing/app-repository.ts';
@@ -47,14 +47,16 @@ test('what the app manager wrote and what the system manager says make one docum
   board.write('said/status.json', {
     version: 1,
     releases: [release, { team: 'Nobody' }, 7],
-    apps: [
-      written('sensor'),
-      written('display', { reason: 'app/unhealthy', detail: 'it failed 3 times' }),
-      written('pump', { reason: 'app/unhealthy', detail: 'it failed 3 times' }),
-      written('gone'),
-      { name: '../etc' },
-    ],
+    apps: [written('sensor'), written('display'), written('pump'), written('gone'), { name: '../etc' }],
   });
+  for (const [app, count] of [
+    ['sensor', '\n'],
+    ['display', '3\n'],
+    ['pump', '3\n'],
+  ] as const) {
+    mkdirSync(board.at('said', app));
+    writeFileSync(board.at('said', app, 'failures'), count);
+  }
   board.units.set('mbl-app-sensor.service', runs);
   board.units.set('mbl-app-display.service', runs);
   const killed = { ...runs, activeState: 'failed', result: 'oom-kill', memory: 0 };

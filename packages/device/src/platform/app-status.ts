@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { dirname, join } from 'node:path';
 import {
   type AppReleaseStatus,
   type AppStatus,
@@ -29,7 +30,7 @@ export async function readAppStatus(path: string, units: Units): Promise<AppsSta
   for (const one of written.apps) {
     const nothing = { state: 'stopped', since: 0, restarts: 0, memory: 0 };
     for (const app of lenient(() => parseAppStatus(JSON.stringify({ ...one, ...nothing }))))
-      apps.push(await withUnit(app, units));
+      apps.push(withHealth(await withUnit(app, units), await failuresOf(dirname(path), app.name)));
   }
   return { releases, apps };
 }
@@ -47,10 +48,19 @@ async function withUnit(app: AppStatus, units: Units): Promise<AppStatus> {
   const unit = await units.read(unitOfApp(app.name));
   if (unit === undefined) return app;
   const live = appStateOf(unit);
-  // The health command is the app manager's, which knows why; the unit knows how the program ended.
-  if (app.reason === 'app/unhealthy' && live.state === 'running')
-    return { ...app, ...live, state: 'unhealthy', reason: app.reason, detail: app.detail };
   return { ...app, ...live, ...(live.reason === '' && { reason: app.reason, detail: app.detail }) };
+}
+
+/** How often in a row the health command of an app failed, as its units count it; 0 where it has none. */
+async function failuresOf(folder: string, app: string): Promise<number> {
+  const text = await readText(join(folder, app, 'failures'), 16).catch(() => undefined);
+  return /^[1-9]\d{0,2}\n$/.test(text ?? '') ? Number(text) : 0;
+}
+
+function withHealth(app: AppStatus, failures: number): AppStatus {
+  if (failures === 0 || app.state !== 'running') return app;
+  const detail = `the health command failed ${failures} ${failures === 1 ? 'time' : 'times'} in a row`;
+  return { ...app, state: 'unhealthy', reason: 'app/unhealthy', detail };
 }
 
 function entriesOf(text: string): { releases: object[]; apps: object[] } {
