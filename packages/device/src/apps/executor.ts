@@ -148,10 +148,11 @@ export class Executor {
 
   async #makeVolumes(team: string, app: AppDescription): Promise<number> {
     const slots = new Map(await this.slots());
-    let slot = slots.get(app.name)?.slot;
-    if (slot === undefined || slots.get(app.name)?.team !== team) {
-      // Of a team that has gone: nobody else gets to see what it kept.
-      await this.#effects.remove(this.#paths.volumesOf(app.name));
+    const owner = slots.get(app.name);
+    let slot = owner?.team === team ? owner.slot : undefined;
+    if (slot === undefined) {
+      // Of a team that has gone: nobody else gets to see what it kept. Without an entry the file was lost, and nobody's data with it.
+      if (owner !== undefined) await this.#effects.remove(this.#paths.volumesOf(app.name));
       slots.delete(app.name);
       slot = freeSlot(slots);
       slots.set(app.name, { team, slot });

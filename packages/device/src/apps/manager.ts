@@ -7,7 +7,7 @@ import { isRefusal, type JudgedRelease, type Refusal } from './judge.ts';
 import { Observer, type Ground } from './observe.ts';
 import { idsOf } from './owner.ts';
 import type { AppPaths } from './places.ts';
-import { backFrom, faultOf, plan, resumed, stepsOf, type Verdict, type View } from './plan.ts';
+import { backFrom, faultOf, faultOfApp, plan, resumed, stepsOf, type Verdict, type View } from './plan.ts';
 import { type Change, parseChange, plainSentence } from './state.ts';
 
 export interface ManagerOptions extends ExecutorOptions {
@@ -68,8 +68,8 @@ export class AppManager {
     await this.#publish(view);
     for (const [team, release] of liveReleases(view)) {
       if (this.#change?.team === team && this.#change.phase !== 'install') continue;
-      // An image that is not the one that was signed is refused when it is mounted; the others of the release run.
-      await this.#executor.start(withImages(view, release), 'may');
+      const apps = release.apps.filter((app) => faultOfApp(view, team, app) === undefined);
+      await this.#executor.start({ ...release, apps }, 'may');
     }
   }
 
@@ -128,15 +128,15 @@ export class AppManager {
     const releases = releaseStatuses(view, this.#change);
     const apps = liveReleases(view).flatMap(([team, release]) =>
       release.apps.map((app) => {
-        const there = view.images.has(app.image.fsVerity);
+        const fault = faultOfApp(view, team, app);
         return {
           name: app.name,
           team,
           release: release.release,
           version: app.release,
           image: app.image.fsVerity,
-          reason: there ? '' : 'app/damaged',
-          detail: there ? '' : 'the image on the device is not the one that was signed',
+          reason: fault?.reason ?? '',
+          detail: fault?.detail ?? '',
         };
       }),
     );
@@ -179,10 +179,6 @@ function liveReleases({ teams, kept, change }: View): [string, JudgedRelease][] 
     if (judged !== undefined && !isRefusal(judged)) live.push([team, judged]);
   }
   return live;
-}
-
-function withImages(view: View, release: JudgedRelease): JudgedRelease {
-  return { ...release, apps: release.apps.filter((app) => view.images.has(app.image.fsVerity)) };
 }
 
 function refusalOf(error: unknown): Refusal {

@@ -5,6 +5,7 @@
 import type { AppDescription, AppImage, DesiredRelease } from '@mbl/formats';
 import { isRefusal, type JudgedRelease, type Refusal } from './judge.ts';
 import { obstacleOf, type Surroundings } from './obstacles.ts';
+import { notAllowed } from './policy.ts';
 import type { Change, TeamState } from './state.ts';
 
 type Judged = JudgedRelease | Refusal;
@@ -99,19 +100,29 @@ function fresh(team: string, from: string, to: string, phase: Change['phase'], o
 
 function decide(view: View, team: string, release: string): Change | Verdict {
   const state = view.teams.get(team) ?? none;
-  const { current, fellBack } = state;
+  const { current } = state;
   const running = view.kept.get(`${team}/${current}`);
   const fault = current === '' ? undefined : faultOf(view, running);
   if (current === release && fault === undefined) return { state: 'running', reason: '', detail: '' };
+  const found = decideOffer(view, team, release, state);
+  // As long as nothing mends it, what is wrong with the one that is there is worth more than what is wrong with the order.
+  return fault !== undefined && current === release && !('team' in found)
+    ? { state: fault.reason === 'app/not-allowed' ? 'refused' : 'waits', ...fault }
+    : found;
+}
+
+function decideOffer(
+  view: View,
+  team: string,
+  release: string,
+  { current, fellBack }: TeamState,
+): Change | Verdict {
   const offer = view.offered.get(team);
-  if (offer === undefined || offer.release !== release) {
-    if (current === release && fault !== undefined) return { state: 'waits', ...fault };
-    return fellBack?.release === release
-      ? { state: 'fell-back', reason: fellBack.reason, detail: fellBack.detail }
-      : { state: 'waits', reason: '', detail: 'it has not been fetched yet' };
-  }
-  if (fellBack?.release === release && fellBack.order === offer.id)
-    return { state: 'fell-back', reason: fellBack.reason, detail: fellBack.detail };
+  const before = fellBack?.release === release ? fellBack : undefined;
+  const fell = before && ({ state: 'fell-back', reason: before.reason, detail: before.detail } as const);
+  if (offer === undefined || offer.release !== release)
+    return fell ?? { state: 'waits', reason: '', detail: 'it has not been fetched yet' };
+  if (fell !== undefined && before?.order === offer.id) return fell;
   if (isRefusal(offer.judged)) {
     const { reason } = offer.judged;
     // A clock that is not set yet says so too.
@@ -127,10 +138,22 @@ function decide(view: View, team: string, release: string): Change | Verdict {
 export function faultOf(view: View, judged: Judged | undefined): Refusal | undefined {
   if (judged === undefined) return { reason: 'app/damaged', detail: 'what vouches for the release is gone' };
   if (isRefusal(judged)) return { reason: 'app/damaged', detail: judged.detail };
-  const wrong = judged.apps.find((app) => !view.images.has(app.image.fsVerity));
-  return (
-    wrong && { reason: 'app/damaged', detail: `the image of ${wrong.name} is not the one that was signed` }
-  );
+  for (const app of judged.apps) {
+    const fault = faultOfApp(view, judged.team, app);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/** The same of one of its apps: the others run. */
+export function faultOfApp(view: View, team: string, app: AppDescription): Refusal | undefined {
+  if (!view.images.has(app.image.fsVerity))
+    return { reason: 'app/damaged', detail: `the image of ${app.name} is not the one that was signed` };
+  // A newer operating system may allow less.
+  const denied = notAllowed(view.policy, team, app);
+  return denied === undefined
+    ? undefined
+    : { reason: 'app/not-allowed', detail: `${app.name} asks for ${denied}` };
 }
 
 function around(view: View, team: string): Surroundings {

@@ -34,9 +34,11 @@ export async function sweep(effects: Effects, paths: AppPaths, { teams, kept }: 
   if (!readable) return;
   const slots = parseSlots((await effects.read(paths.slots, 1 << 20)) ?? '');
   // Volumes first: as long as they are there the app's number is nobody else's.
-  for (const app of await effects.list(paths.volumes))
-    if (owners.get(app) === undefined || slots.get(app)?.team !== owners.get(app))
+  for (const app of await effects.list(paths.volumes)) {
+    const team = owners.get(app);
+    if (team === undefined || (slots.get(app)?.team ?? team) !== team)
       await effects.remove(paths.volumesOf(app));
+  }
   for (const app of await effects.list(paths.stopped))
     if (!owners.has(app)) await effects.remove(paths.stoppedApp(app));
   const left = new Map([...slots].filter(([app, { team }]) => owners.get(app) === team));

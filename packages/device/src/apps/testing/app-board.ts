@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { AppDescription } from '@mbl/formats';
 import type { SignedApps } from '../judge.ts';
 import { AppManager } from '../manager.ts';
+import type { AppPolicy } from '../policy.ts';
 import { devicePlaces, healthUnitOf, pathsOf, unitOf } from '../places.ts';
 import { digestOf, FakeDevice } from './fake-device.ts';
 
@@ -59,6 +60,7 @@ export class AppBoard {
   readonly signed = new Map<string, { apps: readonly AppDescription[]; rollbackIndex: number }>();
   readonly images = new Map<string, string>();
   os = '1.0';
+  policy: AppPolicy = { rules: [] };
 
   constructor() {
     for (const folder of [
@@ -124,7 +126,7 @@ export class AppBoard {
         });
       },
       ground: {
-        policy: { rules: [] },
+        policy: this.policy,
         os: this.os,
         now: () => new Date(0),
         judge: ({ team, release }: SignedApps, accepted) => {

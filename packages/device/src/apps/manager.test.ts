@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readPolicy } from './policy.ts';
+import { AppBoard, paths } from './testing/app-board.ts';
+
+test('an order that came to nothing is not carried out again by itself; the same order given anew is', async () => {
+  const board = new AppBoard();
+  board.release('weather', '1', { sensor: { behaviour: 'broken' } });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  assert.equal((await board.status())['weather'], '1 - fell-back app/did-not-start');
+  const { starts } = board.device;
+  board.device.reboot();
+  await board.run();
+  assert.equal(board.device.starts, starts);
+  board.bring('weather', '1');
+  await board.run();
+  assert.equal(board.device.starts, starts + 1);
+});
+
+test('what is not well formed on the disk takes nothing away', async () => {
+  const board = new AppBoard();
+  board.release('weather', '1', { sensor: {} });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  board.device.put(paths.desired, '{"version":1,"releases":');
+  board.device.put(paths.order('weather'), 'odd');
+  board.device.put(paths.journal, '{"version":1,"phase":"remove"}');
+  board.device.put(paths.rollback('weather'), '../../etc');
+  board.device.reboot();
+  await board.run();
+  assert.deepEqual(board.device.apps, ['sensor weather/1']);
+  assert.equal((await board.status())['weather'], '1 1 running');
+});
+
+test('what was put in the place of something signed does not run, and comes back with the next order', async () => {
+  for (const damage of ['image', 'metadata', 'older'] as const) {
+    const board = new AppBoard();
+    board.release('weather', '1', { sensor: {} });
+    board.release('weather', '2', { sensor: {} }, 2);
+    board.want({ weather: '1' });
+    board.bring('weather', '1');
+    await board.run();
+    const old = board.device.files.get(paths.release('weather', '1'))?.text ?? '';
+    board.want({ weather: '2' });
+    board.bring('weather', '2');
+    await board.run();
+    const image = paths.installedImage(board.signed.get('weather/2')?.apps[0]?.image.fsVerity ?? '');
+    const kept = paths.release('weather', '2');
+    board.device.reboot();
+    if (damage === 'image') board.device.put(image, 'another');
+    if (damage === 'metadata') {
+      board.device.put(kept, 'odd');
+      board.device.files.delete(paths.order('weather'));
+    }
+    if (damage === 'older') {
+      board.device.put(paths.release('weather', '1'), old);
+      board.device.put(
+        paths.teamState('weather'),
+        JSON.stringify({ version: 1, current: '1', previous: '' }),
+      );
+      board.want({ weather: '1' });
+      board.device.files.delete(paths.order('weather'));
+    }
+    await board.run();
+    assert.deepEqual(board.device.apps, [], damage);
+    assert.match((await board.status())['weather'] ?? '', /^[12] \S+ waits app\/damaged$/);
+    board.want({ weather: '2' });
+    board.device.files.delete(image);
+    board.bring('weather', '2');
+    await board.run();
+    assert.deepEqual(board.device.apps, ['sensor weather/2'], damage);
+  }
+});
+
+test('who an app of the bus is stands under its number, and only while it is installed', async () => {
+  const board = new AppBoard();
+  const bus = { talk: ['com.mbl.Cloud1'], own: [] };
+  const permissions = { network: 'none', ports: [], devices: [], bus } as const;
+  const resources = [{ path: '/3303/0/5700', type: 'float', operations: ['read'] }] as const;
+  board.release('weather', '1', { clock: {}, sensor: { change: { permissions, resources } } });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  const callers = async () =>
+    (JSON.parse((await board.device.read(paths.callers)) ?? '') as { callers: object }).callers;
+  assert.deepEqual(await callers(), { '200001': { app: 'sensor', team: 'weather', resources, ...bus } });
+  assert.deepEqual(board.device.files.get(paths.callers)?.options, { mode: 0o640, uid: 0, gid: 900 });
+  board.want({});
+  await board.run();
+  assert.deepEqual(await callers(), {});
+});
+
+test('an operating system that allows less ends what it does not allow, and nothing else', async () => {
+  const board = new AppBoard();
+  const permissions = { network: 'outbound', ports: [], devices: [], bus: { talk: [], own: [] } } as const;
+  board.policy = readPolicy([
+    { path: 'policy', bytes: Buffer.from('allow: [{ team: weather, network: outbound }]') },
+  ]);
+  board.release('weather', '1', { sensor: { change: { permissions } }, display: {} });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  assert.equal(board.device.apps.length, 2);
+  board.policy = { rules: [] };
+  board.device.reboot();
+  await board.run();
+  assert.deepEqual(board.device.apps, ['display weather/1']);
+  assert.equal((await board.status())['weather'], '1 1 refused app/not-allowed');
+});
+
+test('an app of another team gets nothing of what one of its name has kept', async () => {
+  const board = new AppBoard();
+  board.release('weather', '1', { sensor: {} });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  const data = `${paths.volume('sensor', 'state')}/data`;
+  board.device.put(data, 'of another one');
+  board.device.put(paths.slots, JSON.stringify({ version: 1, apps: { sensor: { team: 'radio', slot: 0 } } }));
+  board.device.reboot();
+  await board.run();
+  assert.equal(board.device.files.has(data), false);
+  assert.deepEqual(board.device.apps, ['sensor weather/1']);
+});
+
+test('a lost list of numbers costs nobody their data', async () => {
+  const board = new AppBoard();
+  board.release('weather', '1', { sensor: {} });
+  board.release('weather', '2', { sensor: {} });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  const data = `${paths.volume('sensor', 'state')}/data`;
+  board.device.put(data, 'kept');
+  for (const release of ['2', '1']) {
+    board.device.put(paths.slots, 'odd');
+    if (release === '1') board.device.reboot();
+    board.want({ weather: release });
+    board.bring('weather', release);
+    await board.run();
+    assert.equal(await board.device.read(data), 'kept');
+    assert.deepEqual(board.device.apps, [`sensor weather/${release}`]);
+  }
+});
