@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:fs';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type AppReason,
@@ -15,7 +15,7 @@ import {
   updateReasons,
 } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
-import { isErrno, writeAtomic } from '../common/files.ts';
+import { writeAtomic } from '../common/files.ts';
 import { loadImage } from '../common/image.ts';
 import { appReasonOf } from '../common/update-reason.ts';
 import { digestOf } from '../slots/contents.ts';
@@ -208,11 +208,8 @@ export function installApps(
     async askApp({ ask: given }) {
       const ask = parseAppAsk(given);
       const asks = join(appsAsked, 'asks');
-      const pending = await readdir(asks).catch((cause: unknown) => {
-        if (isErrno(cause, 'ENOENT'))
-          throw new MblError('device/no-app-manager', 'this device takes no orders to apps', { cause });
-        throw cause;
-      });
+      await mkdir(asks, { recursive: true });
+      const pending = await readdir(asks);
       if (pending.length >= mostPendingAsks)
         throw new MblError('device/too-many-asks', `${pending.length} orders wait already`);
       // In one step: whoever waits for a file finds it whole.

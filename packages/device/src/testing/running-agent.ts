@@ -47,7 +47,7 @@ export class Running implements AsyncDisposable {
       state: dir,
     });
     const memory = await AppMemory.load(dir);
-    const timing = { retryFirst: 10, retryMax: 50, later: 50, look: 10, patience: 60_000 };
+    const timing = { retryFirst: 10, retryMax: 50, later: 50, look: 10, rest: 60_000, patience: 60_000 };
     const apps = new AppUpdater({ platform, repository, memory, updates, log, timing, now: Date.now });
     const agent = new Agent({
       factory: parseFactory(options.factory ?? service.factory(name), 'factory.json'),

@@ -24,7 +24,7 @@ const patience = 60_000;
 async function world(
   t: TestContext,
   respond: (...request: Parameters<RequestListener>) => boolean = () => false,
-  stallMs = 300,
+  { stallMs = 300, rest = patience } = {},
 ) {
   const repository = await AppRepository.open();
   const board = new AppBoard(repository);
@@ -67,7 +67,7 @@ async function world(
       updates,
       log: kept.log,
       now: Date.now,
-      timing: { retryFirst: 1, retryMax: 20, later: patience, look: 5, patience },
+      timing: { retryFirst: 1, retryMax: 20, later: patience, look: 5, rest, patience },
     });
     const stop = new AbortController();
     const done = apps.run(stop.signal);
@@ -284,7 +284,7 @@ test('another wish ends what is being fetched', async (t) => {
       if (!cut || request.url?.includes('.payload') !== true) return false;
       return Boolean(response);
     },
-    10 * patience,
+    { stallMs: 10 * patience },
   );
   await repository.release('weather', '1.0', { sensor: image(300) });
   await repository.release('weather', '2.0', { sensor: image(2) });
@@ -296,6 +296,34 @@ test('another wish ends what is being fetched', async (t) => {
   assert.equal(stateOf(apps, 'weather')?.release, '2.0');
   const [file] = readdirSync(board.at('apps/incoming'));
   assert.equal(readFileSync(join(board.at('apps/incoming'), file ?? '')).length, 2 * 4096);
+});
+
+test('what becomes of apps that are there is seen without anybody who asks', async (t) => {
+  const { apps, board, say } = await world(t, undefined, { rest: 5 });
+  say('weather', '1.0');
+  const status = JSON.parse(board.read('said/status.json')) as object;
+  const sensor = { name: 'sensor', team: 'weather', release: '1.0', version: '1.0', reason: '', detail: '' };
+  board.write('said/status.json', { ...status, apps: [sensor] });
+  let told = 0;
+  apps.changed = () => told++;
+  apps.look();
+  await eventually(() => apps.apps[0]?.state === 'stopped', patience);
+  const unit = {
+    subState: 'running',
+    since: 0,
+    result: 'success',
+    restarts: 1,
+    memory: 1,
+    code: 0,
+    status: 0,
+  };
+  board.units.set('mbl-app-sensor.service', { ...unit, activeState: 'active' });
+  await eventually(() => apps.apps[0]?.state === 'running', patience);
+  // Each page of memory is no news.
+  const before = told;
+  board.units.set('mbl-app-sensor.service', { ...unit, activeState: 'active', memory: 2 });
+  await eventually(() => apps.apps[0]?.memory === 2, patience);
+  assert.equal(told, before);
 });
 
 test('a file that was spoiled after it was fetched is fetched again', async (t) => {

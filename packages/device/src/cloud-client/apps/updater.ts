@@ -26,6 +26,8 @@ export interface AppUpdaterTiming {
   readonly later: number;
   /** Between looks at the app manager while it is at something. */
   readonly look: number;
+  /** Between looks at apps that are there: a restart is seen by then. */
+  readonly rest: number;
   /** So long without a word about what was handed on, and it is handed on again. */
   readonly patience: number;
 }
@@ -35,6 +37,7 @@ export const defaultAppTiming: AppUpdaterTiming = {
   retryMax: 300_000,
   later: 3_600_000,
   look: 2000,
+  rest: 20_000,
   patience: 600_000,
 };
 
@@ -175,8 +178,9 @@ export class AppUpdater {
         return 0;
       }
     }
-    const goes = this.#said.releases.some(({ state }) => state === 'removing');
-    return goes ? Math.min(pause, this.#timing.look) : pause;
+    const { look, rest } = this.#timing;
+    if (this.#said.releases.some(({ state }) => state === 'removing')) return Math.min(pause, look);
+    return this.#said.apps.length > 0 ? Math.min(pause, rest) : pause;
   }
 
   #saidOf(team: string): string {
