@@ -81,7 +81,7 @@ test('a new app has its own name, and what the template has', async () => {
   process.chdir(folder);
   try {
     assert.equal(await runProgram(cli, ['app', 'new', 'meter', '--template', 'python']), 0, stderr());
-    assert.match(stderr(), /Next: cd meter && \.\/mbl app build/);
+    assert.match(stderr(), /Next: \.\/mbl app push meter$/m);
     assert.match(readFileSync(join(folder, 'meter/app.yaml'), 'utf8'), /^name: meter$/m);
     assert.doesNotMatch(readFileSync(join(folder, 'meter/sensor.py'), 'utf8'), /SPDX/);
     assert.match((await mbl('new', 'meter')).err, /apps\/exists/);

@@ -16,7 +16,7 @@ export const newApp = verb({
     const files = await make({ name, examples: join(workspace.root, 'examples/apps'), template, folder });
     output.value({ folder, template, files });
     output.line(`${folder} has ${files.join(', ')}`);
-    const first = files.includes('Makefile') ? 'make && ' : '';
-    output.remark(`Next: cd ${name} && ${first}./mbl app build`);
+    const first = files.includes('Makefile') ? `make -C ${name} && ` : '';
+    output.remark(`Next: ${first}./mbl app push ${name}`);
   },
 });

@@ -221,6 +221,11 @@ describe('the apps that a device is to have', { timeout: 400_000 }, () => {
     assert.deepEqual(all, [body]);
     const theirs = (await service.get(`${desk}/apps/weather`)).body;
     assert.deepEqual([theirs.devices_count, theirs.overruled_count, theirs.states], [2, 2, {}]);
+    await put(desk, 'weather', '1.3');
+    const unwellOf = async (url: string) => (await service.get(`${url}/apps/weather`)).body.unwell.length;
+    assert.deepEqual([await unwellOf(lab), await unwellOf(desk)], [0, 1], 'by the order that holds');
+    await put(desk, 'weather', '1.2');
+    await put(lab, 'weather', '1.3');
     assert.equal((await service.call('DELETE', `${lab}/apps/weather`)).status, 200);
     await wants(other, { weather: '1.2' });
     await service.call('DELETE', `/v3/devices/${one.id}/apps/weather`);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { sql } from 'kysely';
+import { type SqlBool, sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
 import type { Reachable } from '../requests/device-requests.ts';
@@ -91,6 +91,9 @@ export class AppViews {
       .where('app_release_reports.team', '=', team)
       .where('app_release_reports.release', '=', release)
       .where('app_release_reports.state', 'in', ['fell-back', 'refused'])
+      .where(
+        sql<SqlBool>`(select id from desired_apps where device_id = devices.id and team = ${team}) = ${order.id}`,
+      )
       .orderBy('devices.id')
       .limit(mostNamed)
       .execute();
