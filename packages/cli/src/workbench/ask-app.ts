@@ -15,8 +15,8 @@ export interface Ask {
   readonly timeout?: number;
 }
 
-/** Conflict, which is the device's own word; not connected; no answer in time. */
-const refused: readonly unknown[] = [409, 503, 504];
+/** Conflict, which is the device's own word; it failed; not connected; no answer in time. */
+const refused: readonly unknown[] = [409, 502, 503, 504];
 
 /** Has an app do something once, and gives what came of it. Throws `cli/app-refused` with the reason, and what `chooseDevice` throws. */
 export async function askApp(
