@@ -112,9 +112,16 @@ export async function judgeRelease(
     signal,
   }: Pick<AttemptOptions, 'check' | 'budget' | 'metadataSpent' | 'moved' | 'tell' | 'signal'>,
 ): Promise<{ plan: Judgement; metadata: MetadataFile[] }> {
-  const metadata: MetadataFile[] = [];
+  let metadata: MetadataFile[] = [];
+  let isAnew = false;
   for (;;) {
     const plan = await check(metadata);
+    if (plan.reason === 'update/metadata-rolled-back' && !isAnew) {
+      // The board has seen newer metadata, maybe since this was fetched: of a release of another team.
+      isAnew = true;
+      metadata = [];
+      continue;
+    }
     assertAccepted(plan);
     if (plan.missing === '') return { plan, metadata };
     if (metadata.length === mostMetadataFiles)

@@ -365,3 +365,26 @@ test('a release starts though the board has seen newer metadata since it was bro
   await updater.install();
   assert.equal(platform.reboots, 1);
 });
+
+test('metadata that became old while the rest of it was fetched is fetched once more', async (t) => {
+  let asked = 0;
+  const world = await updating(t, {
+    respond(request, response) {
+      if (request.url?.endsWith('timestamp.json') !== true) return;
+      asked++;
+      if (asked > 1) return;
+      response.once('finish', () => {
+        world.platform.older = 'signed';
+        world.files.set('metadata/timestamp.json', Buffer.from('signed anew'));
+      });
+    },
+  });
+  await world.updater.begin(world.uri);
+  await eventually(() => world.updater.status.state === 'downloaded', 60_000);
+  assert.equal(asked, 2);
+  // A mirror that stays behind is not asked for ever.
+  world.platform.older = 'signed anew';
+  await world.updater.begin(world.uri);
+  await eventually(() => world.updater.status.state === 'idle', 60_000);
+  assert.equal(world.updater.status.reason, 'update/metadata-rolled-back');
+});
