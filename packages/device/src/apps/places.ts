@@ -73,6 +73,8 @@ export function pathsOf({ data, run, units, requests }: AppPlaces) {
     config: (app: string) => join(bundle(app), 'config.json'),
     /** There while nothing is left to be done to start the app: a restart of `mbl-apps` leaves it alone. */
     begun: (app: string) => join(bundle(app), 'begun'),
+    /** There while the release of an app is on trial. */
+    trial: (app: string) => join(bundle(app), 'trial'),
     units,
     unit: (name: string) => join(units, name),
     trigger: join(requests, 'apps'),

@@ -44,7 +44,7 @@ export function appOf(
     limits: { memory: 1 << 26, cpu: 50, processes: 64, read: 1e6, write: 1e6, log: 1000 },
     restart: { when: 'on-failure', delay: 1, longest: 60 },
     ...(behaviour === 'sick'
-      ? { health: { command: ['/bin/check'], interval: 1, timeout: 1, failures: 2, grace: 1 } }
+      ? { health: { command: ['/bin/check'], interval: 1, timeout: 1, failures: 2, grace: 10 } }
       : {}),
     volumes: [{ name: 'state', path: '/var/lib/app', size: 1 << 20, files: 10 }],
     resources: [],

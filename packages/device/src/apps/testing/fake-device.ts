@@ -15,7 +15,7 @@ interface Entry {
 }
 
 interface Running {
-  readonly since: number;
+  since: number;
   restarts: number;
   active: 'active' | 'failed' | 'inactive';
 }
@@ -183,7 +183,13 @@ export class FakeDevice implements Effects {
       this.#change();
       const found = this.units.get(unit);
       if (found === undefined) return `there is no ${unit}`;
-      if (unit.includes('-health-')) return found.behaviour === 'sick' ? 'it failed' : undefined;
+      if (unit.includes('-health-')) {
+        if (found.behaviour !== 'sick') return undefined;
+        // As app-health.sh does: the app starts anew, and has to become healthy from the beginning.
+        const app = this.running.get(`mbl-app-${found.app}.service`);
+        if (app !== undefined && !this.files.has(`/run/mbl/apps/${found.app}/trial`)) app.since = this.#clock;
+        return 'it failed';
+      }
       const mounted = await this.measure(`/data/apps/installed/images/${found.image}.erofs`);
       // A release of a team never runs beside another one of it.
       for (const [other] of this.running) {
