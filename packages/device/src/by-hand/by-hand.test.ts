@@ -33,12 +33,13 @@ async function board(t: TestContext) {
   const updater: Updater = new Updater({
     platform,
     memory,
+    deferrals: { current: () => ({ app: 'sensor', reason: 'nobody at the board waits for it' }) },
     repository: httpRepository({
       service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
       state: at('state'),
     }),
     log: kept.log,
-    timing: { retryFirst: 1, retryMax: 20, patience: 60_000 },
+    timing: { retryFirst: 1, retryMax: 20, patience: 60_000, deferralLook: 10 },
     now: Date.now,
     changed: () => door.changed(updater.status),
   });

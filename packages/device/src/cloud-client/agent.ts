@@ -11,6 +11,8 @@ import { openConnection } from './connection.ts';
 import { enrol, renew } from './est-client.ts';
 import { classifyFailure, isCertificateRefused } from './failure.ts';
 import type { Identity, IdentityStore } from './identity.ts';
+import type { AppBus } from './ipc/app-bus.ts';
+import type { RestartDeferrals } from './ipc/deferrals.ts';
 import { type DeviceObjects, deviceObjects } from './objects/all.ts';
 import type { AppUpdater } from './apps/updater.ts';
 import type { UpdateMemory } from './update/memory.ts';
@@ -64,6 +66,9 @@ export interface AgentOptions {
   readonly updates: UpdateMemory;
   readonly orders: OrderDoor;
   readonly apps: AppUpdater;
+  /** The apps, whose resources join the device's own. */
+  readonly appBus: Pick<AppBus, 'serve' | 'registered'>;
+  readonly deferrals: RestartDeferrals;
   readonly log: Log;
   /** Told when the device is registered, and when it is no more: the judgement of a new version waits for it. */
   readonly registered?: (registered: boolean) => Promise<void>;
@@ -108,6 +113,7 @@ export class Agent {
       parameters: { keys: options.image.keys },
       onState: (state) => this.#onState(state),
     });
+    options.appBus.serve(this.#client);
   }
 
   /** Runs until the signal is aborted, then says farewell to the service. */
@@ -253,6 +259,7 @@ export class Agent {
   }
 
   #onState(state: ClientState): void {
+    this.#options.appBus.registered(state.state === 'registered' || state.state === 'updated');
     if (state.state === 'lost') this.#lost.abort(state.cause);
   }
 

@@ -9,6 +9,9 @@ import { AppMemory } from './apps/memory.ts';
 import { AppUpdater } from './apps/updater.ts';
 import { loadFactory } from './factory.ts';
 import { IdentityStore } from './identity.ts';
+import { AppBus } from './ipc/app-bus.ts';
+import { CallersFile } from './ipc/callers-file.ts';
+import { Deferrals } from './ipc/deferrals.ts';
 import { loadImage } from '../common/image.ts';
 import { connectPlatform } from './platform-client.ts';
 import { loadSettings } from './settings.ts';
@@ -36,6 +39,10 @@ export async function runCloudClient(
       // systemd's folder for this service, gone with it.
       runtime: { type: 'string', default: process.env['RUNTIME_DIRECTORY'] ?? '/run/mbl-cloud-client' },
       bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
+      // The apps: who they are, and their bus.
+      callers: { type: 'string', default: '/run/mbl/apps/callers.json' },
+      'app-bus': { type: 'string', default: '/run/mbl/apps/bus/socket' },
+      synchronized: { type: 'string', default: '/run/systemd/timesync/synchronized' },
       // Milliseconds before orders at the board are taken: the seconds of a slow board go to being online.
       'order-pause': { type: 'string', default: '20000' },
     },
@@ -60,12 +67,25 @@ export async function runCloudClient(
     const updates = await UpdateMemory.load(values.identity);
     const memory = await AppMemory.load(values.identity);
     const apps = new AppUpdater({ platform, repository, memory, updates, log, now: Date.now });
+    const deferrals = new Deferrals({ longest: () => updates.longestDeferral, log });
+    const appBus = new AppBus({
+      socket: values['app-bus'],
+      callers: new CallersFile(values.callers, log),
+      factory,
+      image,
+      platform,
+      deferrals,
+      synchronized: values.synchronized,
+      log,
+    });
     const agent = new Agent({
       factory,
       image,
       platform,
       orders,
       apps,
+      appBus,
+      deferrals,
       repository,
       log,
       registered: async (registered) => await mark(join(values.runtime, 'registered'), registered),
@@ -74,7 +94,7 @@ export async function runCloudClient(
       settings: await loadSettings(values.identity),
       updates,
     });
-    await Promise.all([agent.run(signal), orders.run(signal), apps.run(signal)]);
+    await Promise.all([agent.run(signal), orders.run(signal), apps.run(signal), appBus.run(signal)]);
     log.info('stopped');
     return 0;
   } catch (error) {

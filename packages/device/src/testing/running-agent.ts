@@ -4,6 +4,7 @@ import { Agent, type AgentTiming } from '../cloud-client/agent.ts';
 import { IdentityStore } from '../cloud-client/identity.ts';
 import { AppMemory } from '../cloud-client/apps/memory.ts';
 import { AppUpdater } from '../cloud-client/apps/updater.ts';
+import { noDeferrals } from '../cloud-client/ipc/deferrals.ts';
 import { loadSettings } from '../cloud-client/settings.ts';
 import { UpdateMemory } from '../cloud-client/update/memory.ts';
 import { OrderDoor } from '../cloud-client/update/order-door.ts';
@@ -31,6 +32,8 @@ interface Options {
 export class Running implements AsyncDisposable {
   readonly kept = new KeptLog();
   readonly platform = new FakePlatform();
+  /** What apps were told: whether the device is registered. */
+  readonly apps: boolean[] = [];
   readonly #stop = new AbortController();
   readonly #done: Promise<void>;
 
@@ -60,6 +63,8 @@ export class Running implements AsyncDisposable {
       platform,
       orders: new OrderDoor({ path: '', platform: this.platform, log: this.kept.log, pause: 0 }),
       repository,
+      appBus: { serve: () => undefined, registered: (now) => this.apps.push(now) },
+      deferrals: noDeferrals,
       log,
       timing: fast,
       ...(options.now === undefined ? {} : { now: options.now }),

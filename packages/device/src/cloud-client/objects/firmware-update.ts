@@ -11,6 +11,8 @@ const protocols = new Map([
   [1, 3],
 ]);
 const pullOnly = 0;
+/** Seconds: a week. */
+const mostDeferral = 604_800;
 
 /** The update of the operating system (LwM2M Core 1.1 Appendix E.6): the Package URI names a release in its repository. */
 export function firmwareUpdateObject({
@@ -18,6 +20,7 @@ export function firmwareUpdateObject({
   repository,
   updates,
   orders,
+  deferrals,
   log,
   now,
 }: ObjectOptions): DeviceObject {
@@ -25,6 +28,7 @@ export function firmwareUpdateObject({
     platform,
     repository,
     memory: updates,
+    deferrals,
     log,
     now,
     changed: () => changed(),
@@ -90,6 +94,20 @@ export function firmwareUpdateObject({
           });
         await updates.keep({ budget });
         log.info('update budget set', { by: 'service', bytes: budget });
+      },
+    },
+    longestDeferral: {
+      read: () => updates.longestDeferral,
+      async write(value) {
+        const longestDeferral = Number(value);
+        if (!Number.isSafeInteger(longestDeferral) || longestDeferral < 0 || longestDeferral > mostDeferral)
+          throw new Lwm2mError(
+            'device/bad-deferral',
+            `apps may defer a restart by 0 to ${mostDeferral} seconds`,
+            { status: Code.BAD_REQUEST },
+          );
+        await updates.keep({ longestDeferral });
+        log.info('longest deferral set', { by: 'service', seconds: longestDeferral });
       },
     },
   });

@@ -3,6 +3,7 @@ import type { FactoryConfiguration, ImageIdentity } from '@mbl/formats';
 import type { Lwm2mValue, ObjectInstance } from '@mbl/lwm2m';
 import type { Log } from '../../common/log.ts';
 import type { Platform } from '../../platform/contract.ts';
+import type { RestartDeferrals } from '../ipc/deferrals.ts';
 import type { ServerSettings } from '../settings.ts';
 import type { AppUpdater } from '../apps/updater.ts';
 import type { UpdateMemory } from '../update/memory.ts';
@@ -21,6 +22,8 @@ export interface ObjectOptions {
   readonly orders: Pick<OrderDoor, 'serve' | 'changed'>;
   /** Brings apps. */
   readonly apps: AppUpdater;
+  /** Apps that ask for a restart to wait. */
+  readonly deferrals: RestartDeferrals;
   readonly settings: ServerSettings;
   /** Keeps what the server writes into object 1, over a power cut once it resolved; throws `Lwm2mError` to refuse it. */
   readonly keep: (resourceId: number, value: Lwm2mValue) => Promise<void>;

@@ -8,7 +8,11 @@ interface Remembered {
   readonly uri: string;
   /** Bytes that an update may cost on the wire; 0: no limit. */
   readonly budget: number;
+  /** Seconds for which apps may have a restart wait; 0: not at all. */
+  readonly longestDeferral: number;
 }
+
+const initial: Remembered = { uri: '', budget: 0, longestDeferral: 3600 };
 
 const fileName = 'update.json';
 const maxBytes = 8192;
@@ -33,9 +37,16 @@ export class UpdateMemory {
       const text = (await readText(path, maxBytes)) ?? '';
       const json = readRecord(text, { path, code: 'device/bad-update-memory', most: maxBytes });
       const uri = json.is('uri', '') ? '' : json.string('uri');
-      return new UpdateMemory(folder, { uri, budget: json.integer('budget') });
+      const { longestDeferral } = initial;
+      return new UpdateMemory(folder, {
+        uri,
+        budget: json.integer('budget'),
+        longestDeferral: json.is('longestDeferral', undefined)
+          ? longestDeferral
+          : json.integer('longestDeferral'),
+      });
     } catch {
-      return new UpdateMemory(folder, { uri: '', budget: 0 });
+      return new UpdateMemory(folder, initial);
     }
   }
 
@@ -45,6 +56,10 @@ export class UpdateMemory {
 
   get budget(): number {
     return this.#held.budget;
+  }
+
+  get longestDeferral(): number {
+    return this.#held.longestDeferral;
   }
 
   /** Once all that was to be kept is there, or could not be. */

@@ -17,6 +17,7 @@ import { PrivateBus } from '../../testing/private-bus.ts';
 import { eventually, FakePlatform, KeptLog, TemporaryFolder } from '../../testing/support.ts';
 import { TestBoard } from '../../testing/update-board.ts';
 import { connectPlatform } from '../platform-client.ts';
+import { noDeferrals } from '../ipc/deferrals.ts';
 import { UpdateMemory } from './memory.ts';
 import { httpRepository } from './repository.ts';
 import { Updater } from './updater.ts';
@@ -70,6 +71,7 @@ test('a device with nothing takes the whole, in a stream; the next release costs
     await using updater = new Updater({
       platform: client,
       memory: await UpdateMemory.load(folder.path),
+      deferrals: noDeferrals,
       repository: httpRepository({ service: service_, state: folder.path }),
       log: kept.log,
       now: Date.now,

@@ -1,69 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { test, type TestContext } from 'node:test';
-import { fileServer, publishComponent } from '../../testing/payload-server.ts';
-import { eventually, FakePlatform, KeptLog, TemporaryFolder } from '../../testing/support.ts';
-import { UpdateMemory } from './memory.ts';
-import { httpRepository } from './repository.ts';
-import { Updater } from './updater.ts';
-
-const signed = { 'metadata/timestamp.json': Buffer.from('signed') };
-
-interface World {
-  /** Before a request is answered: true when it has been. */
-  respond?: (...request: Parameters<RequestListener>) => boolean | void;
-  patience?: number;
-}
-
-/** An updater beside a web server that has a release, or answers as the test says. */
-async function updating(t: TestContext, { respond = () => false, patience = 60_000 }: World = {}) {
-  const folder = new TemporaryFolder();
-  const { component, files, whole, image } = await publishComponent(folder.path);
-  for (const [name, bytes] of Object.entries(signed)) files.set(name, bytes);
-  const given = new Map<string, number>();
-  const serve = fileServer(files, (path, bytes) => given.set(path, (given.get(path) ?? 0) + bytes));
-  const server = createServer((request, response) => {
-    if (respond(request, response) !== true) serve(request, response);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const kept = new KeptLog();
-  const updaters: Updater[] = [];
-  /** The client after a restart, with what it remembers. */
-  const start = async () => {
-    const platform = new FakePlatform();
-    platform.components = [component];
-    const memory = await UpdateMemory.load(folder.path);
-    const updater = new Updater({
-      platform,
-      memory,
-      repository: httpRepository({
-        service: { url: 'https://127.0.0.1:1', serverName: '', trust: '' },
-        state: folder.path,
-        stallMs: 200,
-        rounds: 1,
-      }),
-      log: kept.log,
-      timing: { retryFirst: 1, retryMax: 20, patience },
-      now: Date.now,
-      changed: () => undefined,
-    });
-    updaters.push(updater);
-    return { updater, platform, memory };
-  };
-  t.after(async () => {
-    for (const updater of updaters) await updater[Symbol.asyncDispose]();
-    server.closeAllConnections();
-    server.close();
-    folder[Symbol.dispose]();
-  });
-  const uri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mirror#1.1`;
-  const { device } = component;
-  return { ...(await start()), start, component, files, given, whole, image, device, uri, kept };
-}
+import { test } from 'node:test';
+import { eventually, FakePlatform } from '../../testing/support.ts';
+import { updating } from '../../testing/updating.ts';
 
 const isPayload = (request: { url?: string | undefined }): boolean =>
   request.url?.endsWith('payload') === true;

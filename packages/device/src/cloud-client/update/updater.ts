@@ -7,6 +7,7 @@ import { sleep } from '../../common/wait.ts';
 import type { Platform } from '../../platform/contract.ts';
 import type { MetadataFile, UpdateState } from '../../platform/update.ts';
 import { Backoff } from '../backoff.ts';
+import type { RestartDeferrals } from '../ipc/deferrals.ts';
 import { Cached } from '../objects/cached.ts';
 import { assertAccepted, type AttemptOptions, bringRelease, judgeRelease } from './attempt.ts';
 import { longestUri, type UpdateMemory } from './memory.ts';
@@ -58,18 +59,23 @@ export interface UpdaterTiming {
   readonly retryMax: number;
   /** So long without a byte, and the download is given up. */
   readonly patience: number;
+  /** Between looks whether an app still asks to wait. */
+  readonly deferralLook: number;
 }
 
 export const defaultUpdaterTiming: UpdaterTiming = {
   retryFirst: 1000,
   retryMax: 300_000,
   patience: 3_600_000,
+  deferralLook: 1000,
 };
 
 export interface UpdaterOptions {
   readonly platform: Platform;
   readonly repository: Repository;
   readonly memory: UpdateMemory;
+  /** Apps that ask for the restart to wait. */
+  readonly deferrals: RestartDeferrals;
   readonly log: Log;
   readonly timing?: UpdaterTiming;
   /** Milliseconds since 1970. */
@@ -194,6 +200,7 @@ export class Updater {
     this.#ordering = true;
     this.#set({ state: 'updating', result: 'initial', reason: '', detail: '' });
     try {
+      await this.#waitForApps();
       // The platform may have started anew, and forgotten; and terms may have ended since.
       await this.#confirm(release);
       // Before it starts: a version that does not prove good is not to be brought again by itself.
@@ -228,6 +235,23 @@ export class Updater {
       signal: AbortSignal.timeout(this.#timing.patience),
     });
     this.#metadata = metadata;
+  }
+
+  /** An app may be in the middle of something: it gets as long as the owner lets it, all in all. Somebody at the board does not wait. */
+  async #waitForApps(): Promise<void> {
+    const { deferrals, memory, log } = this.#options;
+    const since = performance.now();
+    for (let told = ''; ; ) {
+      const asks = this.#by === 'hand' ? undefined : deferrals.current();
+      if (asks === undefined || performance.now() - since >= memory.longestDeferral * 1000) break;
+      if (told !== asks.app) log.info('restart waits', { for: asks.app, reason: asks.reason });
+      told = asks.app;
+      this.#set({
+        detail: `the app ${asks.app} asks to wait${asks.reason === '' ? '' : `: ${asks.reason}`}`,
+      });
+      await sleep(this.#timing.deferralLook, new AbortController().signal);
+    }
+    this.#set({ detail: '' });
   }
 
   /** Orders the restart until somebody hears it: the slot that is to start is chosen, and nothing else can be begun before. */
