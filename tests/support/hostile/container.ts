@@ -70,15 +70,12 @@ export async function runContainer(
   };
   const mount = `mountpoint -q ${bundle}/rootfs || ${helper} app mount ${image.path} ${image.digest} ${bundle}/rootfs ${id} 1`;
   await shell(`mkdir -p ${bundle}/rootfs; cat >${bundle}/config.json; ${mount}`, JSON.stringify(config));
-  const serves = args.includes('serve');
-  const detached = serves ? '-d --pid-file /run/hostile.pid' : '';
-  const output = serves ? '>/dev/null 2>&1 </dev/null' : '';
-  return await board.ssh(
-    `crun --cgroup-manager=disabled run ${detached} -b ${bundle} hostile-${slot} ${output}`,
-    {
-      timeoutMs: 120_000,
-    },
-  );
+  const crun = `crun --cgroup-manager=disabled run -b ${bundle}`;
+  // As a unit of an app, with limits as small as those of the smallest.
+  const limits = '-p TasksMax=4 -p MemoryMax=8M -p MemorySwapMax=0 -p DevicePolicy=closed';
+  const unit = `systemd-run -q --unit=hostile-${slot} -p Type=forking -p PIDFile=${bundle}/pid ${limits}`;
+  const command = args.includes('serve') ? `${unit} ${crun} -d --pid-file ${bundle}/pid` : crun;
+  return await board.ssh(`${command} hostile-${slot}`, { timeoutMs: 120_000 });
 }
 
 /** The error numbers that `probe` printed, by what was tried. */

@@ -59,7 +59,9 @@ export async function separatesNetworks(board: Board, image: AppImageFile, outsi
     'the device is no way',
   );
 
-  await shell(`crun delete -f hostile-6 && /usr/lib/mbl/apps/network.sh down 6 ${serving.port}`);
+  await shell(
+    `systemctl stop hostile-6; crun delete -f hostile-6; /usr/lib/mbl/apps/network.sh down 6 ${serving.port}`,
+  );
   assert.doesNotMatch(await shell('nft list map inet mbl_apps published'), /8081/);
   await shell('ip netns delete neighbour && systemctl stop hostile-network');
   await shell(

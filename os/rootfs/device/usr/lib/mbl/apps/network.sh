@@ -18,10 +18,9 @@ export PATH
 bridge=br-apps
 gateway=198.18.0.1
 
-# crun keeps to itself what a hook says: the kernel's log does not.
+# crun keeps to itself what a hook says on its standard error.
 fail() {
-	echo "network of apps: $*" >&2
-	echo "<3>mbl: network of apps: ${name-}: $*" 2>/dev/null >/dev/kmsg || :
+	systemd-cat -t mbl-apps-network -p err echo "${name-}${name+: }$*" || echo "network of apps: $*" >&2
 	exit 1
 }
 
@@ -82,6 +81,8 @@ read_port() {
 }
 
 up() {
+	# Out of the app's own limits, which may be for fewer processes than this takes; crun bounds the time.
+	echo $$ >/sys/fs/cgroup/cgroup.procs || :
 	elements=
 	for entry in "$@"; do
 		read_port "$entry"
