@@ -81,7 +81,9 @@ export async function attackFromInside(board: Board, victims: readonly Victim[])
       const folder = dropIn(victim.unit);
       return `mkdir -p ${folder}; printf '[Service]\\n${once}${lines(victim)}\\n' >${folder}/attack.conf`;
     });
-    await shell(board, `systemctl stop ${units}; ${write.join('; ')}; systemctl daemon-reload`);
+    // In this order, one after the other: who still runs would have the bus start again whom it asks.
+    const stop = victims.map(({ unit }) => `systemctl stop ${unit}`);
+    await shell(board, [...stop, ...write, 'systemctl daemon-reload'].join('; '));
     const said = new Map<Victim, Map<string, string>>();
     for (const victim of victims) {
       const cursor = await shell(board, 'journalctl -n 1 -o cat --show-cursor | sed -n "s/^-- cursor: //p"');
