@@ -30,7 +30,17 @@ export const longSuites: readonly string[] = [
   ...['packages/service', 'packages/builder', 'packages/lab'],
   ...['recovery', 'update', 'hosts', 'up', 'by-hand', 'firmware-update', 'watchdog', 'device', 'crash']
     .concat('attacks-root', 'hsm', 'compare')
-    .concat('apps', 'fallback', 'offline', 'production', 'attacks-firmware', 'slots', 'layer', 'built-in-key')
+    .concat(
+      'apps',
+      'app-run',
+      'fallback',
+      'offline',
+      'production',
+      'attacks-firmware',
+      'slots',
+      'layer',
+      'built-in-key',
+    )
     .map((name) => `tests/${name}.story.ts`),
 ];
 

@@ -16,6 +16,7 @@ export const pairs: readonly (readonly [string, string])[] = (
     ['recovery', 'hosts'],
     ['slots', 'banks'],
     ['offline', 'layer'],
+    ['app-run', 'apps'],
   ] as const
 ).map(([even, odd]) => [`tests/${even}.story.ts`, `tests/${odd}.story.ts`]);
 

@@ -16,6 +16,9 @@ export const busSocketUnit = 'mbl-app-bus.socket';
 /** The bridge, and the rules for it: there while an app needs it. */
 export const networkUnit = 'mbl-apps-network.service';
 
+/** What crun needs to start a container: the app's own limit may be lower. */
+const leastTasks = 4;
+
 /**
  * The units of an app, by their names (systemd.service(5), systemd.resource-control(5)). Names, numbers and hex digits are all that is put into
  * them: nothing has to be quoted, and the app chooses no line.
@@ -70,7 +73,7 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     'MemorySwapMax=0',
     'OOMPolicy=stop',
     'OOMScoreAdjust=500',
-    `TasksMax=${limits.processes}`,
+    `TasksMax=${Math.max(limits.processes, leastTasks)}`,
     `CPUQuota=${limits.cpu}%`,
     `IOReadBandwidthMax=${paths.volumes} ${limits.read}`,
     `IOWriteBandwidthMax=${paths.volumes} ${limits.write}`,
@@ -106,7 +109,7 @@ function healthServiceOf({ name, limits }: AppDescription, health: AppHealth, pa
     'KillMode=control-group',
     `MemoryMax=${limits.memory}`,
     'MemorySwapMax=0',
-    `TasksMax=${limits.processes}`,
+    `TasksMax=${Math.max(limits.processes, leastTasks)}`,
     `CPUQuota=${limits.cpu}%`,
     'LogRateLimitIntervalSec=30s',
     `LogRateLimitBurst=${limits.log}`,

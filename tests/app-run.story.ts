@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Apps on a board, without a service: what is brought is judged by the board alone, runs under systemd in a container, and what fails goes back.
+import assert from 'node:assert/strict';
+
+import { after, before, describe, test } from 'node:test';
+import type { Board } from '@mbl/lab';
+import { must, Team } from './support/apps/team.ts';
+import { bootTimeoutMs, online, openWorld, until, type World } from './support/world.ts';
+
+describe('apps on a board', { timeout: 1_800_000 }, () => {
+  let world: World;
+  let board: Board;
+  let team: Team;
+
+  before(async () => {
+    world = await openWorld();
+    team = new Team('weather', world.directory);
+    board = await world.board('apps');
+    await board.start();
+    await team.release('1.0', {
+      sensor: { lines: ['restart: { when: always, delay: 1 s }', 'limits: { memory: 16 MiB }'] },
+      display: {
+        lines: [
+          'after: [sensor]',
+          'permissions: { network: outbound, ports: { web: { port: 80, published: 8080 } }, bus: { talk: [com.mbl.Cloud1] } }',
+          'health: { command: [/bin/ticker, check], interval: 5 s, timeout: 20 s, failures: 2, grace: 1 s }',
+        ],
+      },
+    });
+    await team.release('1.1', { sensor: {}, display: { argument: 'end' } });
+    await team.release('1.2', {
+      sensor: {},
+      display: { lines: ['permissions: { ports: { web: { port: 80 } } }'] },
+    });
+    await online(world.client, 'apps');
+  });
+  after(async () => await world[Symbol.asyncDispose]());
+
+  const starts = async (app: string) =>
+    Number(await must(board, `cat /data/apps/volumes/${app}/state/starts`));
+  const active = async (app: string) => (await board.ssh(`systemctl is-active mbl-app-${app}`)).stdout.trim();
+  const pid = async (app: string) => await must(board, `systemctl show --value -p MainPID mbl-app-${app}`);
+
+  test('a signed release is installed, and each app runs in its own container', async () => {
+    await team.bring(board, '1.0');
+    const { running, reason } = await team.stands(board, 'running', 'refused', 'fell-back');
+    assert.deepEqual([running, reason], ['1.0', '']);
+    for (const app of ['sensor', 'display']) {
+      assert.equal(await active(app), 'active');
+      assert.equal(await starts(app), 1);
+    }
+    assert.match(await must(board, `cat /proc/${await pid('display')}/net/dev`), /eth0:/);
+    assert.equal(
+      (await board.ssh(`test -S /proc/${await pid('display')}/root/run/dbus/system_bus_socket`)).code,
+      0,
+    );
+    const process = await pid('sensor');
+    assert.doesNotMatch(await must(board, `cat /proc/${process}/net/dev`), /eth0:/);
+    assert.equal(await must(board, `stat -c %u /proc/${process}`), '200000');
+    assert.match(
+      await must(board, `cat /proc/${process}/status`),
+      /^CapBnd:\t0+$[^]*^NoNewPrivs:\t1$[^]*^Seccomp:\t2$/m,
+    );
+    assert.match(await must(board, `cat /proc/${process}/root/version`), /^sensor 1\.0$/);
+    assert.equal((await board.ssh(`touch /proc/${process}/root/new`)).code, 1);
+    assert.match(
+      await must(board, 'journalctl -b -o cat _SYSTEMD_UNIT=mbl-app-sensor.service | tail -1'),
+      /^sensor$/,
+    );
+    assert.equal(
+      await must(board, 'cat /sys/fs/cgroup/mbl.slice/mbl-apps.slice/mbl-app-sensor.service/memory.max'),
+      String(16 << 20),
+    );
+  });
+
+  test('an app that is killed, or not healthy any more, starts anew; nobody else does', async () => {
+    const before = await starts('display');
+    await must(board, `kill -9 ${await pid('sensor')}`);
+    await until('a second start', async () => (await starts('sensor')) === 2, 240_000);
+    await until('it runs', async () => (await active('sensor')) === 'active', 60_000);
+    assert.equal(await starts('display'), before);
+    await must(board, 'touch /data/apps/volumes/display/state/sick');
+    await until('the health command failed twice', async () => (await starts('display')) > before, 240_000);
+    await must(board, 'rm /data/apps/volumes/display/state/sick');
+  });
+
+  test('what is asked of an app is done, and answered', async () => {
+    const ask = async (id: string, what: object): Promise<Record<string, unknown>> => {
+      await must(
+        board,
+        `mkdir -p /run/mbl-platformd/asks && cat >/run/mbl-platformd/.${id} <<'END' && mv /run/mbl-platformd/.${id} /run/mbl-platformd/asks/${id}.json\n${JSON.stringify({ id, ...what })}\nEND`,
+      );
+      return await until(
+        'an answer',
+        async () => {
+          const { code, stdout } = await board.ssh(`cat /run/mbl/apps/answers/${id}.json`);
+          return code === 0 && (JSON.parse(stdout) as Record<string, unknown>);
+        },
+        240_000,
+      );
+    };
+    const log = await ask('00000000000000a1', { action: 'log', name: 'sensor', lines: 3 });
+    assert.equal(log['error'], '');
+    assert.deepEqual(
+      (log['log'] as { text: string }[]).map(({ text }) => text),
+      ['sensor', 'sensor', 'sensor'],
+    );
+    const next = await ask('00000000000000a2', {
+      action: 'log',
+      name: 'sensor',
+      cursor: log['cursor'],
+      lines: 1,
+    });
+    assert.equal((next['log'] as object[]).length, 1);
+    const ran = await ask('00000000000000a3', {
+      action: 'run',
+      name: 'sensor',
+      command: ['/bin/ticker', 'end'],
+    });
+    assert.deepEqual([ran['error'], ran['exit']], ['', 3]);
+    const long = await ask('00000000000000a4', {
+      action: 'run',
+      name: 'sensor',
+      command: ['/bin/ticker', 'x'],
+      timeout: 3,
+    });
+    assert.match(String(long['output']), /^x\nx\n/);
+    assert.notEqual(long['exit'], 0);
+    assert.equal((await ask('00000000000000a5', { action: 'stop', name: 'sensor' }))['error'], '');
+    assert.equal(await active('sensor'), 'inactive');
+    assert.match(
+      String((await ask('00000000000000a6', { action: 'stop', name: 'nobody' }))['error']),
+      /there is no app nobody/,
+    );
+  });
+
+  test('a release of which one app ends at once goes back as a whole', async () => {
+    await team.bring(board, '1.1');
+    const { running, reason, detail } = await team.stands(board, 'fell-back', 'refused');
+    // Its end may come before systemd knows its number: then nobody sees the status.
+    assert.match(`${running} ${reason} ${detail}`, /^1\.0 app\/(?:ended|did-not-start) display ended /);
+    await until('the old one runs', async () => (await active('display')) === 'active', 240_000);
+    const process = await pid('display');
+    assert.match(await must(board, `cat /proc/${process}/root/version`), /^display 1\.0$/);
+    assert.equal(await active('sensor'), 'inactive', 'it was stopped, and stays so');
+  });
+
+  test('what the policy does not allow, and another image than the signed one, is not installed', async () => {
+    await team.bring(board, '1.2');
+    const refused = await team.stands(board, 'refused', 'running');
+    assert.deepEqual([refused.running, refused.reason], ['1.0', 'app/not-allowed']);
+    assert.match(refused.detail, /port 80\/tcp/);
+    await team.bring(board, '1.1', true);
+    const damaged = await until(
+      'a second fall',
+      async () => {
+        const status = await team.stands(board, 'fell-back');
+        return status.reason === 'app/damaged' && status;
+      },
+      240_000,
+    );
+    assert.match(damaged.detail, /not the one that was signed/);
+  });
+
+  test('after a restart what ran runs, what was stopped does not, and a changed image never', async () => {
+    const [one, other] = (
+      await must(
+        board,
+        `grep -ho 'installed/images/[0-9a-f]*' /run/systemd/system/mbl-app-sensor.service /run/systemd/system/mbl-app-display.service`,
+      )
+    ).split('\n');
+    assert.ok(one !== undefined && other !== undefined);
+    // Somebody with the disk in hand: the image of one app in the place of the other's.
+    await must(
+      board,
+      `cp /data/apps/${one}.erofs /data/apps/x && mv -f /data/apps/x /data/apps/${other}.erofs && sync`,
+    );
+    const boot = 'cat /proc/sys/kernel/random/boot_id';
+    const first = await must(board, boot);
+    await board.ssh('systemctl reboot');
+    await until(
+      'another boot',
+      async () => {
+        const { code, stdout } = await board.ssh(boot).catch(() => ({ code: 255, stdout: '' }));
+        return code === 0 && stdout.trim() !== first;
+      },
+      bootTimeoutMs,
+    );
+    const apps = await until(
+      'the apps after the restart',
+      async () => {
+        const { stdout } = await board.ssh('cat /run/mbl/apps/status.json');
+        return stdout !== '' && (JSON.parse(stdout) as { apps: { name: string; reason: string }[] }).apps;
+      },
+      240_000,
+    );
+    assert.deepEqual(apps.map(({ name, reason }) => `${name} ${reason}`).toSorted(), [
+      'display app/damaged',
+      'sensor ',
+    ]);
+    const shown = await must(
+      board,
+      'systemctl show -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic -p MemoryPeak mbl-apps | cut -d= -f2',
+    );
+    const [began = 0, ended = 0, memory = 0] = shown.split('\n').map(Number);
+    process.stdout.write(
+      `      mbl-apps at a start: ${Math.round((ended - began) / 1000)} ms, ${Math.round(memory / 1e6)} MB at most\n`,
+    );
+    assert.notEqual(await active('display'), 'active');
+    assert.notEqual(await active('sensor'), 'active', 'stopped by order');
+    await must(board, 'rm /data/apps/installed/stopped/sensor && systemctl start mbl-app-sensor');
+    assert.ok((await starts('sensor')) > 2);
+  });
+
+  test('a team that is not wanted any more leaves nothing but its rollback index', async () => {
+    await team.want(board, '');
+    await until(
+      'nothing is left',
+      async () =>
+        (await must(
+          board,
+          'ls /data/apps/installed/teams /data/apps/installed/images /data/apps/volumes | grep -v :$ || true',
+        )) === '',
+      240_000,
+    );
+    assert.equal((await board.ssh('ls /run/systemd/system | grep mbl-app-')).stdout, '');
+  });
+});

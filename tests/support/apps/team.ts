@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A team that builds, signs and brings apps to a board by hand: what the service and the device's client do is done over ssh.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { type AppDescription, type AppReleaseStatus, parseApp } from '@mbl/formats';
+import type { Board } from '@mbl/lab';
+import { acceptApps, Client, folderSource, memoryStore } from '@mbl/releases';
+import { run } from '../attacks.ts';
+import { mblJson, root } from '../mbl.ts';
+import { until } from '../world.ts';
+
+/** Lines of `app.yaml` beside name, version and root; and what the app says. */
+export interface TickerPlan {
+  readonly lines?: readonly string[];
+  readonly argument?: string;
+}
+
+export class Team {
+  readonly #name: string;
+  readonly #folder: string;
+  #keyed = false;
+  readonly #releases = new Map<string, readonly { readonly app: AppDescription; readonly image: string }[]>();
+
+  constructor(name: string, folder: string) {
+    this.#name = name;
+    this.#folder = folder;
+  }
+
+  get repository(): string {
+    return join(this.#folder, 'repository');
+  }
+
+  /** Builds the apps and makes a signed release of them. */
+  async release(name: string, apps: Readonly<Record<string, TickerPlan>>): Promise<void> {
+    const packages: string[] = [];
+    for (const [app, { lines = [], argument = app }] of Object.entries(apps)) {
+      const source = join(this.#folder, `${app}-${name}`);
+      await mkdir(join(source, 'root/bin'), { recursive: true });
+      const flags = ['-Os', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-s'];
+      const program = join(source, 'root/bin/ticker');
+      await run('aarch64-linux-gnu-gcc', [
+        ...flags,
+        '-fno-tree-loop-distribute-patterns',
+        '-o',
+        program,
+        join(import.meta.dirname, 'ticker.c'),
+      ]);
+      await writeFile(join(source, 'root/version'), `${app} ${name}\n`);
+      const yaml = [
+        `name: ${app}`,
+        `version: "${name}"`,
+        'source: { root: root }',
+        `command: [/bin/ticker, ${argument}]`,
+        'volumes: { state: { path: /var/lib/ticker, size: 1 MiB, files: 16 } }',
+        ...lines,
+      ];
+      await writeFile(join(source, 'app.yaml'), `${yaml.join('\n')}\n`);
+      const output = join(this.#folder, 'packages', `${app}-${name}`);
+      await mblJson(['app', 'build', source, '--output', output], { timeout: 240_000 });
+      packages.push(output);
+    }
+    const key = await this.#key();
+    await this.#mbl('create', name, ...packages, '--team', this.#name, '--level', '3');
+    await this.#mbl('sign', '--key', `${key}.key`);
+    await this.#mbl('sign');
+    const built = await Promise.all(
+      packages.map(async (folder) => {
+        const app = parseApp(await readFile(join(folder, 'app.json'), 'utf8'), folder);
+        return { app, image: join(folder, app.image.file) };
+      }),
+    );
+    this.#releases.set(name, built);
+  }
+
+  async #mbl(...words: readonly string[]): Promise<void> {
+    const [verb = '', ...rest] = words;
+    await mblJson(['release', verb, ...rest, '--repository', this.repository], { timeout: 240_000 });
+  }
+
+  /** The team's own key, which the repository lets sign for it. */
+  async #key(): Promise<string> {
+    const key = join(this.#folder, 'team');
+    if (this.#keyed) return key;
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    await writeFile(`${key}.key`, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    await writeFile(`${key}.pub`, publicKey.export({ type: 'spki', format: 'pem' }));
+    await this.#mbl('sign');
+    await this.#mbl('role', this.#name, '--add-key', `${key}.pub`);
+    await this.#mbl('sign');
+    this.#keyed = true;
+    return key;
+  }
+
+  /** Leaves on the board what `mbl-cloud-client` and `mbl-platformd` would, and has it installed. */
+  async bring(board: Board, release: string, damage = false): Promise<void> {
+    for (const { app, image } of this.#releases.get(release) ?? []) {
+      const bytes = await readFile(image);
+      if (damage) bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+      await put(board, `/data/apps/incoming/${app.image.sha256}.erofs`, bytes);
+    }
+    await put(board, `/data/apps/orders/${this.#name}.json`, await this.#order(release));
+    await this.want(board, release);
+  }
+
+  /** '' for nothing. */
+  async want(board: Board, release: string): Promise<void> {
+    const releases = release === '' ? [] : [{ team: this.#name, release }];
+    await put(board, '/data/apps/orders/desired.json', JSON.stringify({ version: 1, releases }));
+    await must(board, 'mkdir -p /run/mbl-platformd && : >/run/mbl-platformd/apps');
+  }
+
+  /** Waits until the team's release stands like this. */
+  async stands(board: Board, ...states: readonly AppReleaseStatus['state'][]): Promise<AppReleaseStatus> {
+    let last = '';
+    try {
+      return await until(
+        `${this.#name} ${states.join(' or ')}`,
+        async () => {
+          const { stdout } = await board.ssh('cat /run/mbl/apps/status.json');
+          last = stdout;
+          const { releases = [] } = (stdout === '' ? {} : JSON.parse(stdout)) as {
+            releases?: AppReleaseStatus[];
+          };
+          return releases.find(({ team, state }) => team === this.#name && states.includes(state));
+        },
+        300_000,
+      );
+    } catch (error) {
+      const { stdout } = await board.ssh(
+        'journalctl -b -o cat -u mbl-apps --no-pager | tail -30; journalctl -b --no-pager | tail -60',
+      );
+      throw new Error(`${String(error)}: ${last}\n${stdout}`, { cause: error });
+    }
+  }
+
+  /** The metadata that a board needs, taken down while this process judges the release itself. */
+  async #order(release: string): Promise<string> {
+    const born = await readFile(join(root, '.mbl/keys/release-root.json'));
+    const files = new Map<string, string>();
+    const folder = folderSource(this.repository);
+    const source = {
+      async open(path: string) {
+        const found = await folder.open(path);
+        const pieces: Uint8Array[] = [];
+        if (found !== undefined) for await (const piece of found) pieces.push(piece);
+        files.set(path, Buffer.concat(pieces).toString('utf8'));
+        return found && Readable.from(pieces);
+      },
+    };
+    const client = await Client.open({ root: born, source, store: memoryStore(), now: new Date() });
+    await acceptApps(client, { team: this.#name, name: release }, { keys: 'development', rollbackIndex: 0 });
+    const metadata = [...files].map(([name, content]) => ({ name, content }));
+    return JSON.stringify({ version: 1, team: this.#name, release, metadata });
+  }
+}
+
+async function put(board: Board, path: string, content: string | Uint8Array): Promise<void> {
+  const { code, stderr } = await board.ssh(`cat >${path}.part && mv ${path}.part ${path}`, {
+    input: content,
+    timeoutMs: 240_000,
+  });
+  assert.equal(code, 0, stderr);
+}
+
+/** The output of a command on the board that ends well. */
+export async function must(board: Board, command: string): Promise<string> {
+  const { code, stdout, stderr } = await board.ssh(command, { timeoutMs: 240_000 });
+  assert.equal(code, 0, `${command}: ${stdout}${stderr}`);
+  return stdout.trim();
+}
