@@ -160,6 +160,7 @@ export async function compose(
   });
   const pruner = setInterval(() => {
     events.prune().catch((error: unknown) => log.error('Old events could not be removed', { error }));
+    orders.prune().catch((error: unknown) => log.error('Old orders could not be removed', { error }));
   }, pruneMs).unref();
   stack.defer(() => clearInterval(pruner));
 

@@ -29,6 +29,8 @@ export interface GroupOrder {
 const mostRows = 2000;
 
 const running = sql<SqlBool>`ended_at is null`;
+/** How long orders that ended are kept: three times as long as events. */
+const keepMs = 90 * 86_400_000;
 
 /** How long an offline device's order says so. */
 const away: OrderView = {
@@ -275,6 +277,18 @@ export class ReleaseOrders {
       .where(running)
       .returningAll()
       .execute();
+  }
+
+  /** Removes orders that ended longer ago than is promised; the last one of each device stays, and those of which a device is to be told. */
+  async prune(): Promise<void> {
+    const { db, accountId, now } = this.#context;
+    // Ids begin with the time.
+    await sql`
+      delete from release_orders as old
+      where account_id = ${accountId} and ended_at < ${new Date(now() - keepMs)} and not recall
+        and exists (select from release_orders as later where later.device_id = old.device_id and later.id > old.id)`.execute(
+      db,
+    );
   }
 
   /** The device is not connected. What it had begun it may have forgotten when it comes back; a trial it has not. */

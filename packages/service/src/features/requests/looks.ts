@@ -32,6 +32,9 @@ export interface LookParts {
   readonly failed: string;
 }
 
+/** Looks in a second, over all devices, beside those that something new is the cause of. */
+const looksPerSecond = 100;
+
 interface Work {
   /** Ends the pause before the next look. */
   look: AbortController;
@@ -40,7 +43,10 @@ interface Work {
   done: Promise<void>;
 }
 
-/** Looks at devices again and again, each by itself, while there is something to do for them: after pauses that grow while nothing changes. */
+/**
+ * Looks at devices again and again, each by itself, while there is something to do for them: after pauses that grow while nothing changes, and
+ * with the number of devices.
+ */
 export class Looks implements AsyncDisposable {
   readonly #parts: LookParts;
   readonly #work = new Map<string, Work>();
@@ -104,7 +110,8 @@ export class Looks implements AsyncDisposable {
             : Math.min(timing.longestMs, Math.ceil(pauseMs * 1.5));
         before = seen ?? '';
         const signal = AbortSignal.any([work.look.signal, this.#stopped.signal]);
-        await delay(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
+        const shareMs = (this.#work.size * 1000) / looksPerSecond;
+        await delay(Math.max(pauseMs, shareMs), undefined, { signal, ref: false }).catch(() => undefined);
       }
     } catch (error) {
       log.error(failed, { deviceId, error });
