@@ -6,7 +6,7 @@ export const newApp = verb({
   description: 'make a folder with an app to start from',
   arguments: { app: required('the name of the app, and of its folder') },
   options: {
-    template: oneOf('language', 'what it is written in', ['c', 'go', 'node', 'python', 'shell'], 'shell'),
+    template: oneOf('language', 'what it is written in', ['c', 'go', 'node', 'python', 'shell'], 'c'),
   },
   async run(cli, { app: name, template }) {
     const { join, resolve } = await import('node:path');
