@@ -24,7 +24,10 @@ export async function updating(t: TestContext, { respond = () => false, patience
   for (const [name, bytes] of Object.entries(signed)) files.set(name, bytes);
   const given = new Map<string, number>();
   const serve = fileServer(files, (path, bytes) => given.set(path, (given.get(path) ?? 0) + bytes));
+  /** How many requests came: what stalls on a busy machine is asked for again, and costs again. */
+  let requests = 0;
   const server = createServer((request, response) => {
+    requests += 1;
     if (respond(request, response) !== true) serve(request, response);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -63,5 +66,19 @@ export async function updating(t: TestContext, { respond = () => false, patience
   const uri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mirror#1.1`;
   const { device } = component;
   const defer = (by: typeof asks) => (asks = by);
-  return { ...(await start()), start, defer, component, files, given, whole, image, device, uri, kept };
+  const asked = () => requests;
+  return {
+    ...(await start()),
+    start,
+    defer,
+    component,
+    files,
+    given,
+    asked,
+    whole,
+    image,
+    device,
+    uri,
+    kept,
+  };
 }
