@@ -10,8 +10,9 @@ import type { Effects, FileOptions, UnitState } from './effects.ts';
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 
-/** Milliseconds: a start of apps may take as long as their units allow, the rest is quick. */
+/** Milliseconds: a start and a stop of apps may take as long as their units allow (a grace of ten minutes, and what follows it), the rest is quick. */
 const startMs = 600_000;
+const stopMs = 900_000;
 const quickMs = 120_000;
 const shown = [
   'ActiveState',
@@ -106,7 +107,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
       if (code === 0) return undefined;
       return output.split('\n')[0]?.trim() || `${units.join(', ')} did not start in time`;
     },
-    stop: (units) => must('systemctl', ['stop', ...units], startMs),
+    stop: (units) => must('systemctl', ['stop', ...units], stopMs),
     async show(unit) {
       const args = ['show', `--property=${shown.join()}`, unit];
       const { output } = await runForOutput('systemctl', args, { deadlineMs: quickMs, most: 4096 });
