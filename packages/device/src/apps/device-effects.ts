@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:fs';
-import { lstat, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { lstat, open, readdir, rename, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../common/files.ts';
 import { runForOutput } from '../common/output.ts';
+import { removeTree } from '../common/remove-tree.ts';
 import { makeFolder } from '../storage/folders.ts';
 import type { Effects, FileOptions, UnitState } from './effects.ts';
 
@@ -43,7 +44,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     },
     async write(path, text, options) {
       const draft = join(dirname(path), `.${basename(path)}.new`);
-      await rm(draft, { force: true, recursive: true });
+      await removeTree(draft);
       {
         await using file = await open(draft, O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW, 0o600);
         await file.writeFile(text);
@@ -52,8 +53,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
         await file.sync();
       }
       // A folder in its place would stay.
-      if ((await lstat(path).catch(() => undefined))?.isDirectory() === true)
-        await rm(path, { recursive: true });
+      if ((await lstat(path).catch(() => undefined))?.isDirectory() === true) await removeTree(path);
       await rename(draft, path);
       await using folder = await open(dirname(path), O_RDONLY | O_DIRECTORY);
       await folder.sync();
@@ -61,9 +61,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     async folder(path, { mode, uid = 0, gid = 0 }) {
       await makeFolder(path, mode, { uid, gid });
     },
-    async remove(path) {
-      await rm(path, { recursive: true, force: true });
-    },
+    remove: removeTree,
     async list(path) {
       try {
         return (await readdir(path)).toSorted();
