@@ -146,3 +146,42 @@ test('a lost list of numbers costs nobody their data', async () => {
     assert.deepEqual(board.device.apps, [`sensor weather/${release}`]);
   }
 });
+
+test('what the owner does not allow does not come back: by a rollback, on the way back, or by a journal', async () => {
+  for (const way of ['rollback', 'back', 'install', 'try'] as const) {
+    const board = new AppBoard();
+    const permissions = { network: 'outbound', ports: [], devices: [], bus: { talk: [], own: [] } } as const;
+    const allowed = readPolicy([
+      { path: 'policy', bytes: Buffer.from('allow: [{ team: weather, network: outbound }]') },
+    ]);
+    board.policy = allowed;
+    board.release('weather', '1', { sensor: { change: { permissions } }, display: {} });
+    board.release('weather', '2', { sensor: {}, display: {} });
+    board.release('weather', '3', { sensor: { behaviour: 'broken' }, display: {} });
+    for (const release of way === 'back' ? ['1'] : ['1', '2']) {
+      board.want({ weather: release });
+      board.bring('weather', release);
+      await board.run();
+    }
+    board.policy = { rules: [] };
+    board.device.reboot();
+    if (way === 'rollback') {
+      await board.run();
+      board.device.put(paths.rollback('weather'), '0123456789abcdef');
+    } else if (way === 'back') {
+      board.want({ weather: '3' });
+      board.bring('weather', '3');
+    } else {
+      if (way === 'install') board.bring('weather', '1');
+      else board.want({ weather: '1' });
+      const change = { team: 'weather', from: '2', to: '1', rollback: false, ask: '', phase: way };
+      board.device.put(
+        paths.journal,
+        JSON.stringify({ version: 1, ...change, attempts: 0, order: '', reason: '', detail: '' }),
+      );
+    }
+    await board.run();
+    const expected = way === 'back' ? ['display weather/1'] : ['display weather/2', 'sensor weather/2'];
+    assert.deepEqual(board.device.apps, expected, way);
+  }
+});

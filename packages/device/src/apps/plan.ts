@@ -74,12 +74,7 @@ export function plan(view: View): Plan {
   for (const [team, ask] of view.rollbacks) {
     const { current, previous } = view.teams.get(team) ?? none;
     const judged = view.kept.get(`${team}/${previous}`);
-    if (
-      previous !== '' &&
-      judged !== undefined &&
-      !isRefusal(judged) &&
-      judged.apps.every((app) => view.images.has(app.image.fsVerity))
-    )
+    if (previous !== '' && judged !== undefined && !isRefusal(judged) && faultOf(view, judged) === undefined)
       changes.push({ ...fresh(team, current, previous, 'try'), rollback: true, ask, attempts: 1 });
   }
   const { desired } = view;
@@ -194,6 +189,9 @@ export function stepsOf(change: Change, view: View): Step[] {
       const release = offer?.judged;
       if (offer?.release !== to || release === undefined || isRefusal(release))
         return stepsOf(backFrom(change, { reason: 'app/replaced', detail: 'another order came' }), view);
+      // A journal may say what nobody ever decided.
+      const obstacle = obstacleOf(release, around(view, team));
+      if (obstacle !== undefined) return stepsOf(backFrom(change, obstacle), view);
       return [
         note({}),
         ...release.apps.map(({ name, image }): Step => ({ do: 'image', app: name, image })),
@@ -210,6 +208,8 @@ export function stepsOf(change: Change, view: View): Step[] {
           backFrom(change, { reason: 'app/damaged', detail: 'what vouches for it is gone' }),
           view,
         );
+      const fault = faultOf(view, release);
+      if (fault !== undefined) return stepsOf(backFrom(change, fault), view);
       return [note({}), ...tryOut(change, release, names(judged(from)))];
     }
     case 'commit': {
@@ -243,10 +243,13 @@ export function stepsOf(change: Change, view: View): Step[] {
         fellBack: { release: to, order, reason: reason === '' ? 'app/failed' : reason, detail },
       } as const;
       const touched = change.attempts > 0;
+      const apps = before?.apps.filter((app) => faultOfApp(view, team, app) === undefined) ?? [];
       return [
         note({}),
         ...(touched ? [{ do: 'stop', apps: [...names(before), ...added] } as const] : []),
-        ...(before === undefined || !touched ? [] : [{ do: 'start', release: before, must: false } as const]),
+        ...(before === undefined || !touched
+          ? []
+          : [{ do: 'start', release: { ...before, apps }, must: false } as const]),
         { do: 'commit', team, state: back },
         ...end,
       ];
