@@ -185,3 +185,68 @@ test('what the owner does not allow does not come back: by a rollback, on the wa
     assert.deepEqual(board.device.apps, expected, way);
   }
 });
+
+test('a release on trial that is taken back ends there, and one that asks for years of trial does not get them', async () => {
+  const health = { command: ['/bin/check'], interval: 86_400, timeout: 1, failures: 3, grace: 10 };
+  for (const then of [{}, { weather: '1' }, undefined]) {
+    const board = new AppBoard();
+    board.release('weather', '1', { sensor: {} });
+    board.release('weather', '2', { sensor: { behaviour: 'sick', change: { health } } });
+    for (const release of ['1', '2']) {
+      board.want({ weather: release });
+      board.bring('weather', release);
+      const { device } = board;
+      const before = device.pause;
+      if (release === '2')
+        device.pause = (ms) => {
+          if (then !== undefined && device.clock() > 30_000) board.want(then);
+          return before(ms);
+        };
+      await board.run();
+    }
+    const { device } = board;
+    if (then === undefined)
+      assert.equal((await board.status())['weather'], '2 1 fell-back app/unhealthy', 'by itself');
+    assert.deepEqual(
+      device.apps,
+      then?.weather === undefined && then !== undefined ? [] : ['sensor weather/1'],
+    );
+    assert.ok(device.clock() < (then === undefined ? 3_600_000 : 60_000), `${device.clock()} ms`);
+  }
+});
+
+test('as long as it cannot be read what a team has, its volumes and images stay', async () => {
+  for (const damage of ['state', 'release', 'gone'] as const) {
+    const board = new AppBoard();
+    board.release('weather', '1', { sensor: {} });
+    for (const release of ['1', '2']) board.release('radio', release, { tuner: {} });
+    board.want({ weather: '1', radio: '1' });
+    board.bring('weather', '1');
+    board.bring('radio', '1');
+    await board.run();
+    const data = `${paths.volume('sensor', 'state')}/data`;
+    const image = paths.installedImage(board.signed.get('weather/1')?.apps[0]?.image.fsVerity ?? '');
+    board.device.put(data, 'kept');
+    if (damage === 'state') board.device.put(paths.teamState('weather'), 'odd');
+    else if (damage === 'release') board.device.put(paths.release('weather', '1'), 'odd');
+    else board.device.files.delete(paths.release('weather', '1'));
+    board.device.reboot();
+    // Another team's change sweeps.
+    board.want({ weather: '1', radio: '2' });
+    board.device.files.delete(paths.order('weather'));
+    board.bring('radio', '2');
+    await board.run();
+    assert.equal(await board.device.read(data), 'kept', damage);
+    assert.equal(board.device.files.has(image), true, damage);
+    board.bring('weather', '1');
+    await board.run();
+    assert.deepEqual(board.device.apps, ['sensor weather/1', 'tuner radio/2'], damage);
+    assert.equal(await board.device.read(data), 'kept', damage);
+    // Who wants nothing of the team any more gets the room back.
+    if (damage === 'state') board.device.put(paths.teamState('weather'), 'odd');
+    board.want({ radio: '1' });
+    board.bring('radio', '1');
+    await board.run();
+    assert.equal(board.device.files.has(data), false, damage);
+  }
+});

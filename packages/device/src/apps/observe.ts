@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { type AppImage, type DesiredRelease, isTeam, maxDesiredApps, parseDesiredApps } from '@mbl/formats';
+import { type AppImage, isTeam, maxDesiredApps } from '@mbl/formats';
 import type { Effects } from './effects.ts';
 import {
   isRefusal,
@@ -13,7 +13,7 @@ import {
 import type { AppPaths } from './places.ts';
 import type { Offered, View } from './plan.ts';
 import type { AppPolicy } from './policy.ts';
-import { askId, type Change, parseAccepted, parseTeamState, type TeamState } from './state.ts';
+import { askId, type Change, parseAccepted, parseDesired, parseTeamState, type TeamState } from './state.ts';
 
 /** What the signed root says. */
 export interface Ground {
@@ -43,7 +43,7 @@ export class Observer {
 
   async view(change: Change | undefined): Promise<View> {
     const paths = this.#paths;
-    const desired = await this.#desired();
+    const desired = parseDesired(await this.#effects.read(paths.desired, maxDesiredApps));
     const teams = new Map<string, TeamState>();
     const kept = new Map<string, JudgedRelease | Refusal>();
     for (const team of (await this.#effects.list(paths.teams)).filter(isTeam)) {
@@ -83,16 +83,6 @@ export class Observer {
       (await this.#effects.size(paths.image(sha256))) === size ||
       (await this.#effects.size(paths.installedImage(fsVerity))) === size
     );
-  }
-
-  async #desired(): Promise<readonly DesiredRelease[] | undefined> {
-    const text = await this.#effects.read(this.#paths.desired, maxDesiredApps);
-    try {
-      return text === undefined ? undefined : parseDesiredApps(text).releases;
-    } catch {
-      // Nobody is without apps because a file is damaged.
-      return undefined;
-    }
   }
 
   async #offer(team: string): Promise<Offered | undefined> {

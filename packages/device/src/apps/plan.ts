@@ -42,7 +42,8 @@ export type Step =
   | { readonly do: 'volumes'; readonly team: string; readonly app: AppDescription }
   | { readonly do: 'stop'; readonly apps: readonly string[] }
   | { readonly do: 'start'; readonly release: JudgedRelease; readonly must: boolean }
-  | { readonly do: 'await'; readonly apps: readonly AppDescription[] }
+  /** Until all apps are healthy, or the release is not wanted any more. */
+  | { readonly do: 'await'; readonly change: Change; readonly apps: readonly AppDescription[] }
   | { readonly do: 'accept'; readonly team: string; readonly rollbackIndex: number }
   /** Undefined: the team has nothing any more. */
   | { readonly do: 'commit'; readonly team: string; readonly state: TeamState | undefined }
@@ -270,7 +271,7 @@ function tryOut(change: Change, release: JudgedRelease, before: readonly string[
     // Also those that a try before this one started, of which nobody knows how far they came.
     { do: 'stop', apps: [...new Set([...before, ...after])] },
     { do: 'start', release, must: true },
-    { do: 'await', apps: release.apps },
+    { do: 'await', change, apps: release.apps },
     { do: 'note', change: { ...change, phase: 'commit' } },
   ];
 }
