@@ -51,11 +51,16 @@ export class Executor {
 
   /** The folders that everything is in. */
   async prepare(): Promise<void> {
-    const { installed, teams, images, accepted, stopped, volumes, run, answers, rollbacks } = this.#paths;
+    const { incoming, installed, teams, images, accepted, stopped, volumes, run, answers, rollbacks } =
+      this.#paths;
     for (const path of [installed, teams, images, accepted, stopped, run, answers, rollbacks])
       await this.#effects.folder(path, rootFolder);
     // Who passes through sees no names.
     await this.#effects.folder(volumes, { ...rootFolder, mode: 0o711 });
+    // Nobody else gets rid of a folder that whoever fetches has left in the place of an image.
+    for (const name of await this.#effects.list(incoming))
+      if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
+        await this.#effects.remove(`${incoming}/${name}`);
   }
 
   /** `look`: what is there now. Throws `Unfit` for what the release is to blame for. */

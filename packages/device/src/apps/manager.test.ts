@@ -250,3 +250,12 @@ test('as long as it cannot be read what a team has, its volumes and images stay'
     assert.equal(board.device.files.has(data), false, damage);
   }
 });
+
+test('a folder that whoever fetches left in the place of an image goes', async () => {
+  const board = new AppBoard();
+  board.device.put(`${paths.incoming}/plain`, 'stays');
+  board.device.put(`${paths.incoming}/folder/inner`, 'goes');
+  await board.device.folder(`${paths.incoming}/folder`, { mode: 0o755 });
+  await board.run();
+  assert.deepEqual(await board.device.list(paths.incoming), ['plain']);
+});
