@@ -89,8 +89,8 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     quota: (folder, project, bytes, files) =>
       must(native, ['quota', 'set', folder, String(project), String(bytes), String(files)]),
     async capacity() {
-      const { blocks, bsize } = await statfs(data);
-      return blocks * bsize;
+      const { blocks, bsize, files } = await statfs(data);
+      return { bytes: blocks * bsize, files };
     },
     async device(path) {
       const entry = await stat(path).catch(() => undefined);

@@ -259,3 +259,17 @@ test('a folder that whoever fetches left in the place of an image goes', async (
   await board.run();
   assert.deepEqual(await board.device.list(paths.incoming), ['plain']);
 });
+
+test('an app that would have all files that the disk can hold is not installed', async () => {
+  const board = new AppBoard();
+  const volumes = [{ name: 'state', path: '/var/lib/app', size: 1 << 20, files: 60_000 }];
+  board.release('weather', '1', { sensor: { change: { volumes } } });
+  board.release('radio', '1', { tuner: { change: { volumes } } });
+  for (const team of ['weather', 'radio']) {
+    board.want({ weather: '1', radio: '1' });
+    board.bring(team, '1');
+    await board.run();
+  }
+  assert.equal((await board.status())['radio'], '1 - waits app/no-room');
+  assert.deepEqual(board.device.apps, ['sensor weather/1']);
+});

@@ -27,6 +27,7 @@ export interface Ground {
 const mostState = 1 << 20;
 /** Of the file system of apps: what is not for them. */
 const reserve = 32 << 20;
+const reservedFiles = 2048;
 
 /** Looks at all that decides. What was judged before is not judged again as long as its file is the same. */
 export class Observer {
@@ -73,8 +74,11 @@ export class Observer {
       rollbacks.set(team, askId.test(ask) ? ask : '');
     }
     const { policy, os } = this.#ground;
-    const capacity = (await this.#effects.capacity()) - reserve;
-    return { desired, offered, teams, kept, images, fetched, rollbacks, change, policy, os, capacity };
+    const all = await this.#effects.capacity();
+    const capacity = all.bytes - reserve;
+    // A file system without a number of its own has as many as there is room for.
+    const files = all.files === 0 ? Infinity : all.files - reservedFiles;
+    return { desired, offered, teams, kept, images, fetched, rollbacks, change, policy, os, capacity, files };
   }
 
   async #isThere({ sha256, fsVerity, size }: AppImage): Promise<boolean> {

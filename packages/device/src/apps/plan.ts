@@ -17,7 +17,7 @@ export interface Offered {
   readonly judged: Judged;
 }
 
-export interface View extends Pick<Surroundings, 'policy' | 'os' | 'capacity'> {
+export interface View extends Pick<Surroundings, 'policy' | 'os' | 'capacity' | 'files'> {
   /** Undefined: nobody says. Then nothing changes. */
   readonly desired: readonly DesiredRelease[] | undefined;
   readonly offered: ReadonlyMap<string, Offered>;
@@ -167,7 +167,8 @@ function around(view: View, team: string): Surroundings {
       for (const { image } of judged.apps) images.set(image.fsVerity, image.size);
     }
   const kept = [...images.values()].reduce((sum, size) => sum + size, 0);
-  return { policy: view.policy, os: view.os, capacity: view.capacity, others, holders, kept };
+  const { policy, os, capacity, files } = view;
+  return { policy, os, capacity, files, others, holders, kept };
 }
 
 /** A release that takes the device down with it gives way after so many starts. */
