@@ -273,3 +273,12 @@ test('an app that would have all files that the disk can hold is not installed',
   assert.equal((await board.status())['radio'], '1 - waits app/no-room');
   assert.deepEqual(board.device.apps, ['sensor weather/1']);
 });
+
+test('who wants a rollback of what cannot be a team keeps nobody busy', async () => {
+  const board = new AppBoard();
+  await board.run();
+  for (const name of ['root', 'weather', 'config.json', '.radio.new'])
+    board.device.put(paths.rollback(name), '0123456789abcdef');
+  await board.run();
+  assert.deepEqual(await board.device.list(paths.rollbacks), ['.radio.new']);
+});
