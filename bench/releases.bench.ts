@@ -12,7 +12,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findWorkspace, processCli, startDaemon, stopDaemon, useTools } from '@mbl/cli';
-import { report, root, type Row, run, scratch } from './support.ts';
+import { median, report, root, type Row, run, scratch } from './support.ts';
 
 const megabytes = Number(process.env['MBL_BENCH_MB'] ?? 256);
 const size = megabytes << 20;
@@ -144,8 +144,4 @@ http {
     if (tries === 100) throw new Error('nginx does not answer');
     await sleep(100);
   }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

@@ -14,7 +14,7 @@ export interface Row {
   readonly budget?: number;
 }
 
-/** Prints the rows; the process ends with exit code 1 when a budget is broken. */
+/** Prints the rows; the process ends with exit code 1 when a budget is broken, of these or of others. */
 export function report(rows: readonly Row[]): void {
   for (const { name, value, unit, budget } of rows) {
     const verdict =
@@ -25,7 +25,11 @@ export function report(rows: readonly Row[]): void {
           : `BROKEN: budget ${Number(budget.toFixed(1))} ${unit}`;
     console.log(`${value.toFixed(1).padStart(8)} ${unit.padEnd(2)}  ${name.padEnd(58)} ${verdict}`);
   }
-  process.exitCode = rows.every(({ value, budget }) => budget === undefined || value <= budget) ? 0 : 1;
+  if (!rows.every(({ value, budget }) => budget === undefined || value <= budget)) process.exitCode = 1;
+}
+
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 export interface Run {

@@ -58,11 +58,13 @@ test('refuses what passes the front door', () => {
       'packages/service/src/a.ts': "import { x } from '@mbl/coap/src/x.ts';",
       'packages/service/src/b.ts': "import { x } from '../../coap/src/x.ts';",
       'tests/a.story.ts': "import { x } from '../packages/coap/src/x.ts';",
+      'bench/a.bench.ts': "import { x } from '../tests/support/x.ts';\nimport { y } from '../tests/y.ts';",
     }),
     [
       "packages/service/src/a.ts:1: imports '@mbl/coap/src/x.ts' past the front door: import from '@mbl/coap'",
       "packages/service/src/b.ts:1: imports packages/coap/src/x.ts past the front door: import from '@mbl/<package>'",
       "tests/a.story.ts:1: imports packages/coap/src/x.ts past the front door: import from '@mbl/<package>'",
+      "bench/a.bench.ts:2: imports tests/y.ts past the front door: import from '@mbl/<package>'",
     ],
   );
 });

@@ -124,8 +124,7 @@ function judge(
   if (specifier.startsWith('node:')) return undefined;
   if (specifier.startsWith('.')) {
     const target = join(dirname(path), specifier);
-    const home = owner === undefined ? `${path.split('/')[0]}/` : `packages/${owner}/src/`;
-    return target.startsWith(home)
+    return homesOf(path, owner).some((home) => target.startsWith(home))
       ? undefined
       : `imports ${target} past the front door: import from '@mbl/<package>'`;
   }
@@ -143,6 +142,12 @@ function judge(
   return named(path, owner, dependency, context)
     ? undefined
     : `imports '${dependency}', which package.json does not name`;
+}
+
+/** Where a source's neighbours lie. A bench boots its boards as the stories do. */
+function homesOf(path: string, owner: string | undefined): readonly string[] {
+  if (owner !== undefined) return [`packages/${owner}/src/`];
+  return [`${path.split('/')[0]}/`, ...(path.startsWith('bench/') ? ['tests/support/'] : [])];
 }
 
 function named(

@@ -17,6 +17,10 @@ import { until } from '../world.ts';
 export interface TickerPlan {
   readonly lines?: readonly string[];
   readonly argument?: string;
+  /** Another program than `ticker.c`: the path of its source. */
+  readonly source?: string;
+  /** More at the top of its file system. */
+  readonly files?: Readonly<Record<string, Uint8Array>>;
 }
 
 export class Team {
@@ -37,7 +41,7 @@ export class Team {
   /** Builds the apps and makes a signed release of them. */
   async release(name: string, apps: Readonly<Record<string, TickerPlan>>): Promise<void> {
     const packages: string[] = [];
-    for (const [app, { lines = [], argument = app }] of Object.entries(apps)) {
+    for (const [app, { lines = [], argument = app, files = {}, source: code }] of Object.entries(apps)) {
       const source = join(this.#folder, `${app}-${name}`);
       await mkdir(join(source, 'root/bin'), { recursive: true });
       const flags = ['-Os', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-s'];
@@ -47,8 +51,9 @@ export class Team {
         '-fno-tree-loop-distribute-patterns',
         '-o',
         program,
-        join(import.meta.dirname, 'ticker.c'),
+        code ?? join(import.meta.dirname, 'ticker.c'),
       ]);
+      for (const [file, bytes] of Object.entries(files)) await writeFile(join(source, 'root', file), bytes);
       await writeFile(join(source, 'root/version'), `${app} ${name}\n`);
       const yaml = [
         `name: ${app}`,
@@ -95,9 +100,14 @@ export class Team {
     return key;
   }
 
+  /** What a release has, and the files of the images. */
+  built(release: string): readonly { readonly app: AppDescription; readonly image: string }[] {
+    return this.#releases.get(release) ?? [];
+  }
+
   /** Leaves on the board what `mbl-cloud-client` and `mbl-platformd` would, and has it installed. */
   async bring(board: Board, release: string, damage = false): Promise<void> {
-    for (const { app, image } of this.#releases.get(release) ?? []) {
+    for (const { app, image } of this.built(release)) {
       const bytes = await readFile(image);
       if (damage) bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
       await put(board, `/data/apps/incoming/${app.image.sha256}.erofs`, bytes);
@@ -158,7 +168,8 @@ export class Team {
   }
 }
 
-async function put(board: Board, path: string, content: string | Uint8Array): Promise<void> {
+/** A file of the board, whole or not at all. */
+export async function put(board: Board, path: string, content: string | Uint8Array): Promise<void> {
   const { code, stderr } = await board.ssh(`cat >${path}.part && mv ${path}.part ${path}`, {
     input: content,
     timeoutMs: 240_000,

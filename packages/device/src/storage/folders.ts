@@ -2,7 +2,6 @@
 import { chmod, chown, lchown, lstat, mkdir, opendir, readdir, readFile, rm } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { isErrno } from '../common/files.ts';
-import { removeTree } from '../common/remove-tree.ts';
 
 /** A user and its group. */
 export interface Owner {
@@ -48,7 +47,7 @@ export async function ownFiles(folder: string, owner: Owner): Promise<boolean> {
     const path = join(folder, name);
     const entry = await lstat(path);
     if (!entry.isFile()) {
-      await removeTree(path);
+      await rm(path, { recursive: true });
       removed = true;
     } else {
       if (entry.uid !== owner.uid || entry.gid !== owner.gid) await lchown(path, owner.uid, owner.gid);
