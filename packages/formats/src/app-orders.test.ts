@@ -84,6 +84,12 @@ describe('the documents about apps', () => {
     assert.throws(() => parseAppAsk(JSON.stringify({ id, action: 'run', name: 'sensor', command: [] })), bad);
     assert.throws(() => parseAppAsk(JSON.stringify({ id: 'x', action: 'stop', name: 'sensor' })), bad);
     assert.throws(() => parseAppAsk(JSON.stringify({ id, action: 'format', name: 'sensor' })), bad);
+    for (const [action, name] of [
+      ['rollback', 'root'],
+      ['log', 'bus'],
+      ['stop', 'health-sensor'],
+    ])
+      assert.throws(() => parseAppAsk(JSON.stringify({ id, action, name })), bad, name);
     const answer = { id, error: '', cursor: 's=1', log: [{ time: 5, text: 'line\twith a tab' }] };
     assert.deepEqual(parseAppAnswer(JSON.stringify(answer)), answer);
     assert.throws(() => parseAppAnswer(JSON.stringify({ id, error: '', exit: 300 })), {

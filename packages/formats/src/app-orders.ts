@@ -204,6 +204,7 @@ export function parseAppAsk(text: string): AppAsk {
   const action = appActions.find((word) => json.is('action', word));
   if (action === undefined) throw json.fail(`"action" must be one of ${appActions.join(', ')}`);
   const name = json.string('name', appWord);
+  if (!(action === 'rollback' ? isTeam(name) : isAppName(name))) throw json.fail('nobody can have that name');
   const ask = { id: json.string('id', askId), action, name };
   if (action === 'run') {
     const command = json.strings('command', 64, 1024);

@@ -9,16 +9,21 @@ const absolute = /^\/(?:[^/\p{Cc}]+(?:\/[^/\p{Cc}]+)*)?$/u;
 /** Paths that get into files of the device's: nothing in them has to be quoted. */
 const plain = /^(?:\/[A-Za-z0-9._@+-]+)+$/;
 
-export const appNameRule = 'a small letter, then at most 31 small letters, digits and dashes';
+export const appNameRule =
+  'a small letter, then at most 31 small letters, digits and dashes; not a name that the device itself uses';
 export const appVersionRule = 'at most 64 letters, digits, dots, dashes, +, ~ and _';
 export const appPathRule = 'an absolute path without "." and ".." and without a slash at the end';
 export const appPlainPathRule = 'an absolute path of letters, digits and . _ @ + -, without "." and ".."';
 
-/** Components of the operating system: no app has such a name. */
-const reserved = ['boot-firmware', 'kernel', 'root'];
+/**
+ * Components of the operating system, folders of `/run/mbl/apps`, and what stands behind `mbl-app-` in names of units: an app of such a name would
+ * have the folder or the unit of somebody else.
+ */
+const reserved = ['boot-firmware', 'kernel', 'root', 'answers', 'asks', 'bus', 'rollbacks'];
+const reservedForUnits = /^(?:health-|run-[0-9a-f]{16}$)/;
 
 export function isAppName(text: string): boolean {
-  return appWord.test(text) && !reserved.includes(text);
+  return appWord.test(text) && !reserved.includes(text) && !reservedForUnits.test(text);
 }
 
 export function isAppVersion(text: string): boolean {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AppAnswer, maxAppAsk, parseAppAsk } from '@mbl/formats';
+import { removeTree } from '../common/remove-tree.ts';
 import { answer, type AskOptions } from './asks.ts';
 import { plainSentence } from './state.ts';
 
@@ -20,13 +22,17 @@ export async function answerAll(
 ): Promise<void> {
   const { effects, paths, say } = options;
   const busy = new Set<Promise<void>>();
+  // Whoever owns the folder above may put a link there: what is taken out of a folder is removed, as root.
+  await using folder = await openFolder(paths.asks);
+  if (folder === undefined) return await removeTree(paths.asks);
+  const asks = `/proc/self/fd/${folder.fd}`;
   for (;;) {
-    const names = (await readdir(paths.asks).catch(() => [])).filter((name) => !name.startsWith('.'));
+    const names = (await readdir(asks)).filter((name) => !name.startsWith('.'));
     if (names.length === 0 && busy.size === 0) return;
     for (const name of names.slice(0, mostAtOnce - busy.size)) {
-      const path = join(paths.asks, name);
+      const path = join(asks, name);
       const text = await effects.read(path, maxAppAsk);
-      await rm(path, { recursive: true, force: true });
+      await removeTree(path);
       const job = take(text ?? '').finally(() => busy.delete(job));
       busy.add(job);
     }
@@ -50,6 +56,11 @@ export async function answerAll(
   }
 }
 
+async function openFolder(path: string) {
+  const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
+  return await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch(() => undefined);
+}
+
 /** Of the answers the newest stay. */
 async function forgetOld(folder: string): Promise<void> {
   const found: { path: string; time: number }[] = [];
@@ -58,6 +69,5 @@ async function forgetOld(folder: string): Promise<void> {
     const entry = await lstat(path).catch(() => undefined);
     if (entry !== undefined && name.endsWith('.json')) found.push({ path, time: entry.mtimeMs });
   }
-  for (const { path } of found.toSorted((a, b) => b.time - a.time).slice(mostAnswers))
-    await rm(path, { recursive: true, force: true });
+  for (const { path } of found.toSorted((a, b) => b.time - a.time).slice(mostAnswers)) await removeTree(path);
 }

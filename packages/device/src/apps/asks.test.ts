@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type AppAnswer, type AppAsk, maxAppAnswer, parseAppAnswer } from '@mbl/formats';
@@ -154,4 +154,23 @@ test('asks are taken out of their folder and answered, and the newest answers ar
   assert.deepEqual(readdirSync(places.asks), ['.half']);
   assert.equal(readdirSync(places.answers).length, 8);
   assert.equal(said.filter((line) => line.startsWith('refused')).length, 2);
+});
+
+test('a link in the place of the folder of asks leads nowhere, and goes', async () => {
+  using folder = new TemporaryFolder();
+  const places = pathsOf({ data: folder.path, run: folder.path, units: folder.path, requests: folder.path });
+  const others = join(folder.path, 'others');
+  mkdirSync(others);
+  writeFileSync(join(others, 'kept'), 'kept');
+  symlinkSync(others, places.asks);
+  const effects = {
+    read: () => Promise.resolve(undefined),
+    write: () => Promise.resolve(),
+    remove: () => Promise.resolve(),
+    size: () => Promise.resolve(undefined),
+  };
+  const run = () => Promise.resolve({ code: 0, output: '' });
+  await answerAll({ paths: places, effects, run, say: () => undefined });
+  assert.deepEqual(readdirSync(others), ['kept']);
+  assert.deepEqual(readdirSync(folder.path), ['others']);
 });

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { AppDescription } from '@mbl/formats';
+import { type AppDescription, isAppName } from '@mbl/formats';
 import { Ajv } from 'ajv';
 import { writeBundle } from './bundle.ts';
-import { devicePlaces, pathsOf } from './places.ts';
+import { devicePlaces, healthTimerOf, healthUnitOf, pathsOf, unitOf } from './places.ts';
 import { appOf } from './testing/app-board.ts';
 import { writeUnits } from './unit.ts';
 
@@ -172,6 +172,27 @@ test('the unit of an app has its limits, its pauses and its end', () => {
     /^ExecStartPre=\/usr\/lib\/mbl\/mbl-native app mount .*\.erofs [0-9a-f]{64} \S+ 200007 1$/m,
   );
   assert.doesNotMatch(unit ?? '', /network|health|bus/);
+});
+
+test('no app takes the unit or the folder of somebody else', () => {
+  const units = join(import.meta.dirname, '../../../../os/rootfs/device/usr/lib/systemd/system');
+  const taken = readdirSync(units).flatMap((name) => /^mbl-app-(.+)\.\w+$/.exec(name)?.[1] ?? []);
+  assert.ok(taken.includes('asks') && taken.includes('bus'));
+  const others = [healthUnitOf('sensor'), healthTimerOf('sensor'), 'mbl-app-run-0123456789abcdef.service'];
+  for (const unit of others) taken.push(/^mbl-app-(.+)\.\w+$/.exec(unit)?.[1] ?? '');
+  const folders = Object.values(paths).flatMap((path) =>
+    typeof path === 'string' && path.startsWith(`${paths.run}/`)
+      ? [path.slice(paths.run.length + 1).split('/')[0] ?? '']
+      : [],
+  );
+  for (const name of [...taken, ...folders]) assert.equal(isAppName(name), false, name);
+  for (const name of ['sensor', 'healthy', 'run-again', 'buses']) assert.equal(isAppName(name), true, name);
+  assert.equal(unitOf('sensor'), 'mbl-app-sensor.service');
+});
+
+test('an app that gives itself no time to end is ended all the same', () => {
+  const unit = unitsOf({ stop: { signal: 'SIGTERM', grace: 0 } }).get('mbl-app-sensor.service');
+  assert.match(unit ?? '', /^TimeoutStopSec=1$/m);
 });
 
 test('nothing that an app chooses gets into a unit but names, numbers and paths without spaces', () => {

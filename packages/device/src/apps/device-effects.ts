@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:fs';
-import { lstat, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { lstat, open, readdir, rename, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../common/files.ts';
 import { runForOutput } from '../common/output.ts';
+import { removeTree } from '../common/remove-tree.ts';
 import { makeFolder } from '../storage/folders.ts';
 import type { Effects, FileOptions, UnitState } from './effects.ts';
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 
-/** Milliseconds: a start of apps may take as long as their units allow, the rest is quick. */
+/** Milliseconds: a start and a stop of apps may take as long as their units allow (a grace of ten minutes, and what follows it), the rest is quick. */
 const startMs = 600_000;
+const stopMs = 900_000;
 const quickMs = 120_000;
 const shown = [
   'ActiveState',
@@ -42,7 +44,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     },
     async write(path, text, options) {
       const draft = join(dirname(path), `.${basename(path)}.new`);
-      await rm(draft, { force: true, recursive: true });
+      await removeTree(draft);
       {
         await using file = await open(draft, O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW, 0o600);
         await file.writeFile(text);
@@ -51,8 +53,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
         await file.sync();
       }
       // A folder in its place would stay.
-      if ((await lstat(path).catch(() => undefined))?.isDirectory() === true)
-        await rm(path, { recursive: true });
+      if ((await lstat(path).catch(() => undefined))?.isDirectory() === true) await removeTree(path);
       await rename(draft, path);
       await using folder = await open(dirname(path), O_RDONLY | O_DIRECTORY);
       await folder.sync();
@@ -60,9 +61,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     async folder(path, { mode, uid = 0, gid = 0 }) {
       await makeFolder(path, mode, { uid, gid });
     },
-    async remove(path) {
-      await rm(path, { recursive: true, force: true });
-    },
+    remove: removeTree,
     async list(path) {
       try {
         return (await readdir(path)).toSorted();
@@ -90,8 +89,8 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     quota: (folder, project, bytes, files) =>
       must(native, ['quota', 'set', folder, String(project), String(bytes), String(files)]),
     async capacity() {
-      const { blocks, bsize } = await statfs(data);
-      return blocks * bsize;
+      const { blocks, bsize, files } = await statfs(data);
+      return { bytes: blocks * bsize, files };
     },
     async device(path) {
       const entry = await stat(path).catch(() => undefined);
@@ -106,7 +105,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
       if (code === 0) return undefined;
       return output.split('\n')[0]?.trim() || `${units.join(', ')} did not start in time`;
     },
-    stop: (units) => must('systemctl', ['stop', ...units], startMs),
+    stop: (units) => must('systemctl', ['stop', ...units], stopMs),
     async show(unit) {
       const args = ['show', `--property=${shown.join()}`, unit];
       const { output } = await runForOutput('systemctl', args, { deadlineMs: quickMs, most: 4096 });

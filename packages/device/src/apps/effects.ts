@@ -47,8 +47,8 @@ export interface Effects {
   measure(path: string): Promise<string | undefined>;
   /** Counts all below a folder for a project, which may have so many bytes and files. */
   quota(folder: string, project: number, bytes: number, files: number): Promise<void>;
-  /** Bytes that the file system of apps has in all. */
-  capacity(): Promise<number>;
+  /** Bytes that the file system of apps has in all, and files. */
+  capacity(): Promise<{ readonly bytes: number; readonly files: number }>;
   /** Type and numbers of a device; undefined where there is none. */
   device(
     path: string,

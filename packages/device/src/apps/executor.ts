@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AppDescription, AppImage } from '@mbl/formats';
+import { type AppDescription, type AppImage, maxDesiredApps } from '@mbl/formats';
 import type { BundleFiles } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
 import { becomeHealthy, endOf } from './healthy.ts';
@@ -7,7 +7,15 @@ import type { JudgedRelease } from './judge.ts';
 import { idsOf, projectOf } from './owner.ts';
 import { type AppPaths, healthTimerOf, healthUnitOf, unitOf } from './places.ts';
 import type { Step, View } from './plan.ts';
-import { freeSlot, formatSlots, parseAccepted, parseSlots, type Slots } from './state.ts';
+import {
+  type Change,
+  freeSlot,
+  formatSlots,
+  parseAccepted,
+  parseDesired,
+  parseSlots,
+  type Slots,
+} from './state.ts';
 import { sweep } from './sweep.ts';
 
 /** What an app is written as: its bundle and its units, by their names. */
@@ -43,11 +51,16 @@ export class Executor {
 
   /** The folders that everything is in. */
   async prepare(): Promise<void> {
-    const { installed, teams, images, accepted, stopped, volumes, run, answers, rollbacks } = this.#paths;
+    const { incoming, installed, teams, images, accepted, stopped, volumes, run, answers, rollbacks } =
+      this.#paths;
     for (const path of [installed, teams, images, accepted, stopped, run, answers, rollbacks])
       await this.#effects.folder(path, rootFolder);
     // Who passes through sees no names.
     await this.#effects.folder(volumes, { ...rootFolder, mode: 0o711 });
+    // Nobody else gets rid of a folder that whoever fetches has left in the place of an image.
+    for (const name of await this.#effects.list(incoming))
+      if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
+        await this.#effects.remove(`${incoming}/${name}`);
   }
 
   /** `look`: what is there now. Throws `Unfit` for what the release is to blame for. */
@@ -74,7 +87,7 @@ export class Executor {
       case 'start':
         return await this.start(step.release, step.must ? 'must' : 'may');
       case 'await':
-        return await this.#tryOut(step.apps);
+        return await this.#tryOut(step.change, step.apps);
       case 'accept': {
         const path = paths.acceptedBy(step.team);
         const before = parseAccepted((await effects.read(path, most)) ?? '');
@@ -103,14 +116,25 @@ export class Executor {
   }
 
   /** Meanwhile a failure of the health command is this program's to count: app-health.sh starts nothing anew. */
-  async #tryOut(apps: readonly AppDescription[]): Promise<void> {
+  async #tryOut(change: Change, apps: readonly AppDescription[]): Promise<void> {
     const asked = apps.filter(({ health }) => health !== undefined);
     for (const { name } of asked) await this.#effects.write(this.#paths.trial(name), '\n', rootFile);
     try {
-      await becomeHealthy(apps, this.#effects, (app) => this.isStopped(app));
+      await becomeHealthy(apps, this.#effects, {
+        isStopped: (app) => this.isStopped(app),
+        isWanted: () => this.#isWanted(change),
+      });
     } finally {
       for (const { name } of asked) await this.#effects.remove(this.#paths.trial(name));
     }
+  }
+
+  /** Somebody may change their mind meanwhile: a release that never gets healthy keeps nobody waiting who has noticed. */
+  async #isWanted({ team, to, rollback }: Change): Promise<boolean> {
+    const desired = parseDesired(await this.#effects.read(this.#paths.desired, maxDesiredApps));
+    if (desired === undefined) return true;
+    const wanted = desired.find((one) => one.team === team);
+    return wanted !== undefined && (rollback || wanted.release === to);
   }
 
   async isStopped(app: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AppDescription, AppReason } from '@mbl/formats';
+import type { AppDescription, AppHealth, AppReason } from '@mbl/formats';
 import { type Effects, type UnitState, Unfit } from './effects.ts';
 import { healthUnitOf, unitOf } from './places.ts';
 
@@ -8,18 +8,28 @@ const settled = 5000;
 /** Milliseconds between two looks, and in which everything has to be started: a slow board starts a container in seconds. */
 const look = 500;
 const startLimit = 180_000;
+/** A release on trial is asked more often than later, and has an hour: meanwhile the other teams wait. */
+const longestPause = 60_000;
+const longestTrial = 3_600_000;
+
+export interface Circumstances {
+  /** An app that is stopped by order needs not be healthy. */
+  readonly isStopped: (app: string) => Promise<boolean>;
+  /** False: there is nothing to wait for any more. */
+  readonly isWanted: () => Promise<boolean>;
+}
 
 /**
- * Waits until every app is healthy: it runs, was not started a second time, and its health command, where it has one, passes. One that is
- * stopped by order needs not be. Throws `Unfit` for the first that is not.
+ * Waits until every app is healthy: it runs, was not started a second time, and its health command, where it has one, passes.
+ * Throws `Unfit` for the first that is not.
  */
 export async function becomeHealthy(
   apps: readonly AppDescription[],
   effects: Pick<Effects, 'show' | 'start' | 'pause' | 'clock'>,
-  isStopped: (app: string) => Promise<boolean>,
+  { isStopped, isWanted }: Circumstances,
 ): Promise<void> {
   const waiting = new Map(apps.map((app) => [app.name, new Candidate(app)]));
-  const limit = startLimit + Math.max(0, ...apps.map(longestHealth));
+  const limit = startLimit + Math.min(longestTrial, Math.max(0, ...apps.map(longestHealth)));
   const until = effects.clock() + limit;
   for (;;) {
     for (const [name, candidate] of waiting)
@@ -30,6 +40,7 @@ export async function becomeHealthy(
         'app/did-not-start',
         `${[...waiting.keys()].join(', ')}: not healthy in ${Math.round(limit / 1000)} s`,
       );
+    if (!(await isWanted())) throw new Unfit('app/replaced', 'another order came');
     await effects.pause(look);
   }
 }
@@ -37,7 +48,12 @@ export async function becomeHealthy(
 function longestHealth({ health }: AppDescription): number {
   return health === undefined
     ? 0
-    : (health.grace + (health.failures + 1) * (health.interval + health.timeout)) * 1000;
+    : (health.grace + (health.failures + 1) * health.timeout) * 1000 +
+        (health.failures + 1) * pauseOf(health);
+}
+
+function pauseOf({ interval }: AppHealth): number {
+  return Math.min(Math.max(interval * 1000, look), longestPause);
 }
 
 class Candidate {
@@ -67,7 +83,7 @@ class Candidate {
     if (health === undefined) return true;
     if (effects.clock() < this.#next) return false;
     if ((await effects.start([healthUnitOf(name)], true)) === undefined) return true;
-    this.#next = effects.clock() + Math.max(health.interval * 1000, look);
+    this.#next = effects.clock() + pauseOf(health);
     if (state.activeFor < health.grace * 1000) return false;
     if (++this.#failures < health.failures) return false;
     throw new Unfit('app/unhealthy', `the health command of ${name} failed ${this.#failures} times`);

@@ -146,3 +146,139 @@ test('a lost list of numbers costs nobody their data', async () => {
     assert.deepEqual(board.device.apps, [`sensor weather/${release}`]);
   }
 });
+
+test('what the owner does not allow does not come back: by a rollback, on the way back, or by a journal', async () => {
+  for (const way of ['rollback', 'back', 'install', 'try'] as const) {
+    const board = new AppBoard();
+    const permissions = { network: 'outbound', ports: [], devices: [], bus: { talk: [], own: [] } } as const;
+    const allowed = readPolicy([
+      { path: 'policy', bytes: Buffer.from('allow: [{ team: weather, network: outbound }]') },
+    ]);
+    board.policy = allowed;
+    board.release('weather', '1', { sensor: { change: { permissions } }, display: {} });
+    board.release('weather', '2', { sensor: {}, display: {} });
+    board.release('weather', '3', { sensor: { behaviour: 'broken' }, display: {} });
+    for (const release of way === 'back' ? ['1'] : ['1', '2']) {
+      board.want({ weather: release });
+      board.bring('weather', release);
+      await board.run();
+    }
+    board.policy = { rules: [] };
+    board.device.reboot();
+    if (way === 'rollback') {
+      await board.run();
+      board.device.put(paths.rollback('weather'), '0123456789abcdef');
+    } else if (way === 'back') {
+      board.want({ weather: '3' });
+      board.bring('weather', '3');
+    } else {
+      if (way === 'install') board.bring('weather', '1');
+      else board.want({ weather: '1' });
+      const change = { team: 'weather', from: '2', to: '1', rollback: false, ask: '', phase: way };
+      board.device.put(
+        paths.journal,
+        JSON.stringify({ version: 1, ...change, attempts: 0, order: '', reason: '', detail: '' }),
+      );
+    }
+    await board.run();
+    const expected = way === 'back' ? ['display weather/1'] : ['display weather/2', 'sensor weather/2'];
+    assert.deepEqual(board.device.apps, expected, way);
+  }
+});
+
+test('a release on trial that is taken back ends there, and one that asks for years of trial does not get them', async () => {
+  const health = { command: ['/bin/check'], interval: 86_400, timeout: 1, failures: 3, grace: 10 };
+  for (const then of [{}, { weather: '1' }, undefined]) {
+    const board = new AppBoard();
+    board.release('weather', '1', { sensor: {} });
+    board.release('weather', '2', { sensor: { behaviour: 'sick', change: { health } } });
+    for (const release of ['1', '2']) {
+      board.want({ weather: release });
+      board.bring('weather', release);
+      const { device } = board;
+      const before = device.pause;
+      if (release === '2')
+        device.pause = (ms) => {
+          if (then !== undefined && device.clock() > 30_000) board.want(then);
+          return before(ms);
+        };
+      await board.run();
+    }
+    const { device } = board;
+    if (then === undefined)
+      assert.equal((await board.status())['weather'], '2 1 fell-back app/unhealthy', 'by itself');
+    assert.deepEqual(
+      device.apps,
+      then?.weather === undefined && then !== undefined ? [] : ['sensor weather/1'],
+    );
+    assert.ok(device.clock() < (then === undefined ? 3_600_000 : 60_000), `${device.clock()} ms`);
+  }
+});
+
+test('as long as it cannot be read what a team has, its volumes and images stay', async () => {
+  for (const damage of ['state', 'release', 'gone'] as const) {
+    const board = new AppBoard();
+    board.release('weather', '1', { sensor: {} });
+    for (const release of ['1', '2']) board.release('radio', release, { tuner: {} });
+    board.want({ weather: '1', radio: '1' });
+    board.bring('weather', '1');
+    board.bring('radio', '1');
+    await board.run();
+    const data = `${paths.volume('sensor', 'state')}/data`;
+    const image = paths.installedImage(board.signed.get('weather/1')?.apps[0]?.image.fsVerity ?? '');
+    board.device.put(data, 'kept');
+    if (damage === 'state') board.device.put(paths.teamState('weather'), 'odd');
+    else if (damage === 'release') board.device.put(paths.release('weather', '1'), 'odd');
+    else board.device.files.delete(paths.release('weather', '1'));
+    board.device.reboot();
+    // Another team's change sweeps.
+    board.want({ weather: '1', radio: '2' });
+    board.device.files.delete(paths.order('weather'));
+    board.bring('radio', '2');
+    await board.run();
+    assert.equal(await board.device.read(data), 'kept', damage);
+    assert.equal(board.device.files.has(image), true, damage);
+    board.bring('weather', '1');
+    await board.run();
+    assert.deepEqual(board.device.apps, ['sensor weather/1', 'tuner radio/2'], damage);
+    assert.equal(await board.device.read(data), 'kept', damage);
+    // Who wants nothing of the team any more gets the room back.
+    if (damage === 'state') board.device.put(paths.teamState('weather'), 'odd');
+    board.want({ radio: '1' });
+    board.bring('radio', '1');
+    await board.run();
+    assert.equal(board.device.files.has(data), false, damage);
+  }
+});
+
+test('a folder that whoever fetches left in the place of an image goes', async () => {
+  const board = new AppBoard();
+  board.device.put(`${paths.incoming}/plain`, 'stays');
+  board.device.put(`${paths.incoming}/folder/inner`, 'goes');
+  await board.device.folder(`${paths.incoming}/folder`, { mode: 0o755 });
+  await board.run();
+  assert.deepEqual(await board.device.list(paths.incoming), ['plain']);
+});
+
+test('an app that would have all files that the disk can hold is not installed', async () => {
+  const board = new AppBoard();
+  const volumes = [{ name: 'state', path: '/var/lib/app', size: 1 << 20, files: 60_000 }];
+  board.release('weather', '1', { sensor: { change: { volumes } } });
+  board.release('radio', '1', { tuner: { change: { volumes } } });
+  for (const team of ['weather', 'radio']) {
+    board.want({ weather: '1', radio: '1' });
+    board.bring(team, '1');
+    await board.run();
+  }
+  assert.equal((await board.status())['radio'], '1 - waits app/no-room');
+  assert.deepEqual(board.device.apps, ['sensor weather/1']);
+});
+
+test('who wants a rollback of what cannot be a team keeps nobody busy', async () => {
+  const board = new AppBoard();
+  await board.run();
+  for (const name of ['root', 'weather', 'config.json', '.radio.new'])
+    board.device.put(paths.rollback(name), '0123456789abcdef');
+  await board.run();
+  assert.deepEqual(await board.device.list(paths.rollbacks), ['.radio.new']);
+});

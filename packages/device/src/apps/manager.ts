@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AppReleaseStatus, DesiredRelease } from '@mbl/formats';
+import { type AppReleaseStatus, type DesiredRelease, isTeam } from '@mbl/formats';
 import { usesBus } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
 import { Executor, type ExecutorOptions } from './executor.ts';
@@ -116,6 +116,9 @@ export class AppManager {
       await this.#answer(ask, `${team} has no release before this one that could run`);
       await this.#effects.remove(this.#paths.rollback(team));
     }
+    // As long as there is something in it, this program is started again (mbl-apps.path); but for what somebody is still writing.
+    for (const name of await this.#effects.list(this.#paths.rollbacks))
+      if (!name.startsWith('.') && !isTeam(name)) await this.#effects.remove(this.#paths.rollback(name));
   }
 
   async #answer(id: string, error: string): Promise<void> {

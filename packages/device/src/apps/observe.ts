@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { type AppImage, type DesiredRelease, isTeam, maxDesiredApps, parseDesiredApps } from '@mbl/formats';
+import { type AppImage, isTeam, maxDesiredApps } from '@mbl/formats';
 import type { Effects } from './effects.ts';
 import {
   isRefusal,
@@ -13,7 +13,7 @@ import {
 import type { AppPaths } from './places.ts';
 import type { Offered, View } from './plan.ts';
 import type { AppPolicy } from './policy.ts';
-import { askId, type Change, parseAccepted, parseTeamState, type TeamState } from './state.ts';
+import { askId, type Change, parseAccepted, parseDesired, parseTeamState, type TeamState } from './state.ts';
 
 /** What the signed root says. */
 export interface Ground {
@@ -27,6 +27,7 @@ export interface Ground {
 const mostState = 1 << 20;
 /** Of the file system of apps: what is not for them. */
 const reserve = 32 << 20;
+const reservedFiles = 2048;
 
 /** Looks at all that decides. What was judged before is not judged again as long as its file is the same. */
 export class Observer {
@@ -43,7 +44,7 @@ export class Observer {
 
   async view(change: Change | undefined): Promise<View> {
     const paths = this.#paths;
-    const desired = await this.#desired();
+    const desired = parseDesired(await this.#effects.read(paths.desired, maxDesiredApps));
     const teams = new Map<string, TeamState>();
     const kept = new Map<string, JudgedRelease | Refusal>();
     for (const team of (await this.#effects.list(paths.teams)).filter(isTeam)) {
@@ -73,8 +74,11 @@ export class Observer {
       rollbacks.set(team, askId.test(ask) ? ask : '');
     }
     const { policy, os } = this.#ground;
-    const capacity = (await this.#effects.capacity()) - reserve;
-    return { desired, offered, teams, kept, images, fetched, rollbacks, change, policy, os, capacity };
+    const all = await this.#effects.capacity();
+    const capacity = all.bytes - reserve;
+    // A file system without a number of its own has as many as there is room for.
+    const files = all.files === 0 ? Infinity : all.files - reservedFiles;
+    return { desired, offered, teams, kept, images, fetched, rollbacks, change, policy, os, capacity, files };
   }
 
   async #isThere({ sha256, fsVerity, size }: AppImage): Promise<boolean> {
@@ -83,16 +87,6 @@ export class Observer {
       (await this.#effects.size(paths.image(sha256))) === size ||
       (await this.#effects.size(paths.installedImage(fsVerity))) === size
     );
-  }
-
-  async #desired(): Promise<readonly DesiredRelease[] | undefined> {
-    const text = await this.#effects.read(this.#paths.desired, maxDesiredApps);
-    try {
-      return text === undefined ? undefined : parseDesiredApps(text).releases;
-    } catch {
-      // Nobody is without apps because a file is damaged.
-      return undefined;
-    }
   }
 
   async #offer(team: string): Promise<Offered | undefined> {

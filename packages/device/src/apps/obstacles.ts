@@ -14,6 +14,8 @@ export interface Surroundings {
   readonly holders: readonly JudgedRelease[];
   /** Bytes that apps may have in all: images and volumes. */
   readonly capacity: number;
+  /** Files that apps may have in all: without one that is free nobody, the app manager neither, writes anything. */
+  readonly files: number;
   /** Bytes of the images that stay beside those of the release: those of every team, also of what ran before. */
   readonly kept: number;
 }
@@ -46,9 +48,11 @@ export function obstacleOf(release: JudgedRelease, around: Surroundings): Obstac
     if (lacking !== undefined)
       return wait('app/needs-app', `${name} starts after ${lacking}, which is not there`);
   }
-  const promised = [release, ...around.others]
-    .flatMap((one) => one.apps)
-    .reduce((sum, { volumes }) => sum + volumes.reduce((all, { size }) => all + size, 0), 0);
+  const volumes = [release, ...around.others].flatMap((one) => one.apps).flatMap((app) => app.volumes);
+  const files = volumes.reduce((sum, one) => sum + one.files + 1, 0);
+  if (files > around.files)
+    return wait('app/no-room', `${files} files would be promised, and ${around.files} are for apps`);
+  const promised = volumes.reduce((sum, { size }) => sum + size, 0);
   const images = apps.reduce((sum, { image }) => sum + image.size, 0);
   const needed = promised + images + around.kept;
   return needed <= around.capacity

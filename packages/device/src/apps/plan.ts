@@ -17,7 +17,7 @@ export interface Offered {
   readonly judged: Judged;
 }
 
-export interface View extends Pick<Surroundings, 'policy' | 'os' | 'capacity'> {
+export interface View extends Pick<Surroundings, 'policy' | 'os' | 'capacity' | 'files'> {
   /** Undefined: nobody says. Then nothing changes. */
   readonly desired: readonly DesiredRelease[] | undefined;
   readonly offered: ReadonlyMap<string, Offered>;
@@ -42,7 +42,8 @@ export type Step =
   | { readonly do: 'volumes'; readonly team: string; readonly app: AppDescription }
   | { readonly do: 'stop'; readonly apps: readonly string[] }
   | { readonly do: 'start'; readonly release: JudgedRelease; readonly must: boolean }
-  | { readonly do: 'await'; readonly apps: readonly AppDescription[] }
+  /** Until all apps are healthy, or the release is not wanted any more. */
+  | { readonly do: 'await'; readonly change: Change; readonly apps: readonly AppDescription[] }
   | { readonly do: 'accept'; readonly team: string; readonly rollbackIndex: number }
   /** Undefined: the team has nothing any more. */
   | { readonly do: 'commit'; readonly team: string; readonly state: TeamState | undefined }
@@ -74,12 +75,7 @@ export function plan(view: View): Plan {
   for (const [team, ask] of view.rollbacks) {
     const { current, previous } = view.teams.get(team) ?? none;
     const judged = view.kept.get(`${team}/${previous}`);
-    if (
-      previous !== '' &&
-      judged !== undefined &&
-      !isRefusal(judged) &&
-      judged.apps.every((app) => view.images.has(app.image.fsVerity))
-    )
+    if (previous !== '' && judged !== undefined && !isRefusal(judged) && faultOf(view, judged) === undefined)
       changes.push({ ...fresh(team, current, previous, 'try'), rollback: true, ask, attempts: 1 });
   }
   const { desired } = view;
@@ -171,7 +167,8 @@ function around(view: View, team: string): Surroundings {
       for (const { image } of judged.apps) images.set(image.fsVerity, image.size);
     }
   const kept = [...images.values()].reduce((sum, size) => sum + size, 0);
-  return { policy: view.policy, os: view.os, capacity: view.capacity, others, holders, kept };
+  const { policy, os, capacity, files } = view;
+  return { policy, os, capacity, files, others, holders, kept };
 }
 
 /** A release that takes the device down with it gives way after so many starts. */
@@ -194,6 +191,9 @@ export function stepsOf(change: Change, view: View): Step[] {
       const release = offer?.judged;
       if (offer?.release !== to || release === undefined || isRefusal(release))
         return stepsOf(backFrom(change, { reason: 'app/replaced', detail: 'another order came' }), view);
+      // A journal may say what nobody ever decided.
+      const obstacle = obstacleOf(release, around(view, team));
+      if (obstacle !== undefined) return stepsOf(backFrom(change, obstacle), view);
       return [
         note({}),
         ...release.apps.map(({ name, image }): Step => ({ do: 'image', app: name, image })),
@@ -210,6 +210,8 @@ export function stepsOf(change: Change, view: View): Step[] {
           backFrom(change, { reason: 'app/damaged', detail: 'what vouches for it is gone' }),
           view,
         );
+      const fault = faultOf(view, release);
+      if (fault !== undefined) return stepsOf(backFrom(change, fault), view);
       return [note({}), ...tryOut(change, release, names(judged(from)))];
     }
     case 'commit': {
@@ -243,10 +245,13 @@ export function stepsOf(change: Change, view: View): Step[] {
         fellBack: { release: to, order, reason: reason === '' ? 'app/failed' : reason, detail },
       } as const;
       const touched = change.attempts > 0;
+      const apps = before?.apps.filter((app) => faultOfApp(view, team, app) === undefined) ?? [];
       return [
         note({}),
         ...(touched ? [{ do: 'stop', apps: [...names(before), ...added] } as const] : []),
-        ...(before === undefined || !touched ? [] : [{ do: 'start', release: before, must: false } as const]),
+        ...(before === undefined || !touched
+          ? []
+          : [{ do: 'start', release: { ...before, apps }, must: false } as const]),
         { do: 'commit', team, state: back },
         ...end,
       ];
@@ -267,7 +272,7 @@ function tryOut(change: Change, release: JudgedRelease, before: readonly string[
     // Also those that a try before this one started, of which nobody knows how far they came.
     { do: 'stop', apps: [...new Set([...before, ...after])] },
     { do: 'start', release, must: true },
-    { do: 'await', apps: release.apps },
+    { do: 'await', change, apps: release.apps },
     { do: 'note', change: { ...change, phase: 'commit' } },
   ];
 }

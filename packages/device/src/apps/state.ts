@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
+  type DesiredRelease,
   isAppName,
   isAppReason,
   isReleaseName,
   isTeam,
   isUpdateReason,
   type JsonRecord,
+  parseDesiredApps,
   readRecord,
 } from '@mbl/formats';
 import type { Refusal } from './judge.ts';
@@ -94,6 +96,15 @@ export function parseChange(text: string): Change | undefined {
       detail: json.string('detail', sentence, 1024),
     };
   });
+}
+
+/** Undefined: nobody says. Nobody is without apps because a file is damaged. */
+export function parseDesired(text: string | undefined): readonly DesiredRelease[] | undefined {
+  try {
+    return text === undefined ? undefined : parseDesiredApps(text).releases;
+  } catch {
+    return undefined;
+  }
 }
 
 export function parseSlots(text: string): Slots {

@@ -7,14 +7,29 @@ import { formatSlots, parseSlots } from './state.ts';
 
 /**
  * Removes what no team has any more: releases other than the one that runs and the one before it, images and volumes that none of those names. As
- * long as a release cannot be read, nobody knows whose volumes those are: they stay.
+ * long as it cannot be read what a team has, nobody knows whose volumes and images those are: they stay.
  */
-export async function sweep(effects: Effects, paths: AppPaths, { teams, kept }: View): Promise<void> {
+export async function sweep(
+  effects: Effects,
+  paths: AppPaths,
+  { teams, kept, desired }: View,
+): Promise<void> {
   const images = new Set<string>();
   const owners = new Map<string, string>();
   let readable = true;
+  const lost = new Set<string>();
+  for (const team of await effects.list(paths.teams)) {
+    if (teams.has(team)) continue;
+    // Its state is damaged: what is to be there is brought again, and finds what it had.
+    if (desired?.some((one) => one.team === team) === false) await effects.remove(paths.team(team));
+    else lost.add(team);
+  }
+  for (const [team, { current, previous }] of teams)
+    for (const release of [current, previous])
+      if (release !== '' && !kept.has(`${team}/${release}`)) readable = false;
   for (const [key, judged] of kept) {
     const [team = '', release = ''] = key.split('/');
+    if (lost.has(team)) continue;
     const state = teams.get(team);
     if (release !== state?.current && release !== state?.previous) {
       await effects.remove(paths.release(team, release));
@@ -29,9 +44,9 @@ export async function sweep(effects: Effects, paths: AppPaths, { teams, kept }: 
       owners.set(app.name, team);
     }
   }
+  if (!readable || lost.size > 0) return;
   for (const file of await effects.list(paths.images))
     if (!images.has(file)) await effects.remove(`${paths.images}/${file}`);
-  if (!readable) return;
   const slots = parseSlots((await effects.read(paths.slots, 1 << 20)) ?? '');
   // Volumes first: as long as they are there the app's number is nobody else's.
   for (const app of await effects.list(paths.volumes)) {

@@ -63,7 +63,8 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     ...(online ? [`ExecStopPost=-${systemFiles.network} down ${networkArguments(app, slot).join(' ')}`] : []),
     `ExecStopPost=-${native} app unmount ${bundle}/rootfs`,
     'TimeoutStartSec=5min',
-    `TimeoutStopSec=${stop.grace}`,
+    // systemd takes 0 for no limit: who ignores the signal could not be ended, and would keep the device from restarting.
+    `TimeoutStopSec=${Math.max(stop.grace, 1)}`,
     `KillSignal=${stop.signal}`,
     'KillMode=mixed',
     ...(restart.when === 'never' ? ['Restart=no'] : [`Restart=${restart.when}`]),

@@ -14,6 +14,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatDesiredApps } from '@mbl/formats';
 import { acceptApps, Client, memoryStore } from '@mbl/releases';
@@ -257,6 +258,16 @@ test('whoever fetches leads nobody to another file', async () => {
     assert.deepEqual([made.isFile(), made.size, made.nlink], [true, sensor.length, 1]);
     assert.ok(readFileSync(mine).equals(Buffer.alloc(sensor.length, 'mine')));
   }
+  // Nor into a folder of theirs, where they could change what is removed.
+  for (const name of [device, board.at('apps/incoming/stray')]) {
+    rmSync(name, { force: true });
+    mkdirSync(join(name, 'inner'), { recursive: true });
+  }
+  await assert.rejects(board.check('weather', '1.0'), /a folder is in the place of an image/);
+  await board.platform.setDesiredApps({ desired: formatDesiredApps({ version: 1, releases: [] }) });
+  assert.ok(existsSync(join(device, 'inner')) && existsSync(board.at('asked/apps')));
+  rmSync(device, { recursive: true });
+  await board.check('weather', '1.0');
   // What is there of it stays.
   writeFileSync(device, sensor);
   await board.check('weather', '1.0');

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:fs';
-import { lstat, open, readdir, rm, statfs } from 'node:fs/promises';
+import { lstat, open, readdir, rmdir, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readRecord, readText } from '@mbl/formats';
-import { writeAtomic } from '../common/files.ts';
+import { isErrno, writeAtomic } from '../common/files.ts';
 
 const mostListBytes = 256 * 1024;
 const mostTeams = 256;
@@ -45,7 +45,7 @@ export class IncomingApps {
   /** An empty file of that size, or the one that is there. */
   async make(sha256: string, size: number): Promise<void> {
     if ((await this.#own(sha256))?.size === size) return;
-    await rm(this.path(sha256), { recursive: true, force: true });
+    if (!(await remove(this.path(sha256)))) throw new Error('a folder is in the place of an image');
     const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
     await using file = await open(this.path(sha256), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o660);
     await file.truncate(size);
@@ -71,7 +71,7 @@ export class IncomingApps {
       [...wanted.values()].flatMap((digests) => [...digests].map((one) => `${one}.erofs`)),
     );
     for (const name of await readdir(this.#folder))
-      if (!names.has(name)) await rm(join(this.#folder, name), { recursive: true, force: true });
+      if (!names.has(name)) await remove(join(this.#folder, name));
   }
 
   async #wanted(): Promise<Map<string, ReadonlySet<string>>> {
@@ -92,4 +92,20 @@ export class IncomingApps {
       ? found
       : undefined;
   }
+}
+
+/**
+ * False: a folder with something in it is there. Whoever made it could put a link in its place while it was gone into; the app manager removes
+ * it.
+ */
+async function remove(path: string): Promise<boolean> {
+  for (const way of [unlink, rmdir])
+    try {
+      await way(path);
+      return true;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return true;
+      if (!['EISDIR', 'EPERM', 'ENOTEMPTY'].some((code) => isErrno(error, code))) throw error;
+    }
+  return false;
 }

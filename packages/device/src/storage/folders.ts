@@ -2,6 +2,7 @@
 import { chmod, chown, lchown, lstat, mkdir, opendir, readdir, readFile, rm } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { isErrno } from '../common/files.ts';
+import { removeTree } from '../common/remove-tree.ts';
 
 /** A user and its group. */
 export interface Owner {
@@ -47,7 +48,7 @@ export async function ownFiles(folder: string, owner: Owner): Promise<boolean> {
     const path = join(folder, name);
     const entry = await lstat(path);
     if (!entry.isFile()) {
-      await rm(path, { recursive: true });
+      await removeTree(path);
       removed = true;
     } else {
       if (entry.uid !== owner.uid || entry.gid !== owner.gid) await lchown(path, owner.uid, owner.gid);

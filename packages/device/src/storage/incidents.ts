@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, lstat, mkdir, open, opendir, rename, rm, unlink } from 'node:fs/promises';
+import { constants, lstat, mkdir, open, opendir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeTree } from '../common/remove-tree.ts';
 
 /** Something that the board had to do to come back. */
 export interface Incident {
@@ -35,7 +36,7 @@ export async function keepIncidents(folder: string, incidents: readonly Incident
         : randomBytes(4).toString('hex');
     const path = join(folder, `${kind}-${id}`);
     if (await isThere(path)) continue;
-    await rm(partial, { recursive: true, force: true });
+    await removeTree(partial);
     const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
     {
       await using file = await open(partial, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o644);

@@ -44,6 +44,7 @@ export class FakeDevice implements Effects {
   cutAt = Number.POSITIVE_INFINITY;
   starts = 0;
   bytes = 1 << 30;
+  inodes = 1 << 16;
   #clock = 0;
   #stamp = 0;
 
@@ -161,7 +162,8 @@ export class FakeDevice implements Effects {
     this.quotas.set(folder, `${project} ${bytes} ${files}`);
   };
 
-  capacity = (): Promise<number> => Promise.resolve(this.bytes);
+  capacity = (): Promise<{ bytes: number; files: number }> =>
+    Promise.resolve({ bytes: this.bytes, files: this.inodes });
 
   device = (): Promise<undefined> => Promise.resolve(undefined);
 

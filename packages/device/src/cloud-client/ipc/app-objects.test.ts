@@ -255,3 +255,18 @@ test('a device that has no server serves apps all the same', () => {
   assert.deepEqual(objects.get(first, '/3303/0/5700'), double(3));
   assert.deepEqual(calls, ['define', 'replace', 'define']);
 });
+
+test('an app that gets the number of another one gets none of its values, though it has its name', async () => {
+  for (const next of [
+    { ...temperature, team: 'radio' },
+    { ...temperature, app: 'other' },
+  ]) {
+    const cloud = new AppCloud();
+    await cloud.register();
+    cloud.objects.register(first, temperature, '', new Heard());
+    cloud.objects.set(first, [['/3303/0/5700', double(21)]]);
+    // As fast as that nobody has looked in between.
+    if (next.team === 'radio') cloud.objects.callersChanged(new Map([[first, next]]));
+    assert.deepEqual(cloud.objects.register(first, next, '', new Heard()), new Map());
+  }
+});

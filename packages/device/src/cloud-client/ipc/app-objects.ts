@@ -57,9 +57,9 @@ export class AppObjects {
    */
   register(uid: number, caller: AppCaller, definition: string, listener: AppListener): Map<string, Variant> {
     const app = this.#apps.get(uid);
-    const before = app?.caller.app === caller.app ? app.resources : new Map<string, HeldResource>();
+    const before = isSame(app?.caller, caller) ? app?.resources : undefined;
     const resources = new Map(
-      readDefinition(definition, caller.resources).map((one) => [one.path, hold(one, before.get(one.path))]),
+      readDefinition(definition, caller.resources).map((one) => [one.path, hold(one, before?.get(one.path))]),
     );
     this.#put(uid, caller, resources);
     const now = this.#apps.get(uid);
@@ -118,7 +118,7 @@ export class AppObjects {
   callersChanged(callers: AppCallers): void {
     for (const [uid, app] of this.#apps) {
       const caller = callers.get(uid);
-      if (caller?.app !== app.caller.app) {
+      if (caller === undefined || !isSame(caller, app.caller)) {
         this.#put(uid, app.caller, new Map());
         app.pause?.cancel();
         this.#apps.delete(uid);
@@ -239,6 +239,11 @@ export class AppObjects {
     this.#apps.set(uid, app);
     return app;
   }
+}
+
+/** A number is given again: to another app, or to one of the same name of another team. */
+function isSame(one: AppCaller | undefined, other: AppCaller): boolean {
+  return one?.app === other.app && one.team === other.team;
 }
 
 /** The type, and what the object had beside it until now. */
