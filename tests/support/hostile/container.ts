@@ -19,7 +19,7 @@ export interface ContainerOptions {
   readonly args: readonly string[];
   /** Without the profile of system calls. */
   readonly open?: boolean;
-  /** With a network, and these ports: `tcp:8080:80`. */
+  /** With a network, and these ports: `tcp:8080:80`; `outbound` before them: it may open connections. */
   readonly ports?: readonly string[];
 }
 

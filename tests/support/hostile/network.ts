@@ -25,7 +25,7 @@ export async function separatesNetworks(board: Board, image: AppImageFile, outsi
   assert.equal((await runContainer(board, image, serve)).code, 0);
   assert.equal(await shell(`exec 3<>/dev/tcp/${serving.address}/80 && cat <&3`), 'app', 'the device asks it');
 
-  const connects = async (address: string, port: number, ports: string[] = []): Promise<string> => {
+  const connects = async (address: string, port: number, ports = ['outbound']): Promise<string> => {
     const args = ['/probe', 'connect', address, `${port}`, reachable];
     const { stdout } = await runContainer(board, image, { slot: 7, args, ports });
     await shell(`/usr/lib/mbl/apps/network.sh down 7 ${ports.join(' ')}`);
@@ -33,12 +33,21 @@ export async function separatesNetworks(board: Board, image: AppImageFile, outsi
   };
   // ECONNREFUSED (111) from the rules, EHOSTUNREACH (113) from the bridge that joins no two apps.
   assert.equal(await connects('10.0.2.2', outside), 'connect 0', 'what is outside is there');
+  assert.equal(await connects('10.0.2.2', outside, ['tcp:8082:80']), 'connect 111', 'not for a port alone');
   assert.equal(await connects('198.18.0.1', 22), 'connect 111', "the device's service at the bridge");
   assert.equal(await connects('10.0.2.15', 22), 'connect 111', 'and at its other address');
   assert.equal(await connects('10.0.2.15', 8081), 'connect 111', "another app's port of the device");
   assert.equal(await connects(serving.address, 80), 'connect 113', 'another app');
-  assert.equal(await connects('10.0.2.2', outside, ['tcp:8081:80']), '', "no app gets another one's port");
-  assert.equal(await connects('10.0.2.2', outside, ['tcp:22:80']), '', 'nor one that the device serves');
+  assert.equal(
+    await connects('10.0.2.2', outside, ['outbound', 'tcp:8081:80']),
+    '',
+    "no app gets another one's port",
+  );
+  assert.equal(
+    await connects('10.0.2.2', outside, ['outbound', 'tcp:22:80']),
+    '',
+    'nor one that the device serves',
+  );
 
   // Somebody in a network of the device.
   const neighbour = 'ip netns exec neighbour /run/hostile-7/rootfs/probe connect';

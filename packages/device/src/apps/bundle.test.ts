@@ -121,10 +121,18 @@ test('what is asked for is there, and no more', () => {
     'network.sh',
     'up',
     '7',
+    'outbound',
     'tcp:8080:80',
     'udp:5683:5683',
   ]);
   assert.deepEqual(config.process.env, ['LANG=C', 'PATH=/bin']);
+  const ports = [{ name: 'web', port: 80, protocol: 'tcp', published: 8080 }] as const;
+  const serving = { network: 'none', ports, devices: [], bus: { talk: [], own: [] } } as const;
+  assert.deepEqual(
+    configOf({ permissions: serving }).hooks?.createRuntime[0]?.args,
+    ['network.sh', 'up', '7', 'tcp:8080:80'],
+    'who serves a port may not open connections for that',
+  );
 });
 
 test('an app of one user sees its own number, one of several a range', () => {
@@ -211,7 +219,7 @@ test('nothing that an app chooses gets into a unit but names, numbers and paths 
   assert.match(service, /^Requires=mbl-app-bus\.socket mbl-apps-network\.service$/m);
   assert.match(
     service,
-    /^ExecStopPost=-\/usr\/lib\/mbl\/apps\/network\.sh down 7 tcp:8080:80 udp:5683:5683$/m,
+    /^ExecStopPost=-\/usr\/lib\/mbl\/apps\/network\.sh down 7 outbound tcp:8080:80 udp:5683:5683$/m,
   );
   assert.match(service, /^DeviceAllow=\/dev\/i2c-1 rw$/m);
 });

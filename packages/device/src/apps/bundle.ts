@@ -175,9 +175,13 @@ export function usesNetwork({ permissions: { network, ports } }: AppDescription)
   return network !== 'none' || ports.length > 0;
 }
 
-/** What `network.sh` takes of an app: its slot, and `PROTOCOL:PUBLISHED:PORT` of each port. */
-export function networkArguments({ permissions: { ports } }: AppDescription, slot: number): string[] {
-  return [String(slot), ...ports.map((one) => `${one.protocol}:${one.published}:${one.port}`)];
+/** What `network.sh` takes of an app: its slot, whether it may open connections, and `PROTOCOL:PUBLISHED:PORT` of each port. */
+export function networkArguments(
+  { permissions: { network, ports } }: AppDescription,
+  slot: number,
+): string[] {
+  const outbound = network === 'outbound' ? ['outbound'] : [];
+  return [String(slot), ...outbound, ...ports.map((one) => `${one.protocol}:${one.published}:${one.port}`)];
 }
 
 function networkHook(app: AppDescription, slot: number): object {

@@ -3,10 +3,11 @@
 # The network of apps: a bridge without a way to the device, and a pair of interfaces for each app that may use it.
 #
 #   network.sh start | stop                      the bridge and its rules: mbl-apps-network.service
-#   network.sh up SLOT [PROTOCOL:PUBLISHED:PORT...]
+#   network.sh up SLOT [outbound] [PROTOCOL:PUBLISHED:PORT...]
 #                                                as a createRuntime hook (OCI runtime-spec 1.1, "hooks"), with the container's state on the
-#                                                standard input: gives the app eth0, its address, and these ports of the device
-#   network.sh down SLOT [PROTOCOL:PUBLISHED:PORT...]
+#                                                standard input: gives the app eth0, its address, and these ports of the device;
+#                                                "outbound": it may open connections
+#   network.sh down SLOT [outbound] [PROTOCOL:PUBLISHED:PORT...]
 #                                                takes back what of it did not go with the container
 #
 # The app of slot N has 198.18.0.0 + N + 2, the bridge 198.18.0.1. These addresses are for measurements of networks (RFC 2544, RFC 6890):
@@ -105,6 +106,7 @@ up() {
 	END
 	ip netns delete "$name"
 	[ "$done" = 0 ] || fail "$name has no address"
+	[ -z "$outbound" ] || nft add element inet mbl_apps outbound "{ $address }"
 	[ -z "$elements" ] || nft add element inet mbl_apps published "{ $elements }" || fail "a port is another app's"
 }
 
@@ -117,6 +119,7 @@ down() {
 		*": $address . $port "*) nft delete element inet mbl_apps published "$key" 2>/dev/null || : ;;
 		esac
 	done
+	nft delete element inet mbl_apps outbound "{ $address }" 2>/dev/null || :
 	ip link delete "$name" 2>/dev/null || :
 }
 
@@ -131,6 +134,11 @@ up | down)
 	host=$(($1 + 2))
 	address=198.18.$((host / 256)).$((host % 256))
 	shift
+	outbound=
+	if [ "${1-}" = outbound ]; then
+		outbound=yes
+		shift
+	fi
 	"$command" "$@"
 	;;
 *) fail "start, stop, up or down" ;;
