@@ -214,6 +214,16 @@ test('who calls too often is refused, whatever connection it uses', async () => 
   await until(async () => (await errorOf(app.call('GetAll'))) === 'no error');
 });
 
+test('a long call counts as many short ones: reading it takes as long', async () => {
+  const fixture = new AppBusFixture({ callsAtOnce: 50, callsPerSecond: 0.001 });
+  await using _ = await fixture.start(new Map([[ownUid, sensor]]));
+  await using app = fixture.connect();
+  const results: string[] = [];
+  const long = `{"3303":[${'[],'.repeat(20_000)}[]]}`;
+  for (let i = 0; i < 10; i++) results.push(await errorOf(app.call('Register', 's', long)));
+  assert.equal(results.filter((one) => one === 'org.freedesktop.DBus.Error.LimitsExceeded').length, 7);
+});
+
 test('a bus that ends is used again when it is back; no app, no connection', async () => {
   await using fixture = await serving();
   {

@@ -17,6 +17,8 @@ import { TokenBucket } from './token-bucket.ts';
 
 /** A thousand values a second, and some more. */
 const usualCalls = 1500;
+/** Bytes for which a call counts once more: to read a long one takes as long as many short ones. */
+const callBytes = 4096;
 /** Bytes of a call's arguments. */
 const longestBody = 128 * 1024;
 /** Calls that wait until the bus has said who makes them. */
@@ -209,7 +211,7 @@ export class AppBus {
     const { header } = message;
     const fail = (error: unknown) => this.#refuse(connection, header, error);
     try {
-      this.#spend(uid);
+      this.#spend(uid, message.bytes);
       const app = this.#callers.get(uid);
       if (app === undefined) throw new BusError('AccessDenied', 'this is no app that may talk');
       const answer = dispatch(message, { uid, app, listener: peer.listener }, this.#served);
@@ -220,7 +222,7 @@ export class AppBus {
     }
   }
 
-  #spend(uid: number): void {
+  #spend(uid: number, bytes: number): void {
     const { callsAtOnce: burst = usualCalls, callsPerSecond: perSecond = usualCalls } = this.#options;
     const budget = this.#budgets.get(uid) ?? {
       bucket: new TokenBucket({
@@ -231,7 +233,7 @@ export class AppBus {
       isTold: false,
     };
     this.#budgets.set(uid, budget);
-    if (budget.bucket.take()) return;
+    if (budget.bucket.take(Math.min(burst, 1 + Math.floor(bytes / callBytes)))) return;
     if (!budget.isTold)
       this.#log.warning('app calls too often', { app: this.#callers.get(uid)?.app ?? '', uid });
     budget.isTold = true;

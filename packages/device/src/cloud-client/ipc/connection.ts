@@ -23,6 +23,8 @@ const mostUnsent = 256 * 1024;
 
 export interface Incoming {
   readonly header: Header;
+  /** Of the body. */
+  readonly bytes: number;
   /** The values of the body. Throws `Malformed` where it is not of `signature`. */
   body(signature: string): unknown[];
 }
@@ -177,9 +179,10 @@ export class BusConnection implements Disposable {
     return true;
   }
 
-  #dispatch(header: Header, { little }: Frame, body: Buffer | undefined): void {
+  #dispatch(header: Header, { little, bodyLength }: Frame, body: Buffer | undefined): void {
     const message: Incoming = {
       header,
+      bytes: bodyLength,
       body(signature) {
         if (body === undefined) throw new Malformed('the message is too long');
         if (header.signature !== signature)

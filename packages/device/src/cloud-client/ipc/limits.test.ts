@@ -19,6 +19,11 @@ test('a bucket lets a burst through, and then as many as come with time', () => 
   assert.equal(taken(20), 5);
   now += 60_000;
   assert.equal(taken(20), 10);
+  now += 60_000;
+  assert.deepEqual(
+    [bucket.take(7), bucket.take(4), bucket.take(3), bucket.take()],
+    [true, false, true, false],
+  );
 });
 
 test('an app has a restart wait, as long as it asks for and the owner lets it', () => {

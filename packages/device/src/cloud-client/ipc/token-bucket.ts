@@ -20,14 +20,14 @@ export class TokenBucket {
     this.#at = options.now();
   }
 
-  /** False where none is left. */
-  take(): boolean {
+  /** False where there are not so many, of which then none is taken. */
+  take(tokens = 1): boolean {
     const { burst, perSecond, now } = this.#options;
     const at = now();
     this.#tokens = Math.min(burst, this.#tokens + ((at - this.#at) / 1000) * perSecond);
     this.#at = at;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.#tokens < tokens) return false;
+    this.#tokens -= tokens;
     return true;
   }
 }
