@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isErrno } from '../common/files.ts';
 import { type AppDescription, type AppImage, maxDesiredApps } from '@mbl/formats';
 import type { BundleFiles } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
@@ -247,7 +248,10 @@ export class Executor {
       const slot = await this.#makeVolumes(team, app);
       const { bundle, units } = await this.#options.write(app, team, slot);
       await effects.folder(paths.bundle(app.name), rootFolder);
-      await effects.folder(`${paths.bundle(app.name)}/rootfs`, rootFolder);
+      await effects.folder(`${paths.bundle(app.name)}/rootfs`, rootFolder).catch((error: unknown) => {
+        // An image that its unit could not take away is still mounted there; the unit does it before it mounts the next one.
+        if (!isErrno(error, 'EROFS')) throw error;
+      });
       for (const [name, text] of bundle)
         await effects.write(`${paths.bundle(app.name)}/${name}`, text, { mode: 0o644 });
       for (const [name, text] of units) {

@@ -56,6 +56,8 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     `PIDFile=${bundle}/pid`,
     'Slice=mbl-apps.slice',
     // Refuses every image but the signed one.
+    // What an end under the app's own limits may have left mounted.
+    `ExecStartPre=-${native} app unmount ${bundle}/rootfs`,
     `ExecStartPre=${native} app mount ${paths.installedImage(image.fsVerity)} ${image.fsVerity} ${bundle}/rootfs ${base} ${count}`,
     ...(health === undefined ? [] : [`ExecStartPre=-/bin/sh ${healthScript} ${name} begin`]),
     `ExecStart=${crun} --cgroup-manager=disabled run --detach --pid-file ${bundle}/pid --bundle ${bundle} ${name}`,
