@@ -33,6 +33,7 @@ export const longSuites: readonly string[] = [
     .concat(
       'apps',
       'app-run',
+      'app-hostile',
       'fallback',
       'offline',
       'production',

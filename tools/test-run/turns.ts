@@ -17,6 +17,7 @@ export const pairs: readonly (readonly [string, string])[] = (
     ['slots', 'banks'],
     ['offline', 'layer'],
     ['app-run', 'apps'],
+    ['production', 'app-hostile'],
   ] as const
 ).map(([even, odd]) => [`tests/${even}.story.ts`, `tests/${odd}.story.ts`]);
 

@@ -19,8 +19,10 @@ export interface TickerPlan {
   readonly argument?: string;
   /** Another program than `ticker.c`: the path of its source. */
   readonly source?: string;
-  /** More at the top of its file system. */
+  /** More in its file system, by its path there; programs too. */
   readonly files?: Readonly<Record<string, Uint8Array>>;
+  /** Files that its volume may hold; default 16. */
+  readonly volumeFiles?: number;
 }
 
 export class Team {
@@ -41,7 +43,8 @@ export class Team {
   /** Builds the apps and makes a signed release of them. */
   async release(name: string, apps: Readonly<Record<string, TickerPlan>>): Promise<void> {
     const packages: string[] = [];
-    for (const [app, { lines = [], argument = app, files = {}, source: code }] of Object.entries(apps)) {
+    for (const [app, plan] of Object.entries(apps)) {
+      const { lines = [], argument = app, files = {}, source: code, volumeFiles = 16 } = plan;
       const source = join(this.#folder, `${app}-${name}`);
       await mkdir(join(source, 'root/bin'), { recursive: true });
       const flags = ['-Os', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-s'];
@@ -53,14 +56,15 @@ export class Team {
         program,
         code ?? join(import.meta.dirname, 'ticker.c'),
       ]);
-      for (const [file, bytes] of Object.entries(files)) await writeFile(join(source, 'root', file), bytes);
+      for (const [file, bytes] of Object.entries(files))
+        await writeFile(join(source, 'root', file), bytes, { mode: 0o755 });
       await writeFile(join(source, 'root/version'), `${app} ${name}\n`);
       const yaml = [
         `name: ${app}`,
         `version: "${name}"`,
         'source: { root: root }',
         `command: [/bin/ticker, ${argument}]`,
-        'volumes: { state: { path: /var/lib/ticker, size: 1 MiB, files: 16 } }',
+        `volumes: { state: { path: /var/lib/ticker, size: 1 MiB, files: ${volumeFiles} } }`,
         ...lines,
       ];
       await writeFile(join(source, 'app.yaml'), `${yaml.join('\n')}\n`);
