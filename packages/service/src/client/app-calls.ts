@@ -3,12 +3,12 @@ import type { Caller, CallOptions, ListOptions } from './caller.ts';
 import type {
   AppAction,
   AppAnswerView,
-  AppsWantedBody,
   CatalogueApp,
   DeviceApp,
   DeviceAppRelease,
   DeviceApps,
   GroupAppRelease,
+  ReleaseWanted,
 } from './types.ts';
 
 /** What goes with something that an app is to do once. */
@@ -40,7 +40,7 @@ export class AppCalls {
   order(
     id: string,
     team: string,
-    wanted: AppsWantedBody,
+    wanted: ReleaseWanted,
     options: CallOptions = {},
   ): Promise<DeviceAppRelease> {
     return this.#caller.call('PUT', `${deviceUrl(id)}/${encodeURIComponent(team)}`, wanted, options);
@@ -64,7 +64,7 @@ export class AppCalls {
   orderGroup(
     id: string,
     team: string,
-    wanted: AppsWantedBody,
+    wanted: ReleaseWanted,
     options: CallOptions = {},
   ): Promise<GroupAppRelease> {
     return this.#caller.call('PUT', groupUrl(id, team), wanted, options);

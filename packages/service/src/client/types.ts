@@ -4,7 +4,6 @@ import type { AppAsk } from '@mbl/formats';
 // The shapes that a caller of the API sees. They name only what the service promises.
 export type { AppAnswerView } from '../features/apps/ask-routes.ts';
 export type {
-  AppsWantedBody,
   CatalogueApp,
   DeviceApp,
   DeviceAppRelease,
@@ -20,14 +19,10 @@ export type {
   NotificationMessage,
   ResourceNotification,
 } from '../features/notifications/message.ts';
-export type {
-  DeviceRelease,
-  GroupReleaseOrder,
-  ReleaseOrder,
-  ReleaseWanted,
-} from '../features/release-orders/model.ts';
+export type { DeviceRelease, GroupReleaseOrder, ReleaseOrder } from '../features/release-orders/model.ts';
 export type { ReleasePublication } from '../features/releases/publication-routes.ts';
 export type { ReleaseView } from '../features/releases/model.ts';
+export type { ReleaseWanted } from '../features/releases/wanted.ts';
 export type { ResourceValue } from '../features/requests/values.ts';
 
 export interface Enrolment {

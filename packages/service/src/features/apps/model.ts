@@ -1,22 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { appReleaseStates, appStates, isReleaseName, releaseNameRule } from '@mbl/formats';
+import { appReleaseStates, appStates } from '@mbl/formats';
 import { z } from 'zod';
 import type { AppOrderRow, AppReleaseRow, DesiredAppRow, DeviceAppRow } from './table.ts';
-
-/** Body of an order. */
-export const wantedApps = z
-  .strictObject({
-    release: z.string().refine(isReleaseName, `Must be ${releaseNameRule}`),
-    repository: z
-      .url({ protocol: /^https?$/ })
-      .max(500)
-      .refine((text) => !/[#?]/.test(text), 'Without # and ?')
-      .optional()
-      .describe('URL of a repository on another server; absent: the one that this service serves'),
-  })
-  .meta({ id: 'AppsWanted' });
-
-export type AppsWantedBody = z.infer<typeof wantedApps>;
 
 const desired = z.object({
   release: z.string(),

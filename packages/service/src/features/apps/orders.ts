@@ -4,18 +4,11 @@ import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
 import { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { Db } from '../../schema.ts';
+import type { ReleaseWanted } from '../releases/wanted.ts';
 import type { AppOrderRow } from './table.ts';
 
 /** Whose order: a device's own, or that of the devices of a group. */
 export type AppOwner = { readonly device_id: string } | { readonly group_id: string };
-
-/** A release of a team's apps that is to be there. */
-export interface AppsWanted {
-  readonly team: string;
-  readonly release: string;
-  /** URL of the repository; absent: the service's own. */
-  readonly repository?: string | undefined;
-}
 
 /** The orders of apps as they are written down: one a team, of a device or of a group, which stays until it is taken away. */
 export class AppOrders {
@@ -36,7 +29,7 @@ export class AppOrders {
   }
 
   /** In the place of the order for this team that was there. The same order twice is one. Throws `conflict` where there are too many teams. */
-  async put(owner: AppOwner, { team, release, repository }: AppsWanted): Promise<void> {
+  async put(owner: AppOwner, team: string, { release, repository }: ReleaseWanted): Promise<void> {
     const { db, newId, now, accountId } = this.#context;
     await this.#queue.run('orders', () =>
       db.transaction().execute(async (inside) => {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isTeam, osTeam, teamRule } from '@mbl/formats';
 import { z } from 'zod';
-import { HttpError, invalid } from '../../infra/http/errors.ts';
+import { HttpError } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceGroups } from '../device-groups/groups.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
 import type { Catalogue } from '../releases/catalogue.ts';
+import { mustKnow, releaseWanted } from '../releases/wanted.ts';
 import type { AppCarrier } from './carrier.ts';
-import { type AppsWantedBody, deviceAppRelease, deviceApps, groupAppRelease, wantedApps } from './model.ts';
+import { deviceAppRelease, deviceApps, groupAppRelease } from './model.ts';
 import type { AppOrders, AppOwner } from './orders.ts';
 import { type AppViews, noOrder } from './views.ts';
 
@@ -34,12 +35,6 @@ export interface AppRouteParts {
 /** Which release of a team's apps devices are to have, and which they have. */
 export function appRoutes(app: App, parts: AppRouteParts): void {
   const { directory, groups, catalogue, orders, carrier, views } = parts;
-
-  /** A typing error is better told now than by each device. */
-  async function mustKnow(team: string, { release, repository }: AppsWantedBody): Promise<void> {
-    if (repository !== undefined || (await catalogue.find(release, team)) !== undefined) return;
-    throw invalid([{ name: 'release', message: `The service has no release ${release} of ${team}` }]);
-  }
 
   /** Changes an order, and tells the devices that it concerns: in any case, for it may be written down and the answer to that be lost. */
   async function change(owner: AppOwner, act: () => Promise<void>): Promise<void> {
@@ -105,15 +100,15 @@ export function appRoutes(app: App, parts: AppRouteParts): void {
         tags,
         summary: "Have a device get a release of a team's apps, whatever its groups are to have",
         params: teamParams,
-        body: wantedApps,
+        body: releaseWanted,
         response: { 200: deviceAppRelease },
       },
     },
     async ({ params: { id, team }, body }) => {
       await directory.get(id);
-      await mustKnow(team, body);
+      await mustKnow(catalogue, body, team);
       const owner = { device_id: id };
-      await change(owner, () => orders.put(owner, { team, ...body }));
+      await change(owner, () => orders.put(owner, team, body));
       const found = await views.ofTeam(id, team);
       // Taken away again by somebody else.
       if (found === undefined) throw new HttpError('not_found', `The order for ${team} is gone`);
@@ -186,15 +181,15 @@ export function appRoutes(app: App, parts: AppRouteParts): void {
         description:
           "A device's own order for the team holds before that of its groups; of two groups of one device the newer order holds.",
         params: teamParams,
-        body: wantedApps,
+        body: releaseWanted,
         response: { 200: groupAppRelease },
       },
     },
     async ({ params: { id, team }, body }) => {
       await groups.get(id);
-      await mustKnow(team, body);
+      await mustKnow(catalogue, body, team);
       const owner = { group_id: id };
-      await change(owner, () => orders.put(owner, { team, ...body }));
+      await change(owner, () => orders.put(owner, team, body));
       return await groupOrder(id, team);
     },
   );

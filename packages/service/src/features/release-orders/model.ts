@@ -1,23 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isReleaseName, releaseNameRule } from '@mbl/formats';
 import { z } from 'zod';
 import { orderStates } from './plan.ts';
 import type { ReleaseOrderRow } from './table.ts';
-
-/** Body of an order. */
-export const wanted = z
-  .strictObject({
-    release: z.string().refine(isReleaseName, `Must be ${releaseNameRule}`),
-    repository: z
-      .url({ protocol: /^https?$/ })
-      .max(500)
-      .refine((text) => !/[#?]/.test(text), 'Without # and ?')
-      .optional()
-      .describe('URL of a repository on another server; absent: the one that this service serves'),
-  })
-  .meta({ id: 'ReleaseWanted' });
-
-export type ReleaseWanted = z.infer<typeof wanted>;
 
 const time = z.string().nullable();
 

@@ -6,15 +6,9 @@ import { KeyedQueue } from '../../infra/keyed-queue.ts';
 import type { Db } from '../../schema.ts';
 import type { EventRecorder, NewDeviceEvent, RecordEvents } from '../device-events/recorder.ts';
 import type { NamedDevice } from '../devices/directory.ts';
+import type { ReleaseWanted } from '../releases/wanted.ts';
 import type { OrderState, OrderView } from './plan.ts';
 import type { ReleaseOrderRow } from './table.ts';
-
-/** What is ordered: a release of the service's own repository, or of another one. */
-export interface Wanted {
-  readonly release: string;
-  /** URL of the repository; absent: the service's own. */
-  readonly repository?: string | undefined;
-}
 
 /** What came of an order to a group. */
 export interface GroupOrder {
@@ -93,14 +87,17 @@ export class ReleaseOrders {
   }
 
   /** Orders a device to go to a release, in the place of what it was ordered before. The same order twice is one. */
-  async order(device: NamedDevice, wanted: Wanted): Promise<void> {
+  async order(device: NamedDevice, wanted: ReleaseWanted): Promise<void> {
     await this.#queue.run('orders', () =>
       this.#events.transaction((db, _record, recordAll) => this.#write(db, recordAll, [device], wanted)),
     );
   }
 
   /** Orders each device that is in the group now to go to a release. */
-  async orderGroup(groupId: string, wanted: Wanted): Promise<GroupOrder & { readonly deviceIds: string[] }> {
+  async orderGroup(
+    groupId: string,
+    wanted: ReleaseWanted,
+  ): Promise<GroupOrder & { readonly deviceIds: string[] }> {
     const id = this.#context.newId();
     return await this.#queue.run('orders', () =>
       this.#events.transaction(async (db, _record, recordAll) => {
@@ -123,7 +120,7 @@ export class ReleaseOrders {
     db: Db,
     recordAll: RecordEvents,
     devices: readonly NamedDevice[],
-    { release, repository }: Wanted,
+    { release, repository }: ReleaseWanted,
     group?: { readonly id: string; readonly groupId: string },
   ): Promise<number> {
     const { newId, now, accountId } = this.#context;

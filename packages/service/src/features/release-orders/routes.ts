@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
-import { HttpError, invalid } from '../../infra/http/errors.ts';
+import { HttpError } from '../../infra/http/errors.ts';
 import { date, type FilterFields, parseFilters, text } from '../../infra/http/filters.ts';
 import { fetchPage, listQuery, pageOf } from '../../infra/http/lists.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceGroups } from '../device-groups/groups.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
 import type { Catalogue } from '../releases/catalogue.ts';
+import { mustKnow, releaseWanted } from '../releases/wanted.ts';
 import type { OrderCarrier } from './carrier.ts';
-import { type DeviceRelease, deviceRelease, groupOrder, releaseOrder, toOrder, wanted } from './model.ts';
-import type { ReleaseOrders, Wanted } from './orders.ts';
+import { type DeviceRelease, deviceRelease, groupOrder, releaseOrder, toOrder } from './model.ts';
+import type { ReleaseOrders } from './orders.ts';
 
 const filters: FilterFields = {
   id: text,
@@ -48,12 +49,6 @@ export function releaseOrderRoutes(
 ): void {
   const { directory, groups, orders, carrier, catalogue, refresh } = parts;
 
-  /** A typing error is better told now than by each device. */
-  async function mustKnow({ release, repository }: Wanted): Promise<void> {
-    if (repository !== undefined || (await catalogue.find(release)) !== undefined) return;
-    throw invalid([{ name: 'release', message: `The service has no release ${release}` }]);
-  }
-
   async function show(id: string): Promise<DeviceRelease> {
     await refresh();
     const { release, build_id } = await directory.get(id);
@@ -90,13 +85,13 @@ export function releaseOrderRoutes(
         tags,
         summary: 'Order a device to go to a release, in the place of what it was ordered before',
         params,
-        body: wanted,
+        body: releaseWanted,
         response: { 200: deviceRelease },
       },
     },
     async ({ params: { id }, body }) => {
       const device = await directory.get(id);
-      await mustKnow(body);
+      await mustKnow(catalogue, body);
       try {
         await orders.order(device, body);
       } finally {
@@ -139,13 +134,13 @@ export function releaseOrderRoutes(
         tags,
         summary: 'Order each device that is in a group now to go to a release',
         params,
-        body: wanted,
+        body: releaseWanted,
         response: { 200: groupOrder },
       },
     },
     async ({ params: { id }, body }) => {
       await groups.get(id);
-      await mustKnow(body);
+      await mustKnow(catalogue, body);
       const { deviceIds, ...made } = await orders.orderGroup(id, body).catch(async (error: unknown) => {
         await carrier.reload();
         throw error;
