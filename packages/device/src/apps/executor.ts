@@ -242,6 +242,7 @@ export class Executor {
   async start({ team, apps }: JudgedRelease, how: 'must' | 'may'): Promise<void> {
     const { effects, paths } = { effects: this.#effects, paths: this.#paths };
     let changed = false;
+    const isFirst = (await effects.size(paths.written)) === undefined;
     const waiting: string[] = [];
     for (const app of apps) {
       if ((await effects.size(paths.begun(app.name))) !== undefined) continue;
@@ -254,13 +255,15 @@ export class Executor {
       });
       for (const [name, text] of bundle)
         await effects.write(`${paths.bundle(app.name)}/${name}`, text, { mode: 0o644 });
+      if (isFirst && !changed) await effects.write(paths.written, '\n', rootFile);
       for (const [name, text] of units) {
         await effects.write(paths.unit(name), text, { mode: 0o644 });
         changed = true;
       }
       waiting.push(app.name);
     }
-    if (changed) await effects.reload();
+    // A unit that systemd does not know it looks for when it is to start it; all units are read anew in seconds.
+    if (changed && !isFirst) await effects.reload();
     const meant: string[] = [];
     for (const app of waiting) if (!(await this.isStopped(app))) meant.push(app);
     if (meant.length > 0) {

@@ -47,16 +47,18 @@ export class AppManager {
     const found = journal === undefined ? undefined : parseChange(journal);
     this.#change = found && resumed(found);
     await this.#hearOnce();
-    await this.#ensure(await this.#look());
+    let view = await this.#look();
+    await this.#ensure(view);
     for (let i = 0; i < mostChanges; i++) {
-      const view = await this.#look();
       const change = this.#change ?? plan(view).change;
       if (change === undefined) break;
       await this.#carryOut(change);
-      await this.#ensure(await this.#look());
+      view = await this.#look();
+      await this.#ensure(view);
     }
-    await this.#refuseRollbacks();
-    await this.#publish(await this.#look());
+    await this.#refuseRollbacks(view);
+    // Numbers that apps were given as they started, and no look: each one measures every image.
+    await this.#publish(view);
   }
 
   async #look(): Promise<View> {
@@ -111,8 +113,9 @@ export class AppManager {
     if (ask?.trim() === this.#change.ask) await this.#effects.remove(path);
   }
 
-  async #refuseRollbacks(): Promise<void> {
-    for (const [team, ask] of (await this.#look()).rollbacks) {
+  /** Those that were there when it was decided: the next run decides on later ones. */
+  async #refuseRollbacks({ rollbacks }: View): Promise<void> {
+    for (const [team, ask] of rollbacks) {
       await this.#answer(ask, `${team} has no release before this one that could run`);
       await this.#effects.remove(this.#paths.rollback(team));
     }

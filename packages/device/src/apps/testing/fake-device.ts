@@ -43,6 +43,7 @@ export class FakeDevice implements Effects {
   effects = 0;
   cutAt = Number.POSITIVE_INFINITY;
   starts = 0;
+  reloads = 0;
   bytes = 1 << 30;
   inodes = 1 << 16;
   #clock = 0;
@@ -83,6 +84,14 @@ export class FakeDevice implements Effects {
   #file(path: string): Entry | undefined {
     const entry = this.files.get(path);
     return entry?.kind === 'file' ? entry : undefined;
+  }
+
+  /** As systemd does for a unit that it has not read. */
+  #find(unit: string): FakeUnit | undefined {
+    const file = this.#file(`/run/systemd/system/${unit}`);
+    const found = file && (JSON.parse(file.text) as FakeUnit);
+    if (found !== undefined) this.units.set(unit, found);
+    return found;
   }
 
   read = (path: string): Promise<string | undefined> => Promise.resolve(this.#file(path)?.text);
@@ -170,6 +179,7 @@ export class FakeDevice implements Effects {
   // oxlint-disable-next-line require-await -- asynchronous by its type.
   reload = async (): Promise<void> => {
     this.#change();
+    this.reloads++;
     this.units = new Map(
       [...this.files].flatMap(([path, { text }]) => {
         const name = /^\/run\/systemd\/system\/(.+)$/.exec(path)?.[1];
@@ -183,7 +193,7 @@ export class FakeDevice implements Effects {
     let fault: string | undefined;
     for (const unit of units) {
       this.#change();
-      const found = this.units.get(unit);
+      const found = this.units.get(unit) ?? this.#find(unit);
       if (found === undefined) return `there is no ${unit}`;
       if (unit.includes('-health-')) {
         if (found.behaviour !== 'sick') return undefined;
