@@ -55,9 +55,9 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     'Type=forking',
     `PIDFile=${bundle}/pid`,
     'Slice=mbl-apps.slice',
-    // Refuses every image but the signed one.
-    // What an end under the app's own limits may have left mounted.
+    // What the last end left mounted: its commands run in the app's own cgroup, and fail where that has no memory or no process left.
     `ExecStartPre=-${native} app unmount ${bundle}/rootfs`,
+    // Refuses every image but the signed one.
     `ExecStartPre=${native} app mount ${paths.installedImage(image.fsVerity)} ${image.fsVerity} ${bundle}/rootfs ${base} ${count}`,
     ...(health === undefined ? [] : [`ExecStartPre=-/bin/sh ${healthScript} ${name} begin`]),
     `ExecStart=${crun} --cgroup-manager=disabled run --detach --pid-file ${bundle}/pid --bundle ${bundle} ${name}`,
