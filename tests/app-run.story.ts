@@ -202,14 +202,6 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
       'display app/damaged',
       'sensor ',
     ]);
-    const shown = await must(
-      board,
-      'systemctl show -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic -p MemoryPeak mbl-apps | cut -d= -f2',
-    );
-    const [began = 0, ended = 0, memory = 0] = shown.split('\n').map(Number);
-    process.stdout.write(
-      `      mbl-apps at a start: ${Math.round((ended - began) / 1000)} ms, ${Math.round(memory / 1e6)} MB at most\n`,
-    );
     assert.notEqual(await active('display'), 'active');
     assert.notEqual(await active('sensor'), 'active', 'stopped by order');
     await must(board, 'rm /data/apps/installed/stopped/sensor && systemctl start mbl-app-sensor');

@@ -31,12 +31,30 @@ export async function measuresAndMounts(board: Board, { path, digest }: AppImage
   );
   for (const ids of ['0 1', '1000 1', '200000 0', '4294967294 1', '200000 4294767295', '200000', 'x 1'])
     assert.equal(await ends(`${mount} ${digest} ${folder} ${ids}`), misused, ids);
+  for (const more of ['then', '200000 1 then', 'after /bin/true', '200000 1 2 then /bin/true'])
+    assert.equal(await ends(`${mount} ${digest} ${folder} ${more}`), misused, more);
+  assert.equal(
+    await ends(`${mount} ${other} ${folder} then /bin/touch /run/ran; test -e /run/ran`),
+    1,
+    'nothing is run on another image',
+  );
   assert.equal(await ends(`mountpoint -q ${folder}`), 32, 'nothing of all that was mounted');
 
   assert.equal(await ends(`${mount} ${digest} ${folder}`), done);
   assert.equal(await says(`stat -c '%u %a' ${folder}/secret`), '0 600');
   assert.equal(await ends(`${mount} ${digest} ${folder} 200005 1`), done);
   assert.equal(await says(`stat -c '%u %g %a' ${folder}/secret`), '200005 200005 600');
+  assert.equal(
+    await says(`grep -c ' ${folder} ' /proc/self/mountinfo`),
+    '1',
+    'in the place of the one before',
+  );
+  const then = `${mount} ${digest} ${folder} 200005 1 then`;
+  assert.equal(
+    await says(`WORD=here ${then} /bin/sh -c 'echo $WORD $1 $(stat -c %u ${folder}/secret)' sh next`),
+    'here next 200005',
+  );
+  assert.equal(await ends(`${then} /bin/none`), failed);
   assert.match(await says(`findmnt -n -o OPTIONS --mountpoint ${folder} | tail -1`), /^ro,nosuid,nodev,/);
   const as = (id: number): string =>
     `setpriv --reuid ${id} --regid ${id} --clear-groups cat ${folder}/secret`;

@@ -177,7 +177,7 @@ test('the unit of an app has its limits, its pauses and its end', () => {
     assert.ok(unit?.includes(`\n${line}\n`), line);
   assert.match(
     unit ?? '',
-    /^ExecStartPre=-\/usr\/lib\/mbl\/mbl-native app unmount \S+\/rootfs\nExecStartPre=\/usr\/lib\/mbl\/mbl-native app mount .*\.erofs [0-9a-f]{64} \S+ 200007 1$/m,
+    /^ExecStart=\/usr\/lib\/mbl\/mbl-native app mount .*\.erofs [0-9a-f]{64} \S+ 200007 1 then \/usr\/bin\/crun .* run /m,
   );
   assert.doesNotMatch(unit ?? '', /network|health|bus/);
 });
