@@ -173,7 +173,7 @@ export class Edge implements AsyncDisposable {
         this.#context.log.error('A request of a device failed', { ...identity, error }),
     });
     const lastSeen = this.#context.now();
-    const connection: Connection = { identity, peer, socket, lastSeen, savedLastSeen: 0 };
+    const connection: Connection = { identity, peer, socket, lastSeen, savedLastSeen: lastSeen };
     socket.on('data', () => {
       connection.lastSeen = this.#context.now();
     });
