@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
 import type { CoapPeer } from '@mbl/coap';
 import type { Node, Registration } from '@mbl/lwm2m';
 import type { NamedDevice } from '../devices/directory.ts';
@@ -18,6 +19,7 @@ export interface DeviceIdentity {
 export interface Connection {
   readonly identity: DeviceIdentity;
   readonly peer: CoapPeer;
+  readonly socket: Socket;
   /** Unix time in ms at which something came from the device. */
   lastSeen: number;
   /** The one of which the directory knows. */

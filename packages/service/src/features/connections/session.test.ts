@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'node:test';
 import {
@@ -79,7 +80,8 @@ class Scene implements Disposable {
 
   connect(): { peer: FakePeer; connection: Connection } {
     const peer = new FakePeer();
-    const connection = { identity, peer: peer as unknown as CoapPeer, lastSeen: 0, savedLastSeen: 0 };
+    const socket = new Socket();
+    const connection = { identity, peer: peer as unknown as CoapPeer, socket, lastSeen: 0, savedLastSeen: 0 };
     this.connections.add(connection);
     return { peer, connection };
   }

@@ -46,6 +46,15 @@ export class DeviceSession extends Management {
     return this.#ending.signal;
   }
 
+  get queueMode(): boolean {
+    return this.#registration.queueMode;
+  }
+
+  /** Of the registration, in seconds; 0 has no end. */
+  get lifetime(): number {
+    return this.#registration.lifetime;
+  }
+
   get parameters(): ReadonlyMap<string, string> {
     return this.#registration.parameters;
   }
