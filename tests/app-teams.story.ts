@@ -26,12 +26,15 @@ describe('teams and the operating system on one board', { timeout: limit }, () =
   let board: Board;
   let mirror: Mirror;
   let id = '';
+  /** For commands of a person beside this service. */
+  const state = { MBL_STATE: '' };
   const teams = new Map<string, Team>();
   /** The process of the app that nobody touches, until the restart. */
   let tuner = '';
 
   before(async () => {
     world = stack.use(await openWorld());
+    state.MBL_STATE = world.directory;
     board = await world.board(name);
     const booting = board.start();
     booting.catch(() => undefined);
@@ -158,7 +161,7 @@ describe('teams and the operating system on one board', { timeout: limit }, () =
 
   /** What `mbl app list` shows of a team. */
   async function listed(team: string): Promise<string> {
-    const { stdout } = await mbl(['app', 'list', name], { environment: { MBL_STATE: world.directory } });
+    const { stdout } = await mbl(['app', 'list', name], { environment: state });
     return stdout.split('\n').find((line) => line.startsWith(team)) ?? '';
   }
 
@@ -225,13 +228,14 @@ describe('teams and the operating system on one board', { timeout: limit }, () =
     await order('lab', '9.0');
     await waits('lab', '9.0', 'app/needs-os');
     await order('lab', '2.0');
-    const { state, reason, sentence } = await waits('lab', '2.0', 'app/needs-os');
+    const told = await waits('lab', '2.0', 'app/needs-os');
     assert.match(
-      `${state} ${reason}: ${sentence}`,
+      `${told.state} ${told.reason}: ${told.sentence}`,
       /^waits app\/needs-os: probe needs version 2\.0 of the operating system, and [\d.]+ runs$/,
     );
     assert.match(await listed('lab'), /^lab +2\.0 +- +waits +app\/needs-os +probe needs version 2\.0 /);
-    await world.client.apps.end(id, 'lab');
+    const removed = await mbl(['app', 'remove', 'lab', '--from', name], { environment: state });
+    assert.equal(removed.code, 0, removed.stderr);
     const left = 'ls /data/apps/incoming /data/apps/orders | grep -e erofs -e lab || true';
     await until('nothing of it is left', async () => (await must(board, left)) === '', bootTimeoutMs);
     await order('lab', '2.0');
