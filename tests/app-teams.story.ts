@@ -177,7 +177,9 @@ describe('teams and the operating system on one board', { timeout: limit }, () =
 
   test('an image that is not the signed one: nothing of the three is touched', async () => {
     const before = await processes(...three);
-    await must(board, 'systemctl stop mbl-apps.path');
+    // From here on the app manager is started by nobody, and does not run.
+    const rests = '[ "$(systemctl is-active mbl-apps)" = inactive ]';
+    await must(board, `systemctl stop mbl-apps.path && until ${rests}; do sleep 1; done`);
     await order('weather', '1.1');
     const file = '/data/apps/orders/weather.json';
     await until(

@@ -20,6 +20,23 @@ test('an order that came to nothing is not carried out again by itself; the same
   assert.equal(board.device.starts, starts + 1);
 });
 
+test('of a release that is there nobody is told that it waits to be fetched', async () => {
+  const board = new AppBoard();
+  board.release('radio', '1', { tuner: {} });
+  board.release('weather', '1', { sensor: {} });
+  board.want({ radio: '1', weather: '1' });
+  board.bring('radio', '1');
+  board.bring('weather', '1');
+  const { write } = board.device;
+  const told = new Set<string>();
+  board.device.write = async (path, text, options) => {
+    await write(path, text, options);
+    if (path === paths.status) for (const one of Object.values(await board.status())) told.add(one);
+  };
+  await board.run();
+  assert.deepEqual([...told], ['1 - installing', '1 1 trying', '1 1 running']);
+});
+
 test('what is not well formed on the disk takes nothing away', async () => {
   const board = new AppBoard();
   board.release('weather', '1', { sensor: {} });

@@ -256,6 +256,8 @@ function releaseStatuses(view: View, change: Change | undefined): AppReleaseStat
           ? of(current, { reason: '', detail: '' }, 'running')
           : of(current, fault, 'waits'),
       ];
-    return [of(release ?? current, { reason: '', detail: '' }, release === undefined ? 'removing' : 'waits')];
+    // Its turn comes: it is all there, and whoever brings releases is not to bring it again.
+    const next = release === undefined ? 'removing' : 'installing';
+    return [of(release ?? current, { reason: '', detail: '' }, next)];
   });
 }

@@ -327,6 +327,21 @@ test('what becomes of apps that are there is seen without anybody who asks', asy
   assert.equal(told, before);
 });
 
+test('what was handed on is not handed on again because the app manager had looked before', async (t) => {
+  const { apps, repository, board, desired, say, looks, calls } = await world(t);
+  await repository.release('weather', '1.0', { sensor: image(2) });
+  await apps.desire(desired({ weather: '1.0' }));
+  await eventually(() => existsSync(board.at('apps/orders/weather.json')), patience);
+  const before = calls.checkAppRelease;
+  say('weather', '1.0', { running: '', state: 'waits', detail: 'it has not been fetched yet' });
+  await looks(apps, 4);
+  assert.equal(calls.checkAppRelease, before);
+  assert.equal(stateOf(apps, 'weather')?.state, 'installing');
+  say('weather', '1.0', { running: '', state: 'fell-back', reason: 'app/ended' });
+  await eventually(() => stateOf(apps, 'weather')?.state === 'fell-back', patience);
+  assert.equal(calls.checkAppRelease, before);
+});
+
 test('after a start of the device the app manager has the first word: what fell back is not brought again', async (t) => {
   const { apps, end, start, repository, board, desired, install, say, looks, calls } = await world(t);
   const released = await repository.release('weather', '1.0', { sensor: image(2) });

@@ -235,7 +235,9 @@ export class AppUpdater {
   #next(work: Work, { team, release }: DesiredRelease): ReturnType<typeof nextFor> {
     const said = this.#said.releases.find((one) => one.team === team);
     const { handedOn } = work;
-    if (handedOn !== undefined && handedOn.before === this.#saidOf(team)) {
+    // The app manager may have looked before it was there, and say only now that it is not.
+    const unheard = said?.release === release && said.state === 'waits' && said.reason === '';
+    if (handedOn !== undefined && (unheard || handedOn.before === this.#saidOf(team))) {
       if (performance.now() - handedOn.at < this.#timing.patience) return 'look';
       delete work.handedOn;
       this.#set(work, { state: 'waits', reason: 'app/failed', detail: 'the app manager says nothing of it' });
