@@ -88,7 +88,7 @@ export function pathsOf({ data, run, units, requests, boot, update }: AppPlaces)
     boot: join(boot, 'boot'),
     /** There once the start of the board has proved good. */
     proved: join(boot, 'proved'),
-    /** There while something waits for that; it is moved to the next one then, which starts this program. */
+    /** There while something waits for that, which then has the next one made: that starts this program. */
     waits: join(boot, 'apps-wait'),
     go: join(boot, 'apps-go'),
     trialOfSystem: join(update, 'trial.json'),

@@ -90,9 +90,8 @@ export class AppBoard {
 
   /** What `mbl-good-boot.service` does where a start proved good. True: it has this manager started. */
   prove(): boolean {
-    const { files } = this.device;
     this.device.put(paths.proved, '');
-    const waits = files.delete(paths.waits);
+    const waits = this.device.files.has(paths.waits);
     if (waits) this.device.put(paths.go, '');
     return waits;
   }
