@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createReadStream } from 'node:fs';
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, normalize } from 'node:path';
 
@@ -12,10 +12,17 @@ export class Mirror implements AsyncDisposable {
   flipped: string | undefined;
   /** What it gives in the place of a file: the whole answer; false where it does not care. */
   lie: ((path: string, response: ServerResponse) => boolean) | undefined;
+  /** Whoever asks for such a file waits until `letGo`. */
+  held: RegExp | undefined;
+  readonly #waiting: (() => void)[] = [];
   readonly #server: Server;
 
   private constructor(folder: string) {
-    this.#server = createServer(({ url = '/', headers }, response) => {
+    this.#server = createServer((request, response) => {
+      if (this.held?.test(request.url ?? '') === true) this.#waiting.push(() => serve(request, response));
+      else serve(request, response);
+    });
+    const serve = ({ url = '/', headers }: IncomingMessage, response: ServerResponse): void => {
       const path = normalize(decodeURIComponent(url));
       if (this.lie?.(path, response) === true) return;
       const range = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '');
@@ -31,7 +38,17 @@ export class Mirror implements AsyncDisposable {
         if (range !== null) response.writeHead(206, { 'content-range': `bytes ${range[1]}-${range[2]}/*` });
         file.pipe(response);
       });
-    });
+    };
+  }
+
+  /** How many have to wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  letGo(): void {
+    this.held = undefined;
+    for (const go of this.#waiting.splice(0)) go();
   }
 
   static async serve(folder: string): Promise<Mirror> {

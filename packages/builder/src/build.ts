@@ -153,7 +153,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     components: {
       'boot-firmware': { version: versions.bootFirmware },
       kernel: { version: versions.kernel },
-      root: { version: options.version },
+      root: { version: image.version ?? options.version },
     },
   };
   const tools = taskTools(inputs.tools, cache);
@@ -296,7 +296,14 @@ async function allTasks(
     nodeTask(recipe),
     nativeTask(join(osDirectory, 'native'), [include, pseudoApplications]),
     rootBaseTask(recipe),
-    ...manifestTasks({ cache, suite, image: { name: image.name, version }, sources, boot, node }),
+    ...manifestTasks({
+      cache,
+      suite,
+      image: { name: image.name, version: image.version ?? version },
+      sources,
+      boot,
+      node,
+    }),
   ];
   const after = [
     rootTask(recipe, unidentified),

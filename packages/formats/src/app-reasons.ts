@@ -7,6 +7,8 @@
 export const appReasons = {
   'app/not-allowed': 'The app asks for something that the policy of the device does not allow',
   'app/needs-os': 'The app needs a newer operating system than the one that runs',
+  'app/os-on-trial':
+    'The operating system has not proved good yet: apps change when it has, or when the one before it is back',
   'app/needs-app': 'The app starts after another one that is not there',
   'app/conflict': 'Another app has the same name, publishes the same port or owns the same name of the bus',
   'app/no-room': 'The apps, with their volumes, do not fit on the device',

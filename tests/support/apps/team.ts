@@ -23,6 +23,8 @@ export interface TickerPlan {
   readonly files?: Readonly<Record<string, Uint8Array>>;
   /** Files that its volume may hold; default 16. */
   readonly volumeFiles?: number;
+  /** The app is that of this release, to the byte. */
+  readonly as?: string;
 }
 
 export class Team {
@@ -42,8 +44,19 @@ export class Team {
 
   /** Builds the apps and makes a signed release of them. */
   async release(name: string, apps: Readonly<Record<string, TickerPlan>>): Promise<void> {
+    await this.stage(name, apps);
+    await this.sign();
+  }
+
+  /** The same without signatures. */
+  async stage(name: string, apps: Readonly<Record<string, TickerPlan>>): Promise<void> {
+    await this.#key();
     const packages: string[] = [];
     for (const [app, plan] of Object.entries(apps)) {
+      if (plan.as !== undefined) {
+        packages.push(join(this.#folder, 'packages', `${app}-${plan.as}`));
+        continue;
+      }
       const { lines = [], argument = app, files = {}, source: code, volumeFiles = 16 } = plan;
       const source = join(this.#folder, `${app}-${name}`);
       await mkdir(join(source, 'root/bin'), { recursive: true });
@@ -72,10 +85,7 @@ export class Team {
       await mblJson(['app', 'build', source, '--output', output], { timeout: 240_000 });
       packages.push(output);
     }
-    const key = await this.#key();
     await this.#mbl('create', name, ...packages, '--team', this.#name, '--level', '3');
-    await this.#mbl('sign', '--key', `${key}.key`);
-    await this.#mbl('sign');
     const built = await Promise.all(
       packages.map(async (folder) => {
         const app = parseApp(await readFile(join(folder, 'app.json'), 'utf8'), folder);
@@ -85,6 +95,12 @@ export class Team {
     this.#releases.set(name, built);
   }
 
+  /** Signs and publishes what waits. */
+  async sign(): Promise<void> {
+    await this.#mbl('sign', '--key', `${await this.#key()}.key`);
+    await this.#mbl('sign');
+  }
+
   async #mbl(...words: readonly string[]): Promise<void> {
     const [verb = '', ...rest] = words;
     await mblJson(['release', verb, ...rest, '--repository', this.repository], { timeout: 240_000 });
@@ -92,7 +108,7 @@ export class Team {
 
   /** The team's own key, which the repository lets sign for it. */
   async #key(): Promise<string> {
-    const key = join(this.#folder, 'team');
+    const key = join(this.#folder, `team-${this.#name}`);
     if (this.#keyed) return key;
     const { publicKey, privateKey } = generateKeyPairSync('ed25519');
     await writeFile(`${key}.key`, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });

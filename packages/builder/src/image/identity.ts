@@ -5,7 +5,7 @@ import type { ImageIdentity } from '@mbl/formats';
 import { digestJson } from '../engine/canonical.ts';
 import type { Json, Task } from '../task.ts';
 
-/** What an image says of itself before it is known which build it is. The root's version is that of the distribution. */
+/** What an image says of itself before it is known which build it is. The root's version is the product's, or that of the distribution. */
 export interface Unidentified extends Omit<ImageIdentity, 'buildId'> {}
 
 const file = 'build-id';

@@ -77,6 +77,7 @@ const user = object({
 export const imageFields = {
   title: text(),
   suite: text(/^[a-z][a-z0-9-]{1,31}$/, 'a Debian suite, such as "trixie"'),
+  version: optional(text(/^\d{1,9}(\.\d{1,9}){0,3}$/, 'numbers with dots, such as "2.1"')),
   hostname: text(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'a host name (lower case letters, digits, -)'),
   packages,
   services,
@@ -107,6 +108,8 @@ export interface Image {
   readonly title: string;
   /** Debian suite. */
   readonly suite: string;
+  /** Of the product's operating system; undefined: that of the distribution. */
+  readonly version: string | undefined;
   readonly hostname: string;
   /** Names of Debian packages, in the order of the recipes; what they depend on comes with them. */
   readonly packages: readonly string[];

@@ -75,6 +75,20 @@ async function error(act: () => unknown): Promise<MblError> {
   assert.fail('nothing was thrown');
 }
 
+void test('a product has a version of its own, in numbers', async (t) => {
+  const folder = await workbench(t, {
+    'os/images/product.yaml': 'extends: base\nversion: "2.10"\n',
+  });
+  const recipes = await load(folder);
+  assert.equal(recipes.image('product').version, '2.10');
+  assert.equal(recipes.image('base').version, undefined);
+  for (const text of ['2.0-rc1', '2.1', '"2.1+5"']) {
+    const odd = await workbench(t, { 'os/images/odd.yaml': `extends: base\nversion: ${text}\n` });
+    const { message } = await error(() => load(odd));
+    assert.match(message, /odd\.yaml:2:10: .*numbers with dots/, text);
+  }
+});
+
 void test('a machine and an image are read', async (t) => {
   const folder = await workbench(t);
   const recipes = await load(folder);

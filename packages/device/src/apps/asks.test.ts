@@ -7,7 +7,7 @@ import { type AppAnswer, type AppAsk, maxAppAnswer, parseAppAnswer } from '@mbl/
 import { TemporaryFolder } from '../testing/support.ts';
 import { answerAll } from './ask-folder.ts';
 import { answer, type AskOptions } from './asks.ts';
-import { pathsOf } from './places.ts';
+import { devicePlaces, pathsOf } from './places.ts';
 import { AppBoard, paths } from './testing/app-board.ts';
 
 /** A board with one app, and what is run on it. */
@@ -129,7 +129,13 @@ test("a command runs with the app's own rights, for its time, and its output is 
 
 test('asks are taken out of their folder and answered, and the newest answers are kept', async () => {
   using folder = new TemporaryFolder();
-  const places = pathsOf({ data: folder.path, run: folder.path, units: folder.path, requests: folder.path });
+  const places = pathsOf({
+    ...devicePlaces,
+    data: folder.path,
+    run: folder.path,
+    units: folder.path,
+    requests: folder.path,
+  });
   mkdirSync(places.asks);
   mkdirSync(places.answers);
   const put = (name: string, text: string) => writeFileSync(join(places.asks, name), text);
@@ -158,7 +164,13 @@ test('asks are taken out of their folder and answered, and the newest answers ar
 
 test('a link in the place of the folder of asks leads nowhere, and goes', async () => {
   using folder = new TemporaryFolder();
-  const places = pathsOf({ data: folder.path, run: folder.path, units: folder.path, requests: folder.path });
+  const places = pathsOf({
+    ...devicePlaces,
+    data: folder.path,
+    run: folder.path,
+    units: folder.path,
+    requests: folder.path,
+  });
   const others = join(folder.path, 'others');
   mkdirSync(others);
   writeFileSync(join(others, 'kept'), 'kept');

@@ -39,6 +39,23 @@ test('a start of the device measures each image once beside the unit that mounts
   assert.equal(board.device.reloads, reloads, 'systemd has read no unit of an app yet');
 });
 
+test('of a release that is there nobody is told that it waits to be fetched', async () => {
+  const board = new AppBoard();
+  board.release('radio', '1', { tuner: {} });
+  board.release('weather', '1', { sensor: {} });
+  board.want({ radio: '1', weather: '1' });
+  board.bring('radio', '1');
+  board.bring('weather', '1');
+  const { write } = board.device;
+  const told = new Set<string>();
+  board.device.write = async (path, text, options) => {
+    await write(path, text, options);
+    if (path === paths.status) for (const one of Object.values(await board.status())) told.add(one);
+  };
+  await board.run();
+  assert.deepEqual([...told], ['1 - installing', '1 1 trying', '1 1 running']);
+});
+
 test('what is not well formed on the disk takes nothing away', async () => {
   const board = new AppBoard();
   board.release('weather', '1', { sensor: {} });

@@ -7,8 +7,19 @@ import { isRefusal, type JudgedRelease, type Refusal } from './judge.ts';
 import { Observer, type Ground } from './observe.ts';
 import { idsOf } from './owner.ts';
 import type { AppPaths } from './places.ts';
-import { backFrom, faultOf, faultOfApp, plan, resumed, stepsOf, type Verdict, type View } from './plan.ts';
+import {
+  backFrom,
+  faultOf,
+  faultOfApp,
+  plan,
+  resumed,
+  stepsOf,
+  type Verdict,
+  type View,
+  waitsForTrial,
+} from './plan.ts';
 import { type Change, parseChange, plainSentence } from './state.ts';
+import { isOnTrial } from './trial.ts';
 
 export interface ManagerOptions extends ExecutorOptions {
   readonly ground: Ground;
@@ -30,6 +41,8 @@ export class AppManager {
   readonly #executor: Executor;
   readonly #observer: Observer;
   #change: Change | undefined;
+  /** For the whole of a run: as soon as the trial ends well there is another one. */
+  #onTrial = false;
 
   constructor(options: ManagerOptions) {
     this.#effects = options.effects;
@@ -42,10 +55,14 @@ export class AppManager {
   async run(): Promise<void> {
     // First: whoever asks from here on is heard by the next run.
     await this.#effects.remove(this.#paths.trigger);
+    await this.#effects.remove(this.#paths.go);
     await this.#executor.prepare();
+    this.#onTrial = await isOnTrial(this.#effects, this.#paths);
     const journal = await this.#effects.read(this.#paths.journal, 1 << 16);
     const found = journal === undefined ? undefined : parseChange(journal);
-    this.#change = found && resumed(found);
+    // It stays in the journal, and counts for nothing before: a start that the operating system spoils is none of its own.
+    const waits = this.#onTrial && found !== undefined && waitsForTrial(found);
+    this.#change = waits || found === undefined ? undefined : resumed(found);
     await this.#hearOnce();
     let view = await this.#look();
     await this.#ensure(view);
@@ -62,7 +79,7 @@ export class AppManager {
   }
 
   async #look(): Promise<View> {
-    return await this.#observer.view(this.#change);
+    return await this.#observer.view(this.#change, this.#onTrial);
   }
 
   /** What is installed runs, unless something is being done about it. */
@@ -116,7 +133,9 @@ export class AppManager {
   /** Those that were there when it was decided: the next run decides on later ones. */
   async #refuseRollbacks({ rollbacks }: View): Promise<void> {
     for (const [team, ask] of rollbacks) {
-      await this.#answer(ask, `${team} has no release before this one that could run`);
+      const none = `${team} has no release before this one that could run`;
+      const later = 'the operating system has not proved good yet: ask again in some minutes';
+      await this.#answer(ask, this.#onTrial ? later : none);
       await this.#effects.remove(this.#paths.rollback(team));
     }
     // As long as there is something in it, this program is started again (mbl-apps.path); but for what somebody is still writing.
@@ -240,6 +259,8 @@ function releaseStatuses(view: View, change: Change | undefined): AppReleaseStat
           ? of(current, { reason: '', detail: '' }, 'running')
           : of(current, fault, 'waits'),
       ];
-    return [of(release ?? current, { reason: '', detail: '' }, release === undefined ? 'removing' : 'waits')];
+    // Its turn comes: it is all there, and whoever brings releases is not to bring it again.
+    const next = release === undefined ? 'removing' : 'installing';
+    return [of(release ?? current, { reason: '', detail: '' }, next)];
   });
 }

@@ -42,7 +42,7 @@ export class Observer {
     this.#ground = ground;
   }
 
-  async view(change: Change | undefined): Promise<View> {
+  async view(change: Change | undefined, onTrial: boolean): Promise<View> {
     const paths = this.#paths;
     const desired = parseDesired(await this.#effects.read(paths.desired, maxDesiredApps));
     const teams = new Map<string, TeamState>();
@@ -78,7 +78,8 @@ export class Observer {
     const capacity = all.bytes - reserve;
     // A file system without a number of its own has as many as there is room for.
     const files = all.files === 0 ? Infinity : all.files - reservedFiles;
-    return { desired, offered, teams, kept, images, fetched, rollbacks, change, policy, os, capacity, files };
+    const around = { policy, os, capacity, files };
+    return { desired, offered, teams, kept, images, fetched, rollbacks, change, onTrial, ...around };
   }
 
   async #isThere({ sha256, fsVerity, size }: AppImage): Promise<boolean> {

@@ -37,9 +37,10 @@ export function obstacleOf(release: JudgedRelease, around: Surroundings): Obstac
         detail: `${app.name} asks for ${denied}`,
       };
   }
-  const tooNew = apps.find(({ os }) => os !== undefined && compareVersions(around.os, os) < 0);
-  if (tooNew !== undefined)
-    return wait('app/needs-os', `${tooNew.name} needs version ${tooNew.os} of the operating system`);
+  for (const app of apps) {
+    const tooOld = systemTooOld(around.os, app);
+    if (tooOld !== undefined) return { state: 'waits', ...tooOld };
+  }
   const conflict = conflictOf(release, around.holders);
   if (conflict !== undefined) return wait('app/conflict', conflict);
   const present = new Set([release, ...around.others].flatMap((one) => one.apps.map(({ name }) => name)));
@@ -61,6 +62,16 @@ export function obstacleOf(release: JudgedRelease, around: Surroundings): Obstac
         'app/no-room',
         `${mebibytes(needed)} would be needed, and ${mebibytes(around.capacity)} are for apps`,
       );
+}
+
+/** What an app lacks that needs a newer operating system than the one that runs. */
+export function systemTooOld(runs: string, { name, os }: AppDescription): Refusal | undefined {
+  if (os === undefined || compareVersions(runs, os) >= 0) return undefined;
+  const [version] = runs.split('+', 1);
+  return {
+    reason: 'app/needs-os',
+    detail: `${name} needs version ${os} of the operating system, and ${version} runs`,
+  };
 }
 
 function wait(reason: Refusal['reason'], detail: string): Obstacle {

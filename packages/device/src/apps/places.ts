@@ -11,6 +11,10 @@ export interface AppPlaces {
   readonly units: string;
   /** Where `mbl-platformd` leaves what it wants to have done. */
   readonly requests: string;
+  /** What the start of the board leaves. */
+  readonly boot: string;
+  /** What is known of updates of the operating system. */
+  readonly update: string;
 }
 
 export const devicePlaces: AppPlaces = {
@@ -18,6 +22,8 @@ export const devicePlaces: AppPlaces = {
   run: '/run/mbl/apps',
   units: '/run/systemd/system',
   requests: '/run/mbl-platformd',
+  boot: '/run/mbl',
+  update: '/config/update',
 };
 
 /** Parts of the signed root. */
@@ -34,7 +40,7 @@ export const systemFiles = {
 } as const;
 
 /** The paths that follow from those. */
-export function pathsOf({ data, run, units, requests }: AppPlaces) {
+export function pathsOf({ data, run, units, requests, boot, update }: AppPlaces) {
   const installed = join(data, 'installed');
   const team = (name: string) => join(installed, 'teams', name);
   const bundle = (app: string) => join(run, app);
@@ -81,6 +87,13 @@ export function pathsOf({ data, run, units, requests }: AppPlaces) {
     unit: (name: string) => join(units, name),
     trigger: join(requests, 'apps'),
     asks: join(requests, 'asks'),
+    boot: join(boot, 'boot'),
+    /** There once the start of the board has proved good. */
+    proved: join(boot, 'proved'),
+    /** There while something waits for that, which then has the next one made: that starts this program. */
+    waits: join(boot, 'apps-wait'),
+    go: join(boot, 'apps-go'),
+    trialOfSystem: join(update, 'trial.json'),
   };
 }
 

@@ -4,7 +4,7 @@
 // goes on from the phase that the journal has: each step does nothing where it was done.
 import type { AppDescription, AppImage, DesiredRelease } from '@mbl/formats';
 import { isRefusal, type JudgedRelease, type Refusal } from './judge.ts';
-import { obstacleOf, type Surroundings } from './obstacles.ts';
+import { obstacleOf, type Surroundings, systemTooOld } from './obstacles.ts';
 import { notAllowed } from './policy.ts';
 import type { Change, TeamState } from './state.ts';
 
@@ -31,6 +31,8 @@ export interface View extends Pick<Surroundings, 'policy' | 'os' | 'capacity' | 
   /** Teams that are to go back to what ran before, and the name of the ask. */
   readonly rollbacks: ReadonlyMap<string, string>;
   readonly change: Change | undefined;
+  /** The operating system has not proved good yet, and may go away again: what it does to an app says nothing against the app. */
+  readonly onTrial: boolean;
 }
 
 export type Step =
@@ -68,7 +70,13 @@ export interface Plan {
 
 const none: TeamState = { current: '', previous: '' };
 
-/** Removals come first: they make room, and give names back. */
+const onTrial: Verdict = {
+  state: 'waits',
+  reason: 'app/os-on-trial',
+  detail: 'the operating system has not proved good yet',
+};
+
+/** Removals come first: they make room, and give names back. Nothing begins while the operating system is on trial. */
 export function plan(view: View): Plan {
   const verdicts = new Map<string, Verdict>();
   const changes: Change[] = [];
@@ -84,10 +92,11 @@ export function plan(view: View): Plan {
       if (!desired.some((one) => one.team === team)) changes.push(fresh(team, current, '', 'remove'));
   for (const { team, release } of desired ?? []) {
     const found = decide(view, team, release);
-    if ('team' in found) changes.push(found);
-    else verdicts.set(team, found);
+    if (!('team' in found)) verdicts.set(team, found);
+    else if (view.onTrial) verdicts.set(team, onTrial);
+    else changes.push(found);
   }
-  return { change: changes[0], verdicts };
+  return { change: view.onTrial ? undefined : changes[0], verdicts };
 }
 
 function fresh(team: string, from: string, to: string, phase: Change['phase'], order = ''): Change {
@@ -145,6 +154,9 @@ export function faultOf(view: View, judged: Judged | undefined): Refusal | undef
 export function faultOfApp(view: View, team: string, app: AppDescription): Refusal | undefined {
   if (!view.images.has(app.image.fsVerity))
     return { reason: 'app/damaged', detail: `the image of ${app.name} is not the one that was signed` };
+  // Its system went away again.
+  const tooOld = systemTooOld(view.os, app);
+  if (tooOld !== undefined) return tooOld;
   // A newer operating system may allow less.
   const denied = notAllowed(view.policy, team, app);
   return denied === undefined
@@ -280,6 +292,14 @@ function tryOut(change: Change, release: JudgedRelease, before: readonly string[
 /** The way back, from wherever a change failed. */
 export function backFrom(change: Change, { reason, detail }: Refusal): Change {
   return { ...change, phase: 'back', reason, detail };
+}
+
+/**
+ * True for a change that waits for the end of the trial: what ran before it runs meanwhile. What is decided is brought to its end: there is nothing left
+ * in it that an operating system could spoil.
+ */
+export function waitsForTrial({ phase }: Change): boolean {
+  return phase === 'install' || phase === 'try';
 }
 
 /** A change that a start of the device found in its journal. */

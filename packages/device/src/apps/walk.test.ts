@@ -12,7 +12,7 @@ interface Known {
   readonly apps: Readonly<Record<string, AppPlan>>;
   readonly index?: number;
   /** What becomes of it when it is ordered. */
-  readonly fate: 'runs' | 'falls back' | 'refused' | 'waits';
+  readonly fate: 'runs' | 'falls back' | 'refused' | 'waits' | 'needs 2.0';
 }
 
 const permissions = { network: 'outbound', ports: [], devices: [], bus: { talk: [], own: [] } } as const;
@@ -29,7 +29,7 @@ const known: Readonly<Record<string, Readonly<Record<string, Known>>>> = {
   radio: {
     1: { apps: { tuner: {} }, fate: 'runs' },
     2: { apps: { tuner: {}, display: {} }, fate: 'runs' },
-    3: { apps: { tuner: { change: { os: '2.0' } } }, fate: 'waits' },
+    3: { apps: { tuner: { change: { os: '2.0' } } }, fate: 'needs 2.0' },
     4: { apps: { tuner: { change: { permissions } } }, fate: 'refused' },
     5: { apps: { tuner: { behaviour: 'crashes' } }, fate: 'falls back' },
   },
@@ -48,6 +48,9 @@ class Model {
   readonly teams = new Map<string, Team>();
   readonly accepted = new Map<string, number>();
   readonly stopped = new Set<string>();
+  /** The version of the operating system, and whether it has still to prove good. */
+  os = '1.0';
+  onTrial = false;
 
   static of(team: string, release: string): Known {
     const found = known[team]?.[release];
@@ -60,9 +63,11 @@ class Model {
   }
 
   rollBack(team: string): void {
+    if (this.onTrial) return;
     const found = this.teams.get(team);
     if (found === undefined || found.previous === '') return;
-    if ((Model.of(team, found.previous).index ?? 0) < (this.accepted.get(team) ?? 0)) return;
+    const { index = 0, fate } = Model.of(team, found.previous);
+    if (index < (this.accepted.get(team) ?? 0) || (fate === 'needs 2.0' && this.os !== '2.0')) return;
     const { current, previous } = found;
     this.teams.set(team, {
       current: previous,
@@ -72,6 +77,7 @@ class Model {
   }
 
   settle(): void {
+    if (this.onTrial) return;
     for (const team of this.teams.keys())
       if (!this.wanted.has(team)) {
         this.teams.delete(team);
@@ -99,7 +105,8 @@ class Model {
     if (now.current === release || order?.release !== release || now.fellBack === `${release} ${order.id}`)
       return false;
     const { fate, index = 0, apps } = Model.of(team, release);
-    if (index < (this.accepted.get(team) ?? 0) || fate === 'waits' || fate === 'refused') return false;
+    const waits = fate === 'waits' || (fate === 'needs 2.0' && this.os !== '2.0');
+    if (index < (this.accepted.get(team) ?? 0) || waits || fate === 'refused') return false;
     const others = [...this.teams].flatMap(([other, { current, previous }]) =>
       other === team ? [] : [current, previous].flatMap((one) => this.names(other, one)),
     );
@@ -107,7 +114,7 @@ class Model {
     const stoppedSick = Object.entries(apps).every(
       ([app, { behaviour = 'good' }]) => behaviour === 'good' || this.stopped.has(app),
     );
-    if (fate === 'runs' || stoppedSick) {
+    if (fate === 'runs' || fate === 'needs 2.0' || stoppedSick) {
       const revoked = now.current !== '' && (Model.of(team, now.current).index ?? 0) < index;
       this.teams.set(team, { current: release, previous: revoked ? '' : now.current });
       this.accepted.set(team, Math.max(index, this.accepted.get(team) ?? 0));
@@ -120,8 +127,9 @@ class Model {
     const found: string[] = [];
     for (const [team, { current }] of this.teams)
       for (const app of this.names(team, current)) {
-        const broken = Model.of(team, current).apps[app]?.behaviour === 'broken';
-        if (!broken && !this.stopped.has(app)) found.push(`${app} ${team}/${current}`);
+        const { apps, fate } = Model.of(team, current);
+        const cannot = apps[app]?.behaviour === 'broken' || (fate === 'needs 2.0' && this.os !== '2.0');
+        if (!cannot && !this.stopped.has(app)) found.push(`${app} ${team}/${current}`);
       }
     return found.toSorted();
   }
@@ -133,7 +141,10 @@ type Move =
   | { readonly do: 'remove'; readonly team: string; readonly cut: number }
   | { readonly do: 'rollback'; readonly team: string }
   | { readonly do: 'stop' | 'start'; readonly app: string }
-  | { readonly do: 'reboot' };
+  | { readonly do: 'reboot' }
+  /** A version of the operating system comes; then it proves good, or the one before it is back. */
+  | { readonly do: 'trial'; readonly os: '1.0' | '2.0' }
+  | { readonly do: 'verdict'; readonly good: boolean };
 
 const team = fc.constantFrom('weather', 'radio');
 const release = fc.constantFrom('1', '2', '3', '4', '5', '6');
@@ -147,6 +158,11 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('rollback' as const), team }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('stop' as const, 'start' as const), app }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reboot' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('trial' as const), os: fc.constantFrom('1.0', '2.0') }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('verdict' as const), good: fc.boolean() }) },
 );
 
 async function walk(moves: readonly Move[]): Promise<void> {
@@ -156,6 +172,8 @@ async function walk(moves: readonly Move[]): Promise<void> {
   for (const [name, releases] of Object.entries(known))
     for (const [one, { apps, index = 0 }] of Object.entries(releases)) board.release(name, one, apps, index);
   const tokens = new Map<string, string>();
+  let before = model.os;
+  const restart = () => (model.onTrial ? board.startTrial(model.os) : board.goBack(model.os));
   for (const [i, one] of moves.entries()) {
     if ('release' in one && known[one.team]?.[one.release] === undefined) continue;
     switch (one.do) {
@@ -186,14 +204,33 @@ async function walk(moves: readonly Move[]): Promise<void> {
         if (device.units.has(unitOf(one.app))) await device.start([unitOf(one.app)]);
         break;
       case 'reboot':
-        device.reboot();
+        restart();
+        break;
+      case 'trial':
+        if (model.onTrial) continue;
+        before = model.os;
+        model.os = one.os;
+        model.onTrial = true;
+        restart();
+        break;
+      case 'verdict':
+        if (!model.onTrial) continue;
+        model.onTrial = false;
+        if (one.good) {
+          board.prove();
+          // `mbl-platformd` settles it.
+          device.files.delete(paths.trialOfSystem);
+        } else {
+          model.os = before;
+          restart();
+        }
     }
     board.want(Object.fromEntries(model.wanted));
     if ('cut' in one) {
       device.cutAt = device.effects + one.cut;
       await board.run().catch((error: unknown) => {
         if (!(error instanceof PowerCut)) throw error;
-        device.reboot();
+        restart();
       });
       device.cutAt = Number.POSITIVE_INFINITY;
     }

@@ -48,8 +48,34 @@ function readFirmware(json: JsonRecord): TrialFirmware {
   return { bank: json.string('bank', slotName) as Slot, sha256: json.string('sha256', /^[0-9a-f]{64}$/) };
 }
 
-const maxBytes = 4096;
+/** Bytes of a file of trials. */
+export const maxTrialBytes = 4096;
 const slotName = /^[ab]$/;
+
+/** Throws what `readRecord` throws. */
+function readTrial(json: JsonRecord): Trial {
+  return {
+    slot: json.string('slot', slotName) as Slot,
+    release: json.string('release'),
+    rollbackIndex: json.integer('rollbackIndex'),
+    rootHash: json.string('rootHash', /^[0-9a-f]{64}$/),
+    ...(json.is('firmware', undefined) ? {} : { firmware: readFirmware(json.object('firmware')) }),
+    unregistered: json.is('unregistered', true),
+  };
+}
+
+/** The trial that the text of `trial.json` tells of; undefined where it is damaged. */
+export function parseTrial(text: string): Trial | undefined {
+  return lenient(text, 'trial.json', readTrial);
+}
+
+function lenient<T>(text: string, path: string, take: (json: JsonRecord) => T): T | undefined {
+  try {
+    return take(readRecord(text, { path, code: 'device/bad-trial', most: maxTrialBytes }));
+  } catch {
+    return undefined;
+  }
+}
 
 /**
  * What is known of trials, in files of a folder that a power cut leaves whole. Nobody signs it: what is damaged counts as not there, and a
@@ -63,14 +89,7 @@ export class TrialStore {
   }
 
   async trial(): Promise<Trial | undefined> {
-    return await this.#read('trial.json', (json) => ({
-      slot: json.string('slot', slotName) as Slot,
-      release: json.string('release'),
-      rollbackIndex: json.integer('rollbackIndex'),
-      rootHash: json.string('rootHash', /^[0-9a-f]{64}$/),
-      ...(json.is('firmware', undefined) ? {} : { firmware: readFirmware(json.object('firmware')) }),
-      unregistered: json.is('unregistered', true),
-    }));
+    return await this.#read('trial.json', readTrial);
   }
 
   async beginTrial(trial: Trial): Promise<void> {
@@ -117,15 +136,10 @@ export class TrialStore {
     if (rollbackIndex > (await this.acceptedIndex())) await this.#write('accepted.json', { rollbackIndex });
   }
 
-  async #read<T>(name: string, take: (json: ReturnType<typeof readRecord>) => T): Promise<T | undefined> {
+  async #read<T>(name: string, take: (json: JsonRecord) => T): Promise<T | undefined> {
     const path = join(this.#folder, name);
-    try {
-      const text = await readText(path, maxBytes);
-      if (text === undefined) return undefined;
-      return take(readRecord(text, { path, code: 'device/bad-trial', most: maxBytes }));
-    } catch {
-      return undefined;
-    }
+    const text = await readText(path, maxTrialBytes).catch(() => undefined);
+    return text === undefined ? undefined : lenient(text, path, take);
   }
 
   async #write(name: string, content: object): Promise<void> {

@@ -70,13 +70,38 @@ export class AppBoard {
       '/run/mbl',
       '/run/mbl-platformd',
     ])
-      this.device.files.set(folder, {
-        kind: 'folder',
-        text: '',
-        options: { mode: 0o755 },
-        sealed: false,
-        stamp: 0,
-      });
+      this.#folder(folder);
+  }
+
+  #folder(path: string): void {
+    const options = { mode: 0o755 };
+    this.device.files.set(path, { kind: 'folder', text: '', options, sealed: false, stamp: 0 });
+  }
+
+  /** The device restarts into a version of the operating system that came to slot b and is on trial there. */
+  startTrial(os: string): void {
+    this.device.reboot();
+    this.#folder('/run/mbl');
+    this.os = os;
+    this.device.put(paths.boot, 'slot=b\nattempts=1\n');
+    const trial = { slot: 'b', release: os, rollbackIndex: 0, rootHash: 'ab'.repeat(32) };
+    this.device.put(paths.trialOfSystem, JSON.stringify({ version: 1, ...trial }));
+  }
+
+  /** What `mbl-good-boot.service` does where a start proved good. True: it has this manager started. */
+  prove(): boolean {
+    this.device.put(paths.proved, '');
+    const waits = this.device.files.has(paths.waits);
+    if (waits) this.device.put(paths.go, '');
+    return waits;
+  }
+
+  /** The version before it runs again, in slot a. */
+  goBack(os: string): void {
+    this.device.reboot();
+    this.#folder('/run/mbl');
+    this.os = os;
+    this.device.put(paths.boot, 'slot=a\nattempts=1\n');
   }
 
   release(team: string, release: string, apps: Readonly<Record<string, AppPlan>>, rollbackIndex = 0): void {

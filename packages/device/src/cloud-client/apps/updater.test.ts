@@ -207,7 +207,7 @@ test('a team whose release does not come holds up nobody, and is tried again', a
 
 test('what a restart broke off goes on by itself, from what is in the file', async (t) => {
   let cut = true;
-  const { apps, end, start, repository, board, sum, desired } = await world(t, (request, response) => {
+  const { apps, end, start, repository, board, sum, desired, say } = await world(t, (request, response) => {
     // The first frames come, and then the client ends.
     if (!cut || request.url?.includes('.payload') !== true || sum('.payload') < 200_000) return false;
     return Boolean(response);
@@ -223,6 +223,7 @@ test('what a restart broke off goes on by itself, from what is in the file', asy
   const again = await start();
   assert.deepEqual(again.apps.desired, desired({ weather: '1.0' }));
   again.apps.look();
+  say('weather', '1.0', { running: '', state: 'waits' });
   await eventually(() => stateOf(again.apps, 'weather')?.state === 'installing', patience);
   assert.ok(sum('.payload') < 1.6 * size, `${sum('.payload')} of ${size}`);
   // All runs together are one account.
@@ -324,6 +325,39 @@ test('what becomes of apps that are there is seen without anybody who asks', asy
   board.units.set('mbl-app-sensor.service', { ...unit, activeState: 'active', memory: 2 });
   await eventually(() => apps.apps[0]?.memory === 2, patience);
   assert.equal(told, before);
+});
+
+test('what was handed on is not handed on again because the app manager had looked before', async (t) => {
+  const { apps, repository, board, desired, say, looks, calls } = await world(t);
+  await repository.release('weather', '1.0', { sensor: image(2) });
+  await apps.desire(desired({ weather: '1.0' }));
+  await eventually(() => existsSync(board.at('apps/orders/weather.json')), patience);
+  const before = calls.checkAppRelease;
+  say('weather', '1.0', { running: '', state: 'waits', detail: 'it has not been fetched yet' });
+  await looks(apps, 4);
+  assert.equal(calls.checkAppRelease, before);
+  assert.equal(stateOf(apps, 'weather')?.state, 'installing');
+  say('weather', '1.0', { running: '', state: 'fell-back', reason: 'app/ended' });
+  await eventually(() => stateOf(apps, 'weather')?.state === 'fell-back', patience);
+  assert.equal(calls.checkAppRelease, before);
+});
+
+test('after a start of the device the app manager has the first word: what fell back is not brought again', async (t) => {
+  const { apps, end, start, repository, board, desired, install, say, looks, calls } = await world(t);
+  const released = await repository.release('weather', '1.0', { sensor: image(2) });
+  await apps.desire(desired({ weather: '1.0' }));
+  await install('weather', released);
+  await eventually(() => stateOf(apps, 'weather')?.state === 'running', patience);
+  await end();
+  // It has not judged yet what is there.
+  rmSync(board.at('said/status.json'));
+  const again = await start();
+  const before = calls.checkAppRelease;
+  await looks(again.apps, 4);
+  say('weather', '1.0', { running: '', state: 'fell-back', reason: 'app/ended' });
+  await eventually(() => stateOf(again.apps, 'weather')?.state === 'fell-back', patience);
+  await looks(again.apps);
+  assert.equal(calls.checkAppRelease, before);
 });
 
 test('a file that was spoiled after it was fetched is fetched again', async (t) => {

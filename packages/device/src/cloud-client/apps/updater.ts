@@ -86,6 +86,8 @@ export class AppUpdater {
   #begun = false;
   /** The platform knows what is desired. */
   #told = false;
+  /** Until then of `performance.now()` the app manager has the first word; undefined before the first look. */
+  #listensUntil: number | undefined;
   #wake = new AbortController();
   #bringing: { readonly team: string; readonly stop: AbortController } | undefined;
   /** Called when `releases` or `apps` say something else. */
@@ -95,6 +97,8 @@ export class AppUpdater {
     this.#options = options;
     this.#timing = options.timing ?? defaultAppTiming;
     this.#heard = new Cached(() => options.platform.getApps(), options);
+    // Only what was wanted before this process began is known to the app manager already.
+    if (this.desired.releases.length === 0) this.#listensUntil = 0;
   }
 
   get desired(): DesiredApps {
@@ -164,6 +168,7 @@ export class AppUpdater {
       this.#told = memory.desired === desired;
     }
     this.#hear(parseApps(await platform.getApps()));
+    if (this.#listens()) return this.#timing.look;
     let pause = Infinity;
     for (const [team] of this.#works) if (findTeam(this.desired, team) === undefined) this.#forget(team);
     for (const wanted of desired?.releases ?? []) {
@@ -181,6 +186,17 @@ export class AppUpdater {
     const { look, rest } = this.#timing;
     if (this.#said.releases.some(({ state }) => state === 'removing')) return Math.min(pause, look);
     return this.#said.apps.length > 0 ? Math.min(pause, rest) : pause;
+  }
+
+  /**
+   * True while the app manager has said nothing since the device started: it judges all that is there first. Whoever brought that again meanwhile would order
+   * anew what fell back.
+   */
+  #listens(): boolean {
+    const now = performance.now();
+    this.#listensUntil ??= now + this.#timing.patience;
+    if (this.#said.releases.length > 0) this.#listensUntil = 0;
+    return now < this.#listensUntil;
   }
 
   #saidOf(team: string): string {
@@ -219,7 +235,9 @@ export class AppUpdater {
   #next(work: Work, { team, release }: DesiredRelease): ReturnType<typeof nextFor> {
     const said = this.#said.releases.find((one) => one.team === team);
     const { handedOn } = work;
-    if (handedOn !== undefined && handedOn.before === this.#saidOf(team)) {
+    // The app manager may have looked before it was there, and say only now that it is not.
+    const unheard = said?.release === release && said.state === 'waits' && said.reason === '';
+    if (handedOn !== undefined && (unheard || handedOn.before === this.#saidOf(team))) {
       if (performance.now() - handedOn.at < this.#timing.patience) return 'look';
       delete work.handedOn;
       this.#set(work, { state: 'waits', reason: 'app/failed', detail: 'the app manager says nothing of it' });
