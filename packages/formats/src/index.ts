@@ -20,6 +20,7 @@ export {
   formatDesiredApps,
   maxAppAnswer,
   maxAppAsk,
+  maxAppOrder,
   maxAppStatus,
   maxDesiredApps,
   mostDesiredReleases,
@@ -111,6 +112,7 @@ export {
   parseFirmwareLog,
 } from './firmware-state.ts';
 export { endpointNamePattern, endpointNameRule, isEndpointName, serviceName } from './names.ts';
+export { hasMoreValues } from './json-values.ts';
 export { readText } from './read-text.ts';
 export { displayPath } from './recipe/display-path.ts';
 export {

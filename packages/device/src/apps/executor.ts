@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type AppDescription, type AppImage, maxAppOrder, maxDesiredApps } from '@mbl/formats';
 import { isErrno } from '../common/files.ts';
-import { type AppDescription, type AppImage, maxDesiredApps } from '@mbl/formats';
 import type { BundleFiles } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
 import { becomeHealthy, endOf } from './healthy.ts';
@@ -175,7 +175,7 @@ export class Executor {
 
   /** What was judged is what is kept: the file is read once more and judged again before the release runs. */
   async #keep(team: string, release: string): Promise<void> {
-    const text = await this.#effects.read(this.#paths.order(team), 32 << 20);
+    const text = await this.#effects.read(this.#paths.order(team), maxAppOrder);
     if (text === undefined) throw new Unfit('app/replaced', 'the order is gone');
     await this.#effects.folder(this.#paths.team(team), rootFolder);
     await this.#effects.folder(this.#paths.releases(team), rootFolder);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { type AppImage, isTeam, maxDesiredApps } from '@mbl/formats';
+import { type AppImage, isTeam, maxAppOrder, maxDesiredApps } from '@mbl/formats';
 import type { Effects } from './effects.ts';
 import {
   isRefusal,
   type JudgedRelease,
-  mostSignedBytes,
   parseSignedApps,
   type Refusal,
   type SignedApps,
@@ -106,7 +105,7 @@ export class Observer {
   async #judge(path: string, team: string, release: string | undefined, now?: Date) {
     const accepted = await this.#effects.read(this.#paths.acceptedBy(team), mostState);
     const rollbackIndex = parseAccepted(accepted ?? '');
-    const text = await this.#effects.read(path, mostSignedBytes);
+    const text = await this.#effects.read(path, maxAppOrder);
     if (text === undefined) return undefined;
     try {
       const signed = parseSignedApps(text, path);
