@@ -11,6 +11,7 @@ export const appReasons = {
   'app/conflict': 'Another app has the same name, publishes the same port or owns the same name of the bus',
   'app/no-room': 'The apps, with their volumes, do not fit on the device',
   'app/damaged': 'The image on the device is not the one that was signed',
+  'app/not-confined': 'The kernel has no profile to confine apps by: none starts',
   'app/did-not-start': 'The app could not be started',
   'app/unhealthy': 'The health command of the app failed as often as it may',
   'app/ended': 'The program ended, with the status that the sentence says',

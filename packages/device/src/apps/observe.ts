@@ -17,6 +17,8 @@ import { askId, type Change, parseAccepted, parseDesired, parseTeamState, type T
 /** What the signed root says. */
 export interface Ground {
   readonly policy: AppPolicy;
+  /** Why the kernel does not confine apps; undefined where it does. */
+  readonly unconfined: string | undefined;
   readonly os: string;
   /** By the root of releases; without a time for what is installed (`judgeApps`). */
   readonly judge: (signed: SignedApps, rollbackIndex: number, now?: Date) => Promise<JudgedRelease | Refusal>;
@@ -72,12 +74,13 @@ export class Observer {
       const ask = ((await this.#effects.read(paths.rollback(team), 256)) ?? '').trim();
       rollbacks.set(team, askId.test(ask) ? ask : '');
     }
-    const { policy, os } = this.#ground;
+    const { policy, unconfined, os } = this.#ground;
     const all = await this.#effects.capacity();
     const capacity = all.bytes - reserve;
     // A file system without a number of its own has as many as there is room for.
     const files = all.files === 0 ? Infinity : all.files - reservedFiles;
-    return { desired, offered, teams, kept, images, fetched, rollbacks, change, policy, os, capacity, files };
+    const facts = { desired, offered, teams, kept, images, fetched, rollbacks, change };
+    return { ...facts, policy, unconfined, os, capacity, files };
   }
 
   async #isThere({ sha256, fsVerity, size }: AppImage): Promise<boolean> {

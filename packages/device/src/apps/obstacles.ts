@@ -6,6 +6,8 @@ import { type AppPolicy, notAllowed } from './policy.ts';
 /** What decides whether a release may be installed, beside its signatures. */
 export interface Surroundings {
   readonly policy: AppPolicy;
+  /** Why the kernel does not confine apps; undefined where it does. */
+  readonly unconfined: string | undefined;
   /** The version of the operating system. */
   readonly os: string;
   /** Of the other teams: what runs. */
@@ -28,6 +30,7 @@ export interface Obstacle extends Refusal {
 /** The first thing that keeps a release away; undefined where nothing does. */
 export function obstacleOf(release: JudgedRelease, around: Surroundings): Obstacle | undefined {
   const { apps } = release;
+  if (around.unconfined !== undefined) return wait('app/not-confined', around.unconfined);
   for (const app of apps) {
     const denied = notAllowed(around.policy, release.team, app);
     if (denied !== undefined)

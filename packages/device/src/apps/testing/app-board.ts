@@ -61,6 +61,7 @@ export class AppBoard {
   readonly images = new Map<string, string>();
   os = '1.0';
   policy: AppPolicy = { rules: [] };
+  unconfined: string | undefined;
 
   constructor() {
     for (const folder of [
@@ -127,6 +128,7 @@ export class AppBoard {
       },
       ground: {
         policy: this.policy,
+        unconfined: this.unconfined,
         os: this.os,
         now: () => new Date(0),
         judge: ({ team, release }: SignedApps, accepted) => {
