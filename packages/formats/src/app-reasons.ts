@@ -8,7 +8,8 @@ export const appReasons = {
   'app/not-allowed': 'The app asks for something that the policy of the device does not allow',
   'app/needs-os': 'The app needs a newer operating system than the one that runs',
   'app/needs-app': 'The app starts after another one that is not there',
-  'app/conflict': 'Another app has the same name, publishes the same port or owns the same name of the bus',
+  'app/conflict':
+    'Another app has the same name, publishes the same port, owns the same name of the bus or has the same objects in the cloud',
   'app/no-room': 'The apps, with their volumes, do not fit on the device',
   'app/damaged': 'The image on the device is not the one that was signed',
   'app/not-confined': 'The kernel has no profile to confine apps by: none starts',
