@@ -132,6 +132,8 @@ async function runInside(
   const config = await effects.read(paths.config(name), mostConfig);
   const { process } = JSON.parse(config ?? '{}') as { process?: object };
   if (process === undefined) return { id, error: `there is no app ${name}` };
+  const unit = await run('systemctl', ['is-active', unitOf(name)], { deadlineMs: 60_000, most: 1024 });
+  if (unit.code !== 0) return { id, error: `${name} does not run: a program needs its container` };
   const file = `${paths.bundle(name)}/run-${id}.json`;
   await effects.write(file, `${JSON.stringify({ ...process, args: command })}\n`, { mode: 0o600 });
   try {
