@@ -127,6 +127,7 @@ export {
 export { suggestion } from './recipe/nearest.ts';
 export {
   byName,
+  duration,
   integer,
   list,
   located,
