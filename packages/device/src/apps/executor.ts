@@ -8,6 +8,7 @@ import type { JudgedRelease } from './judge.ts';
 import { idsOf, projectOf } from './owner.ts';
 import { type AppPaths, healthTimerOf, healthUnitOf, unitOf } from './places.ts';
 import type { Step, View } from './plan.ts';
+import { sealImage } from './seal-image.ts';
 import {
   type Change,
   freeSlot,
@@ -162,10 +163,8 @@ export class Executor {
       await effects.remove(draft);
       throw otherImage(app);
     }
-    if ((await effects.measure(draft)) === undefined) {
-      await effects.give(draft, { mode: 0o640, uid: 0, gid: this.#options.group });
-      await effects.seal(draft);
-    }
+    if ((await effects.measure(draft)) === undefined)
+      await sealImage(effects, draft, size, { mode: 0o640, uid: 0, gid: this.#options.group });
     if ((await effects.measure(draft)) !== fsVerity) {
       await effects.remove(draft);
       throw otherImage(app);
