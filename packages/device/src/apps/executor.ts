@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type AppDescription, type AppImage, maxAppOrder, maxDesiredApps } from '@mbl/formats';
 import { isErrno } from '../common/files.ts';
+import { incomingBudget, incomingProject } from '../common/incoming-budget.ts';
 import type { BundleFiles } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
 import { becomeHealthy, endOf } from './healthy.ts';
@@ -59,6 +60,8 @@ export class Executor {
       await this.#effects.folder(path, rootFolder);
     // Who passes through sees no names.
     await this.#effects.folder(volumes, { ...rootFolder, mode: 0o711 });
+    const { bytes, files } = incomingBudget((await this.#effects.capacity()).bytes);
+    await this.#effects.quota(incoming, incomingProject, bytes, files);
     // Nobody else gets rid of a folder that whoever fetches has left in the place of an image.
     for (const name of await this.#effects.list(incoming))
       if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
