@@ -35,8 +35,7 @@ export function writeBundle(options: BundleOptions): BundleFiles {
     ['hostname', `${app.name}\n`],
     ['hosts', `127.0.0.1 localhost\n::1 localhost\n127.0.1.1 ${app.name}\n`],
   ]);
-  if (app.health !== undefined)
-    files.set('health.json', json(processOf(app, ids, app.health.command)));
+  if (app.health !== undefined) files.set('health.json', json(processOf(app, ids, app.health.command)));
   return files;
 }
 

@@ -24,7 +24,12 @@ test('a profile that is in force is not loaded again', async () => {
 });
 
 test('what the kernel does not take, or only complains by, confines nobody', async () => {
-  for (const profiles of ['', 'mbl-app (complain)\n', 'mbl-app//child (enforce)\n', 'not-mbl-app (enforce)\n']) {
+  for (const profiles of [
+    '',
+    'mbl-app (complain)\n',
+    'mbl-app//child (enforce)\n',
+    'not-mbl-app (enforce)\n',
+  ]) {
     using folder = new TemporaryFolder();
     const found = places(folder, profiles);
     assert.match((await confineApps(found)) ?? '', /did not take the profile mbl-app/, profiles);

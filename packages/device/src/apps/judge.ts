@@ -41,7 +41,12 @@ const anything = /^[^]*$/;
 
 /** Throws `device/bad-app-order`. */
 export function parseSignedApps(text: string, path: string): SignedApps {
-  const json = readRecord(text, { path, code: 'device/bad-app-order', most: maxAppOrder, values: mostSignedValues });
+  const json = readRecord(text, {
+    path,
+    code: 'device/bad-app-order',
+    most: maxAppOrder,
+    values: mostSignedValues,
+  });
   if (!json.is('version', 1)) throw json.fail('"version" must be 1');
   const [team, release] = [json.string('team'), json.string('release')];
   if (!isTeam(team)) throw json.fail('"team" is no name of a team');

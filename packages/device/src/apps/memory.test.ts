@@ -8,7 +8,10 @@ import { maxAppOrder } from '@mbl/formats';
 import { TemporaryFolder } from '../testing/support.ts';
 import { formatSignedApps } from './judge.ts';
 
-const unit = join(import.meta.dirname, '../../../../os/rootfs/device/usr/lib/systemd/system/mbl-apps.service');
+const unit = join(
+  import.meta.dirname,
+  '../../../../os/rootfs/device/usr/lib/systemd/system/mbl-apps.service',
+);
 
 /** Has a process with the memory of `mbl-apps` read and judge a document, and returns what that came to. */
 function judgedIn(folder: TemporaryFolder, document: string): string {

@@ -2,13 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type AppImage, isTeam, maxAppOrder, maxDesiredApps } from '@mbl/formats';
 import type { Effects } from './effects.ts';
-import {
-  isRefusal,
-  type JudgedRelease,
-  parseSignedApps,
-  type Refusal,
-  type SignedApps,
-} from './judge.ts';
+import { isRefusal, type JudgedRelease, parseSignedApps, type Refusal, type SignedApps } from './judge.ts';
 import type { AppPaths } from './places.ts';
 import type { Offered, View } from './plan.ts';
 import type { AppPolicy } from './policy.ts';

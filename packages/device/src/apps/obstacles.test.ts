@@ -42,7 +42,9 @@ test('an instance of an object is of the app that has it, whoever would register
 });
 
 test('a resource is the same in all instances of an object, or whoever is second would be refused', () => {
-  const around = beside(release('weather', 'sensor', resource('/33500/0/1', { operations: ['write', 'read'] })));
+  const around = beside(
+    release('weather', 'sensor', resource('/33500/0/1', { operations: ['write', 'read'] })),
+  );
   for (const change of [{ type: 'string' }, { operations: ['read'] }] as const)
     assert.match(
       obstacleOf(

@@ -90,7 +90,8 @@ function conflictOf({ apps }: JudgedRelease, holders: readonly JudgedRelease[]):
     // An object is the same in all its instances: whoever registers second would be refused.
     for (const one of app.resources) {
       const kind = kinds.get(resourceOf(one)) ?? kindOf(one);
-      if (kind !== kindOf(one)) return `${one.path} is ${kind} for another app, and ${kindOf(one)} for ${app.name}`;
+      if (kind !== kindOf(one))
+        return `${one.path} is ${kind} for another app, and ${kindOf(one)} for ${app.name}`;
       kinds.set(resourceOf(one), kind);
     }
   }

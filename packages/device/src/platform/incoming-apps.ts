@@ -39,7 +39,9 @@ export class IncomingApps {
 
   /** Of the file system, and of what the folder may hold: that of a project of its own is all that `statfs` says of it. */
   async freeBytes(): Promise<number> {
-    const all = await Promise.all([this.#folder, dirname(this.#folder)].map(async (path) => await statfs(path)));
+    const all = await Promise.all(
+      [this.#folder, dirname(this.#folder)].map(async (path) => await statfs(path)),
+    );
     return Math.min(...all.map(({ bavail, bsize }) => bavail * bsize));
   }
 
