@@ -17,7 +17,11 @@ async function scene(outputs: Readonly<Record<string, { code?: number | undefine
   board.want({ weather: '1' });
   board.bring('weather', '1');
   await board.run();
-  board.device.put(paths.config('sensor'), JSON.stringify({ process: { args: ['/bin/app'], cwd: '/srv' } }));
+  board.device.put(paths.config('sensor'), JSON.stringify({
+      process: { args: ['/bin/app'], cwd: '/srv' },
+      linux: { devices: [{ path: '/dev/i2c-1', type: 'c' }] },
+    }),
+);
   const ran: string[][] = [];
   const files: string[] = [];
   const options: AskOptions = {
@@ -120,7 +124,8 @@ test("a command runs with the app's own rights, for its time, and its output is 
     [{ args: ['/bin/ls', '$HOME'], cwd: '/srv' }],
   );
   assert.deepEqual(ran[0], ['systemctl', 'is-active', 'mbl-app-sensor.service']);
-  assert.ok(ran[1]?.includes('--property=RuntimeMaxSec=9'));
+  for (const property of ['RuntimeMaxSec=9', 'DevicePolicy=closed', 'DeviceAllow=/dev/i2c-1 rw'])
+    assert.ok(ran[1]?.includes(`--property=${property}`), property);
   assert.ok(!ran[1]?.some((word) => word.includes('/bin/ls')), 'no word of it goes through a command line');
   assert.deepEqual(
     (await board.device.list(paths.bundle('sensor'))).filter((name) => name.startsWith('run-')),
