@@ -17,11 +17,13 @@ async function scene(outputs: Readonly<Record<string, { code?: number | undefine
   board.want({ weather: '1' });
   board.bring('weather', '1');
   await board.run();
-  board.device.put(paths.config('sensor'), JSON.stringify({
+  board.device.put(
+    paths.config('sensor'),
+    JSON.stringify({
       process: { args: ['/bin/app'], cwd: '/srv' },
       linux: { devices: [{ path: '/dev/i2c-1', type: 'c' }] },
     }),
-);
+  );
   const ran: string[][] = [];
   const files: string[] = [];
   const options: AskOptions = {
