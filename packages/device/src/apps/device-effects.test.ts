@@ -63,7 +63,7 @@ test('a copy has the first bytes of a file, whatever is in its place, and nothin
   await assert.rejects(effects.copy(at('link'), at('b'), 1, { mode: 0o640, ...mine }), { code: 'ELOOP' });
 });
 
-test('a file that is open to write is not sealed, and anything else that fails is said', async () => {
+test('a file that is open to write, and a file system without quotas, are told apart from what fails', async () => {
   using folder = new TemporaryFolder();
   const native = (status: number) => {
     const path = join(folder.path, `native-${status}`);
@@ -73,6 +73,9 @@ test('a file that is open to write is not sealed, and anything else that fails i
   assert.equal(await native(0).seal('a'), true);
   assert.equal(await native(7).seal('a'), false);
   await assert.rejects(native(1).seal('a'), /why/);
+  const quota = async (status: number) => await native(status).quota('a', 1, 2, 3);
+  assert.deepEqual([await quota(0), await quota(4)], [true, false]);
+  await assert.rejects(quota(1), /why/);
 });
 
 test('the answer of systemd is read, whatever it is', () => {

@@ -15,8 +15,9 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC,
 const startMs = 600_000;
 const stopMs = 900_000;
 const quickMs = 120_000;
-/** How `mbl-native verity enable` ends for a file that is open to write. */
+/** How `mbl-native` ends for a file that is open to write, and where the file system has no such thing. */
 const busy = 7;
+const absent = 4;
 const shown = [
   'ActiveState',
   'Result',
@@ -107,8 +108,11 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
       const { code, output } = await helper('verity', 'measure', path);
       return code === 0 ? output.trim() : undefined;
     },
-    quota: (folder, project, bytes, files) =>
-      must(native, ['quota', 'set', folder, String(project), String(bytes), String(files)]),
+    async quota(folder, project, bytes, files) {
+      const { code, output } = await helper('quota', 'set', folder, ...[project, bytes, files].map(String));
+      if (code !== 0 && code !== absent) throw new Error(`quota set: ${lastLine(output)}`);
+      return code === 0;
+    },
     free: (path) => must(native, ['quota', 'leave', path]),
     async capacity() {
       const { blocks, bsize, files } = await statfs(data);

@@ -47,8 +47,8 @@ export interface Effects {
   copy(from: string, to: string, bytes: number, options: FileOptions): Promise<void>;
   /** The digest that the kernel measures; undefined where there is no sealed file. */
   measure(path: string): Promise<string | undefined>;
-  /** Counts all below a folder for a project, which may have so many bytes and files. */
-  quota(folder: string, project: number, bytes: number, files: number): Promise<void>;
+  /** Counts all below a folder for a project, which may have so many bytes and files. False: the file system bounds nothing. */
+  quota(folder: string, project: number, bytes: number, files: number): Promise<boolean>;
   /** Counts a file for no project any more. */
   free(path: string): Promise<void>;
   /** Bytes that the file system of apps has in all, and files. */

@@ -177,9 +177,10 @@ export class FakeDevice implements Effects {
   };
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
-  quota = async (folder: string, project: number, bytes: number, files: number): Promise<void> => {
+  quota = async (folder: string, project: number, bytes: number, files: number): Promise<boolean> => {
     this.#change();
     this.quotas.set(folder, `${project} ${bytes} ${files}`);
+    return true;
   };
 
   capacity = (): Promise<{ bytes: number; files: number }> =>
