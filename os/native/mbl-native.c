@@ -50,7 +50,7 @@ __attribute__((used)) _Noreturn static void start(const long *stack)
 	     "usage: mbl-native firmware status|counter N|confirm|try a|b|write OFFSET|read OFFSET LENGTH|reject\n"
 	     "       mbl-native verity enable FILE|measure FILE\n"
 	     "       mbl-native app mount FILE DIGEST FOLDER [ID COUNT] [then COMMAND...]|unmount FOLDER\n"
-	     "       mbl-native quota set FOLDER PROJECT BYTES FILES",
+	     "       mbl-native quota set FOLDER PROJECT BYTES FILES|leave FILE",
 	     0);
 }
 

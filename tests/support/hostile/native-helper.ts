@@ -79,11 +79,18 @@ export async function boundsFolders(board: Board): Promise<void> {
     // Of what it holds nothing is of another project, and more is given in place.
     `${helper} quota set ${volume} 1005 102400 5`,
     `${as} touch ${volume}/d`,
+    // What leaves counts no more.
+    `${as} dd if=/dev/zero of=${volume}/a bs=1024 count=90 status=none && ${helper} quota leave ${volume}/a`,
+    `${as} dd if=/dev/zero of=${volume}/b bs=1024 count=90 status=none`,
     `rm -r ${volume}`,
   ];
   for (const step of steps) assert.equal((await board.ssh(step)).code, 0, step);
   const ends = async (set: string): Promise<number | undefined> =>
     (await board.ssh(`${helper} quota set ${set}`)).code;
+  // What is fetched has half of the file system, from the first start on.
+  const { stdout } = await board.ssh('stat -f -c %b /data/apps/incoming /data');
+  const [half = 0, whole = 0] = stdout.split('\n').map(Number);
+  assert.ok(half > 0 && Math.abs(2 * half - whole) <= 2, stdout);
   assert.equal(await ends('/run 1005 4096 4'), absent);
   for (const wrong of ['/data/apps/volumes 0 1 1', '/data/apps/volumes 1 0 1', '/data/apps/volumes 1 1'])
     assert.equal(await ends(wrong), misused, wrong);

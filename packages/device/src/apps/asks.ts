@@ -130,8 +130,13 @@ async function runInside(
   { effects, paths, run }: AskOptions,
 ): Promise<AppAnswer> {
   const config = await effects.read(paths.config(name), mostConfig);
-  const { process } = JSON.parse(config ?? '{}') as { process?: object };
+  const { process, linux } = JSON.parse(config ?? '{}') as {
+    process?: object;
+    linux?: { devices?: readonly { path: string }[] };
+  };
   if (process === undefined) return { id, error: `there is no app ${name}` };
+  const unit = await run('systemctl', ['is-active', unitOf(name)], { deadlineMs: 60_000, most: 1024 });
+  if (unit.code !== 0) return { id, error: `${name} does not run: a program needs its container` };
   const file = `${paths.bundle(name)}/run-${id}.json`;
   await effects.write(file, `${JSON.stringify({ ...process, args: command })}\n`, { mode: 0o600 });
   try {
@@ -150,6 +155,7 @@ async function runInside(
         '--property=TasksMax=64',
         '--property=CPUQuota=100%',
         '--property=DevicePolicy=closed',
+        ...(linux?.devices ?? []).map(({ path }) => `--property=DeviceAllow=${path} rw`),
         systemFiles.crun,
         '--cgroup-manager=disabled',
         'exec',

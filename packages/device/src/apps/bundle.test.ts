@@ -56,6 +56,7 @@ interface Config {
     env: string[];
     capabilities: object;
     noNewPrivileges: boolean;
+    apparmorProfile: string;
   };
   mounts: { destination: string; source: string; options: string[] }[];
   root: object;
@@ -94,6 +95,7 @@ test('an app that asks for nothing has nothing: no right, no network, no device,
     ambient: [],
   });
   assert.equal(config.process.noNewPrivileges, true);
+  assert.equal(config.process.apparmorProfile, 'mbl-app');
   assert.deepEqual(config.root, { path: 'rootfs', readonly: true });
   assert.deepEqual(config.linux.namespaces.map(({ type }) => type).toSorted(), [
     'cgroup',
@@ -221,5 +223,6 @@ test('nothing that an app chooses gets into a unit but names, numbers and paths 
     service,
     /^ExecStopPost=-\/usr\/lib\/mbl\/apps\/network\.sh down 7 outbound tcp:8080:80 udp:5683:5683$/m,
   );
-  assert.match(service, /^DeviceAllow=\/dev\/i2c-1 rw$/m);
+  for (const text of [service, units.get('mbl-app-health-sensor.service') ?? ''])
+    assert.match(text, /^DevicePolicy=closed\nDeviceAllow=\/dev\/i2c-1 rw$/m);
 });

@@ -34,7 +34,7 @@ export function writeUnits(options: UnitOptions): ReadonlyMap<string, string> {
 }
 
 function serviceOf({ app, team, slot, paths }: UnitOptions): string {
-  const { name, limits, restart, stop, image, health, permissions } = app;
+  const { name, limits, restart, stop, image, health } = app;
   const { base, count } = idsOf(app, slot);
   const bundle = paths.bundle(name);
   const { native, crun } = systemFiles;
@@ -82,8 +82,7 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     'LogRateLimitIntervalSec=30s',
     `LogRateLimitBurst=${limits.log}`,
     `SyslogIdentifier=${name}`,
-    'DevicePolicy=closed',
-    ...permissions.devices.map((device) => `DeviceAllow=${device} rw`),
+    ...deviceLines(app),
     'UMask=0022',
   ]);
 }
@@ -91,7 +90,8 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
 const healthScript = '/usr/lib/mbl/app-health.sh';
 
 /** The command runs in the app's container, and in limits of its own. */
-function healthServiceOf({ name, limits }: AppDescription, health: AppHealth, paths: AppPaths): string {
+function healthServiceOf(app: AppDescription, health: AppHealth, paths: AppPaths): string {
+  const { name, limits } = app;
   return text([
     '[Unit]',
     `Description=Health of the app ${name}`,
@@ -116,8 +116,12 @@ function healthServiceOf({ name, limits }: AppDescription, health: AppHealth, pa
     'LogRateLimitIntervalSec=30s',
     `LogRateLimitBurst=${limits.log}`,
     `SyslogIdentifier=${name}`,
-    'DevicePolicy=closed',
+    ...deviceLines(app),
   ]);
+}
+
+function deviceLines({ permissions: { devices } }: AppDescription): string[] {
+  return ['DevicePolicy=closed', ...devices.map((device) => `DeviceAllow=${device} rw`)];
 }
 
 function healthTimerText({ name }: AppDescription, { grace, interval }: AppHealth): string {

@@ -10,6 +10,8 @@ interface Entry {
   text: string;
   options: FileOptions;
   sealed: boolean;
+  /** Somebody has it open to write, wherever it goes. */
+  held?: boolean;
   /** Changes with each write. */
   stamp: number;
 }
@@ -153,12 +155,21 @@ export class FakeDevice implements Effects {
   };
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
-  seal = async (path: string): Promise<void> => {
+  seal = async (path: string): Promise<boolean> => {
     this.#change();
     const entry = this.#file(path);
     if (entry === undefined || entry.sealed) throw new Error(`${path} cannot be sealed`);
-    entry.sealed = true;
+    entry.sealed = entry.held !== true;
+    return entry.sealed;
   };
+
+  // oxlint-disable-next-line require-await -- asynchronous by its type.
+  copy = async (from: string, to: string, bytes: number, options: FileOptions): Promise<void> => {
+    this.#change();
+    this.#insert(to, 'file', this.#file(from)?.text.slice(0, bytes) ?? '', options);
+  };
+
+  free = (): Promise<void> => Promise.resolve(this.#change());
 
   measure = (path: string): Promise<string | undefined> => {
     const entry = this.#file(path);
@@ -166,9 +177,10 @@ export class FakeDevice implements Effects {
   };
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
-  quota = async (folder: string, project: number, bytes: number, files: number): Promise<void> => {
+  quota = async (folder: string, project: number, bytes: number, files: number): Promise<boolean> => {
     this.#change();
     this.quotas.set(folder, `${project} ${bytes} ${files}`);
+    return true;
   };
 
   capacity = (): Promise<{ bytes: number; files: number }> =>
