@@ -120,6 +120,11 @@ test("a command runs with the app's own rights, for its time, and its output is 
     [{ args: ['/bin/ls', '$HOME'], cwd: '/srv' }],
   );
   assert.ok(ran[0]?.includes('--property=RuntimeMaxSec=9'));
+  for (const limit of ['MemoryMax', 'TasksMax', 'CPUQuota', 'IOReadBandwidthMax', 'IOWriteBandwidthMax'])
+    assert.ok(
+      ran[0]?.some((word) => word.startsWith(`--property=${limit}=`)),
+      limit,
+    );
   assert.ok(!ran[0]?.some((word) => word.includes('/bin/ls')), 'no word of it goes through a command line');
   assert.deepEqual(
     (await board.device.list(paths.bundle('sensor'))).filter((name) => name.startsWith('run-')),
