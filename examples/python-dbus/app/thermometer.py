@@ -31,8 +31,9 @@ class Thermometer:
             self.register()
 
     def register(self) -> bool:
-        cloud = dbus.Interface(self.bus.get_object(CLOUD, PATH, introspect=False), CLOUD)
         try:
+            # It asks for the types of arguments: a number may have to be a variant.
+            cloud = dbus.Interface(self.bus.get_object(CLOUD, PATH), CLOUD)
             known = cloud.Register(json.dumps(DEFINITION))
         except dbus.DBusException as error:
             # The device may need a moment to hear of a new app.

@@ -17,27 +17,38 @@ class Part:
         self.definition, self.registered = definition, registered
         self.loop = GLib.MainLoop()
         self.bus = dbus.SystemBus()
-        self.cloud = dbus.Interface(self.bus.get_object(CLOUD, PATH, introspect=False, follow_name_owner_changes=True), CLOUD)
+        self.cloud: dbus.Interface | None = None
         self.bus.add_signal_receiver(written, "Written", CLOUD)
+
+    def owner_changed(self, owner: str) -> None:
+        self.cloud = None
+        if owner:
+            self.register()
 
     def register(self) -> bool:
         try:
-            self.registered(self.cloud.Register(self.definition))
+            # It asks for the types of arguments: a number may have to be a variant.
+            cloud = dbus.Interface(self.bus.get_object(CLOUD, PATH), CLOUD)
+            known = cloud.Register(self.definition)
         except dbus.DBusException as error:
             # The device may need a moment to hear of a new app.
             print("not registered:", error.get_dbus_name(), flush=True)
             GLib.timeout_add_seconds(1, self.register)
+            return False
+        self.cloud = cloud
+        self.registered(known)
         return False
 
     def set(self, path: str, value: object) -> None:
         try:
-            self.cloud.Set(path, value)
+            if self.cloud is not None:
+                self.cloud.Set(path, value)
         except dbus.DBusException as error:
             print("not told:", error.get_dbus_name(), flush=True)
 
     def run(self) -> None:
         # Called at once, and whenever the service comes or goes.
-        self.bus.watch_name_owner(CLOUD, lambda owner: owner and self.register())
+        self.bus.watch_name_owner(CLOUD, self.owner_changed)
         # The first process of an app is not ended by a signal that it has no handler for.
         GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGTERM, self.loop.quit)
         self.loop.run()

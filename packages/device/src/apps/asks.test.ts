@@ -128,6 +128,11 @@ test("a command runs with the app's own rights, for its time, and its output is 
   assert.deepEqual(ran[0], ['systemctl', 'is-active', 'mbl-app-sensor.service']);
   for (const property of ['RuntimeMaxSec=9', 'DevicePolicy=closed', 'DeviceAllow=/dev/i2c-1 rw'])
     assert.ok(ran[1]?.includes(`--property=${property}`), property);
+  for (const limit of ['MemoryMax', 'TasksMax', 'CPUQuota', 'IOReadBandwidthMax', 'IOWriteBandwidthMax'])
+    assert.ok(
+      ran[1]?.some((word) => word.startsWith(`--property=${limit}=`)),
+      limit,
+    );
   assert.ok(!ran[1]?.some((word) => word.includes('/bin/ls')), 'no word of it goes through a command line');
   assert.deepEqual(
     (await board.device.list(paths.bundle('sensor'))).filter((name) => name.startsWith('run-')),

@@ -12,6 +12,7 @@ import type { Written } from '../common/output.ts';
 import type { Effects } from './effects.ts';
 import { type AppPaths, systemFiles, unitOf } from './places.ts';
 import { plainSentence } from './state.ts';
+import { diskLimits } from './unit.ts';
 
 export interface AskOptions {
   readonly effects: Pick<Effects, 'read' | 'write' | 'remove' | 'size'>;
@@ -25,6 +26,8 @@ export interface AskOptions {
 
 const systemctlMs = 600_000;
 const mostConfig = 4 << 20;
+/** Bytes a second that a program reads and writes which is run in an app's container. */
+const runDisk = { read: 20_000_000, write: 5_000_000 };
 
 /** Does what is asked for once. Undefined: `mbl-apps` answers, when it has done it. Throws nothing: what fails is the answer. */
 export async function answer(ask: AppAsk, options: AskOptions): Promise<AppAnswer | undefined> {
@@ -154,6 +157,7 @@ async function runInside(
         '--property=MemorySwapMax=0',
         '--property=TasksMax=64',
         '--property=CPUQuota=100%',
+        ...diskLimits(paths, runDisk).map((line) => `--property=${line}`),
         '--property=DevicePolicy=closed',
         ...(linux?.devices ?? []).map(({ path }) => `--property=DeviceAllow=${path} rw`),
         systemFiles.crun,

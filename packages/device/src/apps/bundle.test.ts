@@ -169,8 +169,6 @@ test('the unit of an app has its limits, its pauses and its end', () => {
     'MemorySwapMax=0',
     'CPUQuota=150%',
     'TasksMax=5',
-    'IOReadBandwidthMax=/data/apps/volumes 11',
-    'IOWriteBandwidthMax=/data/apps/volumes 12',
     'LogRateLimitBurst=13',
     'OOMPolicy=stop',
     'DevicePolicy=closed',
@@ -182,6 +180,25 @@ test('the unit of an app has its limits, its pauses and its end', () => {
     /^ExecStart=\/usr\/lib\/mbl\/mbl-native app mount .*\.erofs [0-9a-f]{64} \S+ 200007 1 then \/usr\/bin\/crun .* run /m,
   );
   assert.doesNotMatch(unit ?? '', /network|health|bus/);
+});
+
+test('whatever runs for an app has limits on memory, processors, processes, the disk and the log', () => {
+  const limits = { memory: 1000, cpu: 150, processes: 5, read: 11, write: 12, log: 13 };
+  const units = unitsOf({
+    limits,
+    health: { command: ['/bin/check'], interval: 30, timeout: 10, failures: 3, grace: 10 },
+  });
+  for (const name of ['mbl-app-sensor.service', 'mbl-app-health-sensor.service'])
+    for (const line of [
+      'MemoryMax=1000',
+      'MemorySwapMax=0',
+      'CPUQuota=150%',
+      'TasksMax=5',
+      'IOReadBandwidthMax=/data/apps/volumes 11',
+      'IOWriteBandwidthMax=/data/apps/volumes 12',
+      'LogRateLimitBurst=13',
+    ])
+      assert.ok(units.get(name)?.includes(`\n${line}\n`), `${name}: ${line}`);
 });
 
 test('no app takes the unit or the folder of somebody else', () => {

@@ -77,8 +77,7 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     'OOMScoreAdjust=500',
     `TasksMax=${Math.max(limits.processes, leastTasks)}`,
     `CPUQuota=${limits.cpu}%`,
-    `IOReadBandwidthMax=${paths.volumes} ${limits.read}`,
-    `IOWriteBandwidthMax=${paths.volumes} ${limits.write}`,
+    ...diskLimits(paths, limits),
     'LogRateLimitIntervalSec=30s',
     `LogRateLimitBurst=${limits.log}`,
     `SyslogIdentifier=${name}`,
@@ -113,6 +112,7 @@ function healthServiceOf(app: AppDescription, health: AppHealth, paths: AppPaths
     'MemorySwapMax=0',
     `TasksMax=${Math.max(limits.processes, leastTasks)}`,
     `CPUQuota=${limits.cpu}%`,
+    ...diskLimits(paths, limits),
     'LogRateLimitIntervalSec=30s',
     `LogRateLimitBurst=${limits.log}`,
     `SyslogIdentifier=${name}`,
@@ -122,6 +122,14 @@ function healthServiceOf(app: AppDescription, health: AppHealth, paths: AppPaths
 
 function deviceLines({ permissions: { devices } }: AppDescription): string[] {
   return ['DevicePolicy=closed', ...devices.map((device) => `DeviceAllow=${device} rw`)];
+}
+
+/** Of the disk that has the volumes, and the images too. */
+export function diskLimits(
+  { volumes }: Pick<AppPaths, 'volumes'>,
+  { read, write }: { readonly read: number; readonly write: number },
+): string[] {
+  return [`IOReadBandwidthMax=${volumes} ${read}`, `IOWriteBandwidthMax=${volumes} ${write}`];
 }
 
 function healthTimerText({ name }: AppDescription, { grace, interval }: AppHealth): string {
