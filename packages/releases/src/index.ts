@@ -18,6 +18,7 @@ export {
   type ComponentChange,
   type PackageChange,
 } from './release/diff.ts';
+export { fipSize } from './release/extents.ts';
 export { type LocalRelease, localReleases, readBill, releasesBefore } from './release/local.ts';
 export { componentPath, mapPath, releasePath, streamPath } from './release/paths.ts';
 export { beginRepository, makeBornRoot } from './repository/born-root.ts';
