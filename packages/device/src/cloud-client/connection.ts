@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type TLSSocket } from 'node:tls';
-import { type CoapPeer, connectStream, type RequestHandler } from '@mbl/coap';
+import { type CoapPeer, connectStream } from '@mbl/coap';
 import type { FactoryConfiguration } from '@mbl/formats';
+import type { Lwm2mClient } from '@mbl/lwm2m';
 import { certificatePem, MblError } from '@mbl/trust';
 import { addressOf } from '../common/address.ts';
 import type { Identity } from './identity.ts';
@@ -16,7 +17,7 @@ const probes = [30_000, 5000, 4] as const;
 export async function openConnection(
   { service, trust }: Pick<FactoryConfiguration, 'service' | 'trust'>,
   identity: Identity,
-  handler: RequestHandler,
+  serves: Pick<Lwm2mClient, 'handler' | 'openBody'>,
   signal: AbortSignal,
 ): Promise<CoapPeer> {
   const socket = connect({
@@ -32,7 +33,7 @@ export async function openConnection(
   });
   socket.setKeepAlive(true, ...probes);
   await secured(socket, AbortSignal.any([signal, AbortSignal.timeout(handshakeTimeoutMs)]));
-  return connectStream(socket, { handler, keepAlive });
+  return connectStream(socket, { handler: serves.handler, openBody: serves.openBody, keepAlive });
 }
 
 async function secured(socket: TLSSocket, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -50,6 +51,24 @@ test('a release is made of an image, signed with the key set, and verified as by
     verified.out,
     'os 1.0 for qemu-arm64: a board with development keys would install it\n3 components, 4.5 KiB: each is what was signed\n',
   );
+});
+
+test('a release is packed into one file, which any tar reads', async () => {
+  const file = join(folder, 'release.tar');
+  const { bytes } = await json('release', 'package', '1.0', file);
+  assert.equal(statSync(file).size, bytes);
+  const names = execFileSync('tar', ['-tf', file]).toString().split('\n');
+  assert.deepEqual([names[0], names.at(-1)], ['release.txt', '']);
+  for (const name of names.slice(1, -1)) {
+    const packed = execFileSync('tar', ['-xOf', file, name]);
+    assert.ok(packed.equals(readFileSync(join(releases, name))), name);
+  }
+  assert.ok(names.includes('metadata/timestamp.json') && names.some((name) => name.endsWith('root.payload')));
+  const again = join(folder, 'again.tar');
+  await json('release', 'package', '1.0', again);
+  assert.ok(readFileSync(again).equals(readFileSync(file)));
+  assert.match((await mbl('release', 'package', '9.9', file)).err, /no published release 9\.9/);
+  assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.part')), []);
 });
 
 test('a second release stands beside the first; what was seen before is not taken back', async () => {
