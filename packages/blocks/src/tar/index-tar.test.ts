@@ -15,7 +15,10 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 const index = async (bytes: Buffer, most = 8) =>
   await indexTar(
-    { size: bytes.length, read: async (at, length) => await Promise.resolve(bytes.subarray(at, at + length)) },
+    {
+      size: bytes.length,
+      read: async (at, length) => await Promise.resolve(bytes.subarray(at, at + length)),
+    },
     most,
   );
 const entry = (path: string, more: Partial<TarOutput> = {}): TarOutput => ({

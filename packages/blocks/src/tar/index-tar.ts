@@ -45,7 +45,8 @@ export async function indexTar(source: TarSource, most: number): Promise<Map<str
       if (type !== 'file' && type !== 'directory') throw badArchive(`"${kind}" is no file and no folder`);
       if (type === 'directory' ? size > 0 : name === '') throw badArchive('a folder has a content');
       if (type === 'file') {
-        if (files.has(name) || files.size === most) throw badArchive('a path is there twice, or too many are');
+        if (files.has(name) || files.size === most)
+          throw badArchive('a path is there twice, or too many are');
         files.set(name, { offset, size });
       }
     }

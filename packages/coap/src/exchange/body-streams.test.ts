@@ -54,7 +54,12 @@ function streaming(open: (sink: KeptSink) => ReturnType<BodyOpener> = (sink) => 
     return open(sink);
   };
   const server = { limits, openBody, handler: () => content('whole'), maxMessageSize: 4096 };
-  const stream = new SimulatedStream(clock, new SeededRandom(1), { limits: { maxBodySize: 1 << 24 } }, server);
+  const stream = new SimulatedStream(
+    clock,
+    new SeededRandom(1),
+    { limits: { maxBodySize: 1 << 24 } },
+    server,
+  );
   stream.start();
   const { peer } = stream.client;
   const block = (number: number, more: boolean, sizeExponent = 6) =>
@@ -85,7 +90,12 @@ test('over UDP it is streamed too, over lost and repeated messages', async () =>
     return sink;
   };
   const faults = { loss: 0.2, duplication: 0.2 };
-  const { clock, peer } = simulatedPair({ limits, openBody }, { limits: { maxBodySize: 1 << 20 } }, faults, 7);
+  const { clock, peer } = simulatedPair(
+    { limits, openBody },
+    { limits: { maxBodySize: 1 << 20 } },
+    faults,
+    7,
+  );
   const body = pattern(20_000);
   assert.equal((await clock.until(peer.request(put('/p', body)))).code, Code.CHANGED);
   assert.equal(sinks.length, 1);
@@ -98,7 +108,11 @@ test('a block that does not continue what came is refused, and the transfer goes
   assert.equal((await put1(3, true, kilobyte)).code, Code.REQUEST_ENTITY_INCOMPLETE, 'none began');
   const first = await put1(0, true, kilobyte);
   assert.equal(first.code, Code.CONTINUE);
-  assert.deepEqual(blockValue(first.options, OptionNumber.BLOCK1), { number: 0, more: true, sizeExponent: 6 });
+  assert.deepEqual(blockValue(first.options, OptionNumber.BLOCK1), {
+    number: 0,
+    more: true,
+    sizeExponent: 6,
+  });
   assert.equal((await put1(2, true, kilobyte)).code, Code.REQUEST_ENTITY_INCOMPLETE, 'one is left out');
   assert.equal((await put1(1, true, pattern(100))).code, Code.BAD_REQUEST, 'RFC 7959 §2.2');
   assert.equal((await put1(1, true, pattern(1025), BERT)).code, Code.BAD_REQUEST, 'RFC 8323 §6');

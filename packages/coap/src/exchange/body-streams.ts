@@ -88,7 +88,10 @@ export class BodyStreams {
       if (!block.more) {
         this.#end(key, stream);
         const response = await stream.sink.end();
-        return { ...response, options: withOption(response.options, blockOption(OptionNumber.BLOCK1, block)) };
+        return {
+          ...response,
+          options: withOption(response.options, blockOption(OptionNumber.BLOCK1, block)),
+        };
       }
     } catch (error) {
       this.#leave(stream, error instanceof Error ? error : new Error(String(error)));

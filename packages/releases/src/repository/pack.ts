@@ -26,7 +26,11 @@ export async function packRelease(
   try {
     await using file = await open(draft, 'w', 0o644);
     const named = Buffer.from(`${options.name}\n`);
-    let size = await write(file, [...plainHeaders('release.txt', named.length), named, padding(named.length)]);
+    let size = await write(file, [
+      ...plainHeaders('release.txt', named.length),
+      named,
+      padding(named.length),
+    ]);
     for (const [done, path] of files.entries()) {
       options.signal?.throwIfAborted();
       options.onFile?.(path, done, files.length);
@@ -54,7 +58,9 @@ async function add(archive: FileHandle, from: string, path: string): Promise<num
     await archive.writeFile(piece.subarray(0, bytesRead));
   }
   if (done !== size)
-    throw new MblError('release/changed', `${path} changed while it was packed.`, { remedy: 'Pack it again.' });
+    throw new MblError('release/changed', `${path} changed while it was packed.`, {
+      remedy: 'Pack it again.',
+    });
   return head + size + (await write(archive, [padding(size)]));
 }
 

@@ -5,7 +5,8 @@ import { releaseArgument, repositoryOption } from './options.ts';
 
 export const packageRelease = verb({
   name: 'package',
-  description: 'put a published release into one file, which any LwM2M server writes into object 5 of a device',
+  description:
+    'put a published release into one file, which any LwM2M server writes into object 5 of a device',
   arguments: { release: releaseArgument, file: required('the file to write, a tar archive') },
   options: repositoryOption,
   async run(cli, { release: name, file, repository }) {

@@ -40,12 +40,18 @@ test('a package that is written ends in the idle slot, and is started like any r
   assert.equal(updater.status.toFetch, bytes.length);
   await until('downloaded');
   assert.ok(readFileSync(device).subarray(0, whole.length).equals(whole));
-  assert.deepEqual([updater.status.release, updater.status.uri, updater.status.fetched], ['1.1', '', bytes.length]);
+  assert.deepEqual(
+    [updater.status.release, updater.status.uri, updater.status.fetched],
+    ['1.1', '', bytes.length],
+  );
   await empty();
   assert.equal(asked(), 0, 'no mirror was asked');
   await updater.install();
   assert.equal(platform.reboots, 1);
-  assert.ok(kept.lines.some((line) => line.startsWith('package is here')), kept.lines.join('\n'));
+  assert.ok(
+    kept.lines.some((line) => line.startsWith('package is here')),
+    kept.lines.join('\n'),
+  );
 });
 
 test('a package that breaks off, is silent or comes anew leaves nothing behind', async (t) => {
@@ -134,7 +140,10 @@ test('what is no package, or a hostile one, is refused, and nothing is written b
   const { updater, intake, files, until, empty, device } = await taking(t);
   const before = readFileSync(device);
   await assert.rejects(intake.open(undefined).write(Buffer.alloc(4096, 'x')), { status: Code.BAD_REQUEST });
-  assert.deepEqual([updater.status.result, updater.status.reason], ['unsupportedPackage', 'update/bad-package']);
+  assert.deepEqual(
+    [updater.status.result, updater.status.reason],
+    ['unsupportedPackage', 'update/bad-package'],
+  );
   for (const bytes of [
     packed(files, { more: [{ path: 'metadata/timestamp.json', type: 'symlink', link: '/etc/shadow' }] }),
     packed(files, { more: [{ path: '../../config/identity/key.pem', data: Buffer.from('x') }] }),

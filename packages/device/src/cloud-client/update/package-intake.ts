@@ -118,7 +118,11 @@ class PackageSink implements ValueSink {
       await this.#file?.close();
       this.#file = undefined;
       if (this.#size !== undefined && this.#size !== this.#length)
-        throw failed('unsupportedPackage', badPackage(`${this.#size} bytes were announced`), Code.BAD_REQUEST);
+        throw failed(
+          'unsupportedPackage',
+          badPackage(`${this.#size} bytes were announced`),
+          Code.BAD_REQUEST,
+        );
       this.#ended = true;
       this.#options.log.info('package is here', { bytes: this.#length });
       this.#reception.end(this.#received());
@@ -185,8 +189,7 @@ class PackageSink implements ValueSink {
   #checkSize(length: number): void {
     const { most = usualMost, memory } = this.#options;
     const status = Code.REQUEST_ENTITY_TOO_LARGE;
-    if (length > most)
-      throw failed('noFlash', noRoom(`a package has at most ${most} bytes`), status);
+    if (length > most) throw failed('noFlash', noRoom(`a package has at most ${most} bytes`), status);
     if (this.#size !== undefined && length > this.#size)
       throw failed('unsupportedPackage', badPackage(`${this.#size} bytes were announced`), status);
     if (memory.budget > 0 && length > memory.budget) {
@@ -253,9 +256,12 @@ function failed(...verdict: Verdict): Failed {
 function verdictOf(error: unknown): Verdict {
   if (error instanceof Failed) return error.verdict;
   const why = messageOf(error);
-  const isFull = error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+  const isFull =
+    error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
   if (isFull) return ['noFlash', noRoom(why, error), Code.REQUEST_ENTITY_TOO_LARGE];
-  const cause = new MblError('device/package-not-kept', `the package cannot be kept: ${why}`, { cause: error });
+  const cause = new MblError('device/package-not-kept', `the package cannot be kept: ${why}`, {
+    cause: error,
+  });
   return ['failed', cause, Code.INTERNAL_SERVER_ERROR];
 }
 
