@@ -215,3 +215,15 @@ test('keys change, and a team gets a folder of its own', async () => {
   assert.equal((await json('release', 'verify'))['root'], 2);
   assert.match((await mbl('release', 'role', 'root', '--threshold', '3')).err, /release\/bad-role/);
 });
+
+test('a team is removed, and what it signed is shown and accepted no more', async () => {
+  assert.match((await mbl('release', 'role', 'os', '--remove')).err, /release\/bad-role/);
+  assert.match((await mbl('release', 'role', 'nobody', '--remove')).err, /release\/unknown-team/);
+  assert.notEqual((await mbl('release', 'role', 'thermostat', '--remove', '--threshold', '1')).code, 0);
+  const { staged } = await json('release', 'role', 'thermostat', '--remove');
+  assert.deepEqual(staged, ['targets']);
+  assert.deepEqual((await json('release', 'sign'))['waiting'], []);
+  const { roles } = (await json('release', 'show')) as { roles: { role: string }[] };
+  assert.ok(!roles.some(({ role }) => role === 'thermostat'));
+  assert.equal((await json('release', 'verify'))['root'], 2);
+});
