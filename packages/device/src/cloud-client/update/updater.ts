@@ -186,7 +186,10 @@ export class Updater {
         place: async () => await received.open(),
         isFree: true,
         // The wire carried the package: that was told.
-        tell: ({ fetched, toFetch, ...status }) => this.#set(status),
+        tell: (status) => {
+          const { fetched, toFetch } = this.#status;
+          this.#set({ ...status, fetched, toFetch });
+        },
       };
       await this.#bring(order, signal);
     });
