@@ -55,7 +55,7 @@ test('a package that is written ends in the idle slot, and is started like any r
 });
 
 test('a package that breaks off, is silent or comes anew leaves nothing behind', async (t) => {
-  const { updater, intake, files, until, empty, device } = await taking(t);
+  const { updater, intake, files, until, empty, device, platform } = await taking(t);
   const before = readFileSync(device);
   const bytes = packed(files);
   const first = intake.open(bytes.length);
@@ -67,6 +67,7 @@ test('a package that breaks off, is silent or comes anew leaves nothing behind',
   await empty();
   await assert.rejects(first.write(bytes), lost);
   // What the platform says of an update of before does not hide that.
+  platform.update = { state: 'confirmed', release: '1.0', reason: '', detail: '' };
   await updater.look();
   assert.equal(updater.status.result, 'connectionLost');
   const second = intake.open(undefined);
