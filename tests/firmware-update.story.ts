@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A release brings new boot firmware over the air: it is tried with its system, and both stay or both go back.
+// A release brings new boot firmware over the air: it is tried with its system, and both stay or both go back. The first one is pushed, by a server that
+// knows only the standard.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { readFip } from '@mbl/builder';
@@ -15,14 +17,17 @@ import { ownFirmware } from './support/firmware.ts';
 import { imageWithFirmware } from './support/image-with-firmware.ts';
 import { mblJson } from './support/mbl.ts';
 import { Mirror } from './support/mirror.ts';
+import { StandardServer } from './support/standard-server.ts';
 import { UpdatedBoard } from './support/updated-board.ts';
-import { bootTimeoutMs, imageOf, openWorld, type World } from './support/world.ts';
+import { bootTimeoutMs, imageOf, openWorld, until, type World } from './support/world.ts';
 
 const patience = { timeoutMs: bootTimeoutMs };
 const limit = 1_800_000;
 const name = 'firmware-updated';
 /** Of the newer firmware: what a board was born with does not start any more once it is confirmed. */
 const counters = { trusted: 1, nonTrusted: 2 };
+/** For who reads the story's output. */
+const say = (line: string): void => void process.stdout.write(`      ${line}\n`);
 const helper = '/usr/lib/mbl/mbl-native firmware';
 
 describe('a board', { timeout: limit }, () => {
@@ -79,8 +84,46 @@ describe('a board', { timeout: limit }, () => {
     assert.equal(await updated.value('/33400/0/5'), digest);
   }
 
-  test('takes new firmware with a release, tries both, and keeps both', async () => {
-    await updated.install('1.1');
+  /** LwM2M Core 1.1 Appendix E.6: Package, State 2, Update. */
+  async function push(version: string): Promise<void> {
+    const file = join(world.directory, 'package.tar');
+    await mblJson(['release', 'package', version, file, '--repository', repository], { timeout: limit });
+    const bytes = await readFile(file);
+    await world.withoutService(async () => {
+      await using server = await StandardServer.start(
+        join(world.directory, 'service'),
+        world.file.ports.lwm2m,
+      );
+      const device = await server.device();
+      const value = async (path: string) => (await device.read(path))[0]?.value;
+      assert.equal(await value('/5/0/9'), 2, 'it takes both ways');
+      const peak = async () =>
+        (
+          await board.ssh('grep VmHWM /proc/$(systemctl show -P MainPID mbl-cloud-client)/status', patience)
+        ).stdout
+          .replace('VmHWM:', '')
+          .trim();
+      const before = await peak();
+      const begun = performance.now();
+      await device.write('/5/0/0', bytes);
+      const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+      say(
+        `${bytes.length} bytes in ${seconds} s; memory of the client at most: ${before}, then ${await peak()}`,
+      );
+      await until('the package is in its slot', async () => (await value('/5/0/3')) !== 1, bootTimeoutMs);
+      say(`in its slot after ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+      assert.deepEqual(
+        [await value('/5/0/3'), await value('/5/0/5'), await value('/5/0/7')],
+        [2, 0, version],
+      );
+      const left = await board.ssh('ls -A /var/lib/mbl-cloud-client', patience);
+      assert.equal(left.stdout, '');
+      await device.execute('/5/0/2');
+    });
+  }
+
+  test('takes new firmware with a release that is pushed, tries both, and keeps both', async () => {
+    await push('1.1');
     await board.serial.waitFor(/BL1: bank B on trial, attempt 1/, patience);
     await board.serial.waitFor(/mbl-health.*slot b is healthy/, patience);
     await updated.proved();
