@@ -201,7 +201,7 @@ async function walk(moves: readonly Move[]): Promise<void> {
       case 'start':
         if (!model.stopped.delete(one.app)) continue;
         device.files.delete(paths.stoppedApp(one.app));
-        if (device.units.has(unitOf(one.app))) await device.start([unitOf(one.app)]);
+        if (device.files.has(paths.unit(unitOf(one.app)))) await device.start([unitOf(one.app)]);
         break;
       case 'reboot':
         restart();
