@@ -44,16 +44,14 @@ test('GDBus: registers, sets, gets, hears of a write and an execute, asks for fa
   skip: without('python3-gi', python, '-c', 'import gi'),
 }, async () => {
   await using fixture = await serving();
-  let ended = false;
-  const asking = gdbus(fixture, 'talk').finally(() => {
-    ended = true;
-  });
+  const over = new AbortController();
+  const asking = gdbus(fixture, 'talk').finally(() => over.abort());
   // It hears from when it has registered on.
   const ask = async (method: number, path: string, payload: string) => {
     const options = path.split('/').map((part) => ({ number: 11, value: Buffer.from(part) }));
     await fixture.client.handler({ code: method, options, payload: Buffer.from(payload) }, {} as never);
   };
-  while (!ended) {
+  while (!over.signal.aborted) {
     await ask(3, '3303/0/5750', 'Hall');
     await ask(2, '3303/0/5605', "0='now'");
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -28,9 +28,9 @@ async function runs(
   program: string,
   resources: readonly AppResource[],
   use: (app: {
-    said(line: RegExp): Promise<void>;
+    readonly said: (line: RegExp) => Promise<void>;
     /** A server's request: GET 1, POST 2, PUT 3. Returns the payload of the answer. */
-    ask(method: number, path: string, payload?: string): Promise<string>;
+    readonly ask: (method: number, path: string, payload?: string) => Promise<string>;
   }) => Promise<void>,
 ): Promise<void> {
   await using fixture = await AppBusFixture.start(new Map([[ownUid, { ...sensor, resources }]]));
