@@ -37,7 +37,8 @@ function bodySink(sink: ValueSink, written: () => void): BodySink {
   return {
     async write(bytes) {
       try {
-        return void (await sink.write(bytes));
+        await sink.write(bytes);
+        return undefined;
       } catch (error) {
         return errorResponse(error);
       }
