@@ -3,6 +3,7 @@
 // Apps on a board, without a service: what is brought is judged by the board alone, runs under systemd in a container, and what fails goes back.
 import assert from 'node:assert/strict';
 
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Board } from '@mbl/lab';
 import { must, Team } from './support/apps/team.ts';
@@ -20,6 +21,16 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
     await board.start();
     await team.release('1.0', {
       sensor: { lines: ['restart: { when: always, delay: 1 s }', 'limits: { memory: 16 MiB }'] },
+      many: {
+        source: join(import.meta.dirname, 'support/apps/hostile.c'),
+        argument: 'obey',
+        lines: [
+          'users: several',
+          'user: "33:44"',
+          'permissions: { devices: [/dev/rtc0] }',
+          'health: { command: [/bin/ticker, write, /dev/rtc0], interval: 60 s, timeout: 20 s, grace: 1 s }',
+        ],
+      },
       display: {
         lines: [
           'after: [sensor]',
@@ -42,6 +53,24 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
   const active = async (app: string) => (await board.ssh(`systemctl is-active mbl-app-${app}`)).stdout.trim();
   const pid = async (app: string) => await must(board, `systemctl show --value -p MainPID mbl-app-${app}`);
 
+  /** Leaves an order to an app as `mbl-platformd` does, and returns the answer. */
+  async function ask(id: string, what: object): Promise<Record<string, unknown>> {
+    const text = JSON.stringify({ id, ...what });
+    const answer = `/run/mbl/apps/answers/${id}.json`;
+    await must(
+      board,
+      `rm -f ${answer}; mkdir -p /run/mbl-platformd/asks && cat >/run/mbl-platformd/.${id} <<'END' && mv /run/mbl-platformd/.${id} /run/mbl-platformd/asks/${id}.json\n${text}\nEND`,
+    );
+    return await until(
+      'an answer',
+      async () => {
+        const { code, stdout } = await board.ssh(`cat ${answer}`);
+        return code === 0 && (JSON.parse(stdout) as Record<string, unknown>);
+      },
+      240_000,
+    );
+  }
+
   test('a signed release is installed, and each app runs in its own container', async () => {
     await team.bring(board, '1.0');
     const { running, reason } = await team.stands(board, 'running', 'refused', 'fell-back');
@@ -62,6 +91,7 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
       await must(board, `cat /proc/${process}/status`),
       /^CapBnd:\t0+$[^]*^NoNewPrivs:\t1$[^]*^Seccomp:\t2$/m,
     );
+    assert.equal(await must(board, `cat /proc/${process}/attr/current`), 'mbl-app (enforce)');
     assert.match(await must(board, `cat /proc/${process}/root/version`), /^sensor 1\.0$/);
     assert.equal((await board.ssh(`touch /proc/${process}/root/new`)).code, 1);
     assert.match(
@@ -72,6 +102,55 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
       await must(board, 'cat /sys/fs/cgroup/mbl.slice/mbl-apps.slice/mbl-app-sensor.service/memory.max'),
       String(16 << 20),
     );
+  });
+
+  test('an app of several users has the numbers of its image, and the device that the owner allows', async () => {
+    const process = await pid('many');
+    const [, first, size] = (await must(board, `cat /proc/${process}/uid_map`))
+      .trim()
+      .split(/\s+/)
+      .map(Number);
+    assert.ok(first !== undefined && first >= 1_000_000 && (first - 1_000_000) % 65_536 === 0, `${first}`);
+    assert.equal(size, 65_536);
+    const owner = async (path: string) => await must(board, `stat -c '%u %g' ${path}`);
+    assert.equal(await owner(`/proc/${process}`), `${first + 33} ${first + 44}`);
+    assert.equal(await owner(`/proc/${process}/root/version`), `${first} ${first}`, 'the root of its image');
+    assert.equal(await owner('/data/apps/volumes/many/state'), `${first + 33} ${first + 44}`);
+    const opens = async () =>
+      (
+        await ask('00000000000000b1', {
+          action: 'run',
+          name: 'many',
+          command: ['/bin/ticker', 'write', '/dev/rtc0', '/dev/hwrng', '/version', '/var/lib/ticker/new'],
+        })
+      )['output'];
+    const [eacces, enoent, erofs] = [13, 2, 30];
+    const errors = (rtc: number) =>
+      `/dev/rtc0 0 error ${rtc}\n/dev/hwrng 0 error ${enoent}\n/version 0 error ${erofs}\n/var/lib/ticker/new 0 error ${enoent}\n`;
+    assert.equal(await opens(), errors(eacces), 'the device itself is for root');
+    // As a rule of udev would.
+    await must(board, 'chmod 666 /dev/rtc0');
+    assert.equal(await opens(), errors(0));
+    await must(board, 'systemctl start mbl-app-health-many');
+    assert.match(await must(board, 'journalctl -b -o cat -t many | tail -5'), /^\/dev\/rtc0 0 error 0$/m);
+  });
+
+  test('an app does not start without the profile that confines it, which is there again at the next look', async () => {
+    const kernel = '/sys/kernel/security/apparmor';
+    await must(board, `printf mbl-app >${kernel}/.remove`);
+    assert.notEqual((await board.ssh('systemctl restart mbl-app-many')).code, 0);
+    assert.match(
+      await must(board, 'journalctl -b -o cat -u mbl-app-many | tail -20'),
+      /apparmor|attr\/exec/i,
+    );
+    await must(board, ': >/run/mbl-platformd/apps');
+    await until(
+      'the profile',
+      async () => (await must(board, `cat ${kernel}/profiles`)).includes('mbl-app (enforce)'),
+      240_000,
+    );
+    await until('it runs', async () => (await board.ssh('systemctl start mbl-app-many')).code === 0, 240_000);
+    assert.equal(await must(board, `cat /proc/${await pid('many')}/attr/current`), 'mbl-app (enforce)');
   });
 
   test('an app that is killed, or not healthy any more, starts anew; nobody else does', async () => {
@@ -86,20 +165,6 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
   });
 
   test('what is asked of an app is done, and answered', async () => {
-    const ask = async (id: string, what: object): Promise<Record<string, unknown>> => {
-      await must(
-        board,
-        `mkdir -p /run/mbl-platformd/asks && cat >/run/mbl-platformd/.${id} <<'END' && mv /run/mbl-platformd/.${id} /run/mbl-platformd/asks/${id}.json\n${JSON.stringify({ id, ...what })}\nEND`,
-      );
-      return await until(
-        'an answer',
-        async () => {
-          const { code, stdout } = await board.ssh(`cat /run/mbl/apps/answers/${id}.json`);
-          return code === 0 && (JSON.parse(stdout) as Record<string, unknown>);
-        },
-        240_000,
-      );
-    };
     const log = await ask('00000000000000a1', { action: 'log', name: 'sensor', lines: 3 });
     assert.equal(log['error'], '');
     assert.deepEqual(
@@ -129,6 +194,8 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
     assert.notEqual(long['exit'], 0);
     assert.equal((await ask('00000000000000a5', { action: 'stop', name: 'sensor' }))['error'], '');
     assert.equal(await active('sensor'), 'inactive');
+    const idle = await ask('00000000000000a7', { action: 'run', name: 'sensor', command: ['/bin/ticker'] });
+    assert.equal(idle['error'], 'sensor does not run: a program needs its container');
     assert.match(
       String((await ask('00000000000000a6', { action: 'stop', name: 'nobody' }))['error']),
       /there is no app nobody/,
@@ -200,16 +267,9 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
     );
     assert.deepEqual(apps.map(({ name, reason }) => `${name} ${reason}`).toSorted(), [
       'display app/damaged',
+      'many ',
       'sensor ',
     ]);
-    const shown = await must(
-      board,
-      'systemctl show -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic -p MemoryPeak mbl-apps | cut -d= -f2',
-    );
-    const [began = 0, ended = 0, memory = 0] = shown.split('\n').map(Number);
-    process.stdout.write(
-      `      mbl-apps at a start: ${Math.round((ended - began) / 1000)} ms, ${Math.round(memory / 1e6)} MB at most\n`,
-    );
     assert.notEqual(await active('display'), 'active');
     assert.notEqual(await active('sensor'), 'active', 'stopped by order');
     await must(board, 'rm /data/apps/installed/stopped/sensor && systemctl start mbl-app-sensor');

@@ -47,10 +47,10 @@ const called = /^n\.$/;
 const none: FirmwareCounters = { trusted: 0, nonTrusted: 0, os: 0 };
 
 // os/firmware/include/mbl_firmware_update.h
-const [status, counter, osStarts, confirm, tryBank, write, reject, read] = Array.from(
-  { length: 8 },
+const [status, counter, osStarts, confirm, tryBank, write, reject, read, copy] = Array.from(
+  { length: 9 },
   (_, i) => 0xc200_4d00 + i,
-) as [number, number, number, number, number, number, number, number];
+) as [number, number, number, number, number, number, number, number, number];
 const [unknown, invalid, denied] = [-1n, -2n, -3n];
 const bankSize = 0x40_0000n;
 
@@ -190,8 +190,8 @@ test('the normal world reads what runs, says once what starts, and changes nothi
     [osStarts, 5],
     [osStarts, 6],
     [counter, 2],
-    ...[confirm, tryBank, write, reject, read].map((call): Call => [call, 1, 0x0e40_0000, 4096]),
-    [read + 1],
+    ...[confirm, tryBank, write, reject, read, copy].map((call): Call => [call, 1, 0x0e40_0000, 4096]),
+    [copy + 1],
   ];
   const before = await board.readPart('bank_b');
   await attack(board, [inBank('a', await calling({ normal })), counted({ ...none, os: 5 })], async () => {
@@ -201,7 +201,7 @@ test('the normal world reads what runs, says once what starts, and changes nothi
     assert.deepEqual(said[6], [0n, 5n, 5n]);
     assert.deepEqual(firsts(said), [
       ...[0n, invalid, denied, invalid, 0n, denied, 0n],
-      ...[denied, denied, denied, denied, denied],
+      ...[denied, denied, denied, denied, denied, denied],
       unknown,
     ]);
     await board.powerOff();
@@ -277,6 +277,47 @@ test('the secure world writes the idle bank, asks for a trial, and takes it back
       assert.ok((await board.readPart('bank_b', { length: expected.length })).equals(expected));
     },
   );
+});
+
+test('the idle bank becomes a copy of the running one, which counts as good', async () => {
+  const blocks = Number(bankSize) / block;
+  const all = Array.from({ length: blocks }, (_, index): Call => [copy, index * block]);
+  const secure: Call[] = [
+    // Not from its start, not at a block, beyond the bank.
+    ...[block, 4, Number(bankSize)].map((offset): Call => [copy, offset]),
+    ...all,
+    // Nothing is left to be copied. One block is left out.
+    ...all.slice(0, 2),
+    [copy, 3 * block],
+    // Not while the bank is wanted, nor when something was brought to it.
+    [tryBank, 1],
+    [copy, 0],
+    [reject],
+    [copy, 0],
+    [write, 15 * block, memory, 4],
+    [copy, 0],
+  ];
+  const a = await calling({ secure, normal: [] });
+  // What failed is there, and an erased block where the other bank has something.
+  const b = Buffer.concat([randomBytes(block), Buffer.alloc(block, 0xff), randomBytes(2 * block)]);
+  await attack(board, [inBank('a', a), inBank('b', b), logged('failed-b')], async () => {
+    await board.serial.waitFor(called, patience);
+    const said = await answers('s');
+    assert.deepEqual(firsts(said), [
+      ...[denied, invalid, invalid],
+      ...all.map(() => 0n),
+      ...[0n, 0n, denied],
+      ...[0n, denied, 0n, 0n, 0n, denied],
+    ]);
+    assert.deepEqual(
+      said.slice(3, 3 + blocks + 2).map(([, changed]) => changed),
+      [1n, 1n, 1n, 1n, ...Array.from({ length: blocks - 2 }, () => 0n)],
+    );
+    await board.powerOff();
+    assert.equal(await logOf(), 'failed-b copied-b try-b failed-b');
+    const [running, idle] = [await board.readPart('bank_a'), await board.readPart('bank_b')];
+    assert.ok(idle.subarray(0, 15 * block).equals(running.subarray(0, 15 * block)));
+  });
 });
 
 test('a trial that the secure world rejects ends with the start, and cannot be confirmed any more', async () => {

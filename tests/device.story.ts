@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseImage } from '@mbl/formats';
 import { type Board, cloneBoard } from '@mbl/lab';
+import { fipSize } from '@mbl/releases';
 import { type AppImageFile, putAppImage } from './support/hostile/app-image.ts';
 import { holdsHostileApp } from './support/hostile/container.ts';
 import { boundsFolders, measuresAndMounts } from './support/hostile/native-helper.ts';
@@ -87,6 +89,16 @@ describe('a device', { timeout: 1_800_000 }, () => {
     const [build = '', ...verity] = measured.stdout.trim().split('\n');
     assert.ok(build.includes(` Debian ${kernel?.version} `), `${build} is ${kernel?.version}`);
     assert.deepEqual(verity, ['root', `VERITY-${root?.rootHash}`]);
+    const { bank_a: bank } = description.flash.parts;
+    const flash = await readFile(join(board.directory, 'flash.bin'));
+    const held = flash.subarray(bank?.offset, (bank?.offset ?? 0) + (bank?.size ?? 0));
+    const firmware = createHash('sha256')
+      .update(held.subarray(0, fipSize(held)))
+      .digest('hex');
+    const shown = [];
+    for (const path of ['/33400/0/4', '/33400/0/5', '/33400/0/6'])
+      shown.push((await world.client.read(id, path))[0]?.value);
+    assert.deepEqual(shown, ['a', firmware, root?.rootHash]);
   });
 
   test('keeps its key to itself', async () => {
@@ -148,6 +160,7 @@ describe('a device', { timeout: 1_800_000 }, () => {
         attempts: {
           'read the metadata of releases': 'ls /config/update/metadata/*',
           'see the TEE': tee,
+          'keep an image that nobody ordered': ': >/data/apps/incoming/image',
           'choose the slot': 'dd if=/dev/zero of=/run/mbl/slots/state count=1',
           'write the slot that runs':
             'slot=$(sed -n s/slot=//p /run/mbl/boot); dd if=/run/mbl/slots/root_$slot of=/run/mbl/slots/root_$slot count=1 conv=notrunc',

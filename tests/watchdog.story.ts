@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Something on the board hangs: U-Boot, the kernel, the first process. Nobody is there to press a button. The watchdog of the secure
+// Something on the board hangs: OP-TEE, U-Boot, the kernel, the first process. Nobody is there to press a button. The watchdog of the secure
 // world restarts the board each time, and it works again. Root cannot stop it.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { findWorkspace } from '@mbl/cli';
+import { type FirmwareEntry, formatFirmwareLog } from '@mbl/formats';
 import { type Board, createBoard } from '@mbl/lab';
 import { type KeySet, loadKeys } from '@mbl/trust';
-import { assertNever, attack, linuxStarts, lonelyFactory, repackFit } from './support/attacks.ts';
-import { ownFirmware } from './support/firmware.ts';
+import {
+  assertNever,
+  attack,
+  type Change,
+  givesUp,
+  linuxStarts,
+  lonelyFactory,
+  repackFit,
+} from './support/attacks.ts';
+import { changedFirmware } from './support/firmware.ts';
 import { temporaryFolder } from './support/mbl.ts';
 import { bootTimeoutMs, imageOf } from './support/world.ts';
 
@@ -32,7 +41,7 @@ describe('a watchdog restarts a board', { concurrency: true, timeout: 900_000 },
   const stack = new AsyncDisposableStack();
   let folder = '';
   let keys: KeySet;
-  let boards: Readonly<Record<'uBoot' | 'kernel' | 'linux', Board>>;
+  let boards: Readonly<Record<'U-Boot' | 'OP-TEE' | 'BL2' | 'kernel' | 'linux', Board>>;
 
   before(async () => {
     ({ path: folder } = stack.use(await temporaryFolder()));
@@ -42,21 +51,68 @@ describe('a watchdog restarts a board', { concurrency: true, timeout: 900_000 },
       stack.use(
         await createBoard({ directory: join(folder, 'boards', name), name, factory, imageDirectory }),
       );
-    boards = { uBoot: await make('u-boot'), kernel: await make('kernel'), linux: await make('linux') };
+    boards = {
+      'U-Boot': await make('u-boot'),
+      'OP-TEE': await make('op-tee'),
+      BL2: await make('bl2'),
+      kernel: await make('kernel'),
+      linux: await make('linux'),
+    };
   });
   after(async () => await stack.disposeAsync());
 
-  test('whose U-Boot hangs', async () => {
-    const board = boards.uBoot;
-    // In its first instruction: BL31 has armed the watchdog, with 60 s.
-    const bytes = await ownFirmware(board, keys, (uBoot) =>
-      Buffer.concat([spin, uBoot.subarray(spin.length)]),
-    );
-    await attack(board, [{ part: 'bank_a', bytes }], async () => {
-      const { line } = await board.serial.waitFor('BL31: Built', patience);
-      const after = await restarted(board, line.at);
-      assert.ok(after > 55 && after < 90, `restarted after ${after} s`);
-      await assertNever(board.serial, /U-Boot/);
+  /** Bank B holds a firmware on its last trial. */
+  const lastTrial = (bytes: Buffer): Change[] => [
+    { part: 'bank_b', bytes },
+    { part: 'firmware_state_a', bytes: formatFirmwareLog(tried) },
+  ];
+  const tried: FirmwareEntry[] = (['try', 'attempt', 'attempt'] as const).map((event) => ({
+    event,
+    bank: 'b',
+  }));
+  const isBack = async (board: Board): Promise<void> => {
+    await board.serial.waitFor(/BL1: bank A$/, patience);
+    await board.serial.waitFor(/^U-Boot 20/, patience);
+  };
+
+  for (const [what, part, hang] of [
+    ['U-Boot', 'bl33', spin],
+    ['OP-TEE', 'bl32', sleepOn],
+  ] as const)
+    test(`whose ${what} hangs, and the firmware of before is back`, async () => {
+      const board = boards[what];
+      // In its first instruction: BL31 has armed the watchdog, with 60 s.
+      const bytes = await changedFirmware(board, keys, {
+        [part]: (image: Buffer) => Buffer.concat([hang, image.subarray(hang.length)]),
+      });
+      await attack(board, lastTrial(bytes), async () => {
+        await board.serial.waitFor(/BL1: bank B on trial, attempt 3/, patience);
+        const { line } = await board.serial.waitFor('BL31: Built', patience);
+        const { line: end } = await board.serial.waitFor(restarts, patience);
+        const after = (end.at.getTime() - line.at.getTime()) / 1000;
+        assert.ok(after > 55 && after < 90, `restarted after ${after} s`);
+        await assertNever(board.serial, /^U-Boot/);
+        await isBack(board);
+      });
+    });
+
+  test('whose BL2 panics, without a watchdog yet', async () => {
+    const board = boards.BL2;
+    // Its first instruction leads to where a panic does.
+    const bytes = await changedFirmware(board, keys, {
+      bl2: (image) => {
+        // plat_panic_handler of restart.S: two instructions, then `ldrb w0, [x4], #1`.
+        const at = image.indexOf('80144038', 0, 'hex') - 8;
+        assert.ok(at > 0, 'BL2 knows how to panic');
+        const changed = Buffer.from(image);
+        changed.writeUInt32LE(0x1400_0000 + at / 4, 0);
+        return changed;
+      },
+    });
+    await attack(board, lastTrial(bytes), async () => {
+      await board.serial.waitFor(/BL1: bank B on trial, attempt 3/, patience);
+      await board.serial.waitFor(givesUp, patience);
+      await isBack(board);
     });
   });
 

@@ -17,7 +17,7 @@ export async function starts(board: Board, app: string, runs: number): Promise<R
       'mkdir -p /run/bench/rootfs',
       `sed 's|"path":"rootfs"|"path":"/run/bench/rootfs"|' /run/mbl/apps/${app}/config.json >/run/bench/config.json`,
       'grep -q /run/bench/rootfs /run/bench/config.json',
-      `set -- $(sed -n 's/^ExecStartPre=.* app mount //p' /run/systemd/system/${unit}.service)`,
+      `set -- $(sed -n 's/^ExecStart=.* app mount //p' /run/systemd/system/${unit}.service)`,
       '/usr/lib/mbl/mbl-native app mount $1 $2 /run/bench/rootfs $4 $5',
     ].join(' && '),
   );

@@ -158,6 +158,18 @@ static long user_namespace(uint64_t id, uint64_t count)
 	return file;
 }
 
+/* All that is mounted on the folder. */
+static void unmount_app(const char *folder)
+{
+	long result;
+
+	do
+		result = call(SYS_UMOUNT2, (long)folder, MNT_DETACH | UMOUNT_NOFOLLOW, 0, 0);
+	while (result == 0);
+	if (result != -EINVAL && result != -ENOENT)
+		checked(result, "it cannot be unmounted");
+}
+
 static void mount_app(const char *path, const char *asked, const char *folder, uint64_t id, uint64_t count)
 {
 	const long file = open_file(path);
@@ -185,19 +197,10 @@ static void mount_app(const char *path, const char *asked, const char *folder, u
 		checked(call5(SYS_MOUNT_SETATTR, mounted, (long)"", AT_EMPTY_PATH, (long)&attributes, sizeof(attributes)),
 			"the ids cannot be mapped");
 	}
+	/* What an app's end may have left there: a second mount would hide it, and hold its image, until the device restarts. */
+	unmount_app(folder);
 	checked(call5(SYS_MOVE_MOUNT, mounted, (long)"", AT_FDCWD, (long)folder, MOVE_MOUNT_F_EMPTY_PATH),
 		"it cannot be mounted there");
-}
-
-static void unmount_app(const char *folder)
-{
-	long result;
-
-	do
-		result = call(SYS_UMOUNT2, (long)folder, MNT_DETACH | UMOUNT_NOFOLLOW, 0, 0);
-	while (result == 0);
-	if (result != -EINVAL && result != -ENOENT)
-		checked(result, "it cannot be unmounted");
 }
 
 void verity(int count, char *const *arguments)
@@ -220,14 +223,21 @@ void verity(int count, char *const *arguments)
 
 void app(int count, char *const *arguments)
 {
-	if ((count == 4 || count == 6) && same(arguments[0], "mount")) {
-		const uint64_t id = count == 6 ? number(arguments[4], UINT32_MAX - 1) : 0;
-		const uint64_t ids = count == 6 ? number(arguments[5], UINT32_MAX - 1 - id) : 0;
+	const int mapped = count >= 6 && !same(arguments[4], "then");
+	const int next = mapped ? 6 : 4;
+
+	if (count >= 4 && same(arguments[0], "mount") && (count == next || (count > next + 1 && same(arguments[next], "then")))) {
+		const uint64_t id = mapped ? number(arguments[4], UINT32_MAX - 1) : 0;
+		const uint64_t ids = mapped ? number(arguments[5], UINT32_MAX - 1 - id) : 0;
 
 		/* Below are users of the system. */
-		if (count == 6 && (id < LEAST_ID || ids == 0))
+		if (mapped && (id < LEAST_ID || ids == 0))
 			fail(MISUSED, "these ids are not an app's", 0);
 		mount_app(arguments[1], arguments[2], arguments[3], id, ids);
+		if (count > next)
+			/* The environment follows the arguments, and the zero at their end. */
+			checked(call(SYS_EXECVE, (long)arguments[next + 1], (long)(arguments + next + 1), (long)(arguments + count + 1), 0),
+				"the command cannot be run");
 	} else if (count == 2 && same(arguments[0], "unmount")) {
 		unmount_app(arguments[1]);
 	} else {

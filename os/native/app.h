@@ -8,10 +8,10 @@
  *   verity enable FILE    from here on nobody can change the file, and every read is checked; DONE too where that is so already
  *   verity measure FILE   prints the digest
  *
- *   app mount FILE DIGEST FOLDER [ID COUNT]
+ *   app mount FILE DIGEST FOLDER [ID COUNT] [then COMMAND...]
  *                         mounts the erofs in the file whose digest is this one, and no other, on an existing folder: read-only, without
- *                         devices and set-user-ID. With ID, what belongs to users and groups 0 to COUNT-1 in the image belongs to
- *                         ID to ID+COUNT-1 there
+ *                         devices and set-user-ID, in the place of what was mounted there. With ID, what belongs to users and groups 0 to
+ *                         COUNT-1 in the image belongs to ID to ID+COUNT-1 there. Then it becomes the command, given by its whole path
  *   app unmount FOLDER    nothing is mounted there any more; who still has a file of it open keeps it. DONE too where nothing was
  *
  * DIFFERENT, UNMEASURED: nothing was mounted.

@@ -204,6 +204,23 @@ static void print_counter(struct firmware_session *session, uint32_t counter)
 	say(1, "\n");
 }
 
+static void copy_bank(struct firmware_session *session)
+{
+	uint64_t size, copied = 0;
+
+	session->params[0].attribute = VALUE_OUTPUT;
+	ask(session, MBL_FW_PTA_STATUS, "the banks cannot be asked for");
+	size = session->params[0].b;
+	for (uint64_t offset = 0; offset < size; offset += MBL_FW_ERASE_BLOCK) {
+		session->params[0] = (struct tee_param){ VALUE_INPUT, offset, 0, 0 };
+		session->params[1] = (struct tee_param){ VALUE_OUTPUT, 0, 0, 0 };
+		ask(session, MBL_FW_PTA_COPY, "the idle bank cannot be made a copy");
+		copied += session->params[1].a;
+	}
+	print("copied=", copied);
+	say(1, "\n");
+}
+
 void firmware(int count, char *const *arguments)
 {
 	const char *command = arguments[0];
@@ -238,6 +255,9 @@ void firmware(int count, char *const *arguments)
 	} else if (count == 1 && same(command, "reject")) {
 		session = open_firmware();
 		ask(&session, MBL_FW_PTA_REJECT, "there is no trial that can be ended");
+	} else if (count == 1 && same(command, "copy")) {
+		session = open_firmware();
+		copy_bank(&session);
 	} else {
 		return;
 	}

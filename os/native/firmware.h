@@ -11,6 +11,7 @@
  *   write OFFSET <file  the idle bank from OFFSET on, to the end of the input
  *   read OFFSET LENGTH  prints these bytes of the idle bank; the running bank is behind it
  *   reject              ends a trial
+ *   copy                the idle bank becomes what the running one is; prints how many blocks were others: copied=4
  */
 
 /* Carries out one subcommand, given with its arguments, and ends the program; returns where there is none of that name. */

@@ -47,10 +47,10 @@ __attribute__((used)) _Noreturn static void start(const long *stack)
 	if (count >= 3 && same(arguments[1], "quota"))
 		quota(count - 2, arguments + 2);
 	fail(MISUSED,
-	     "usage: mbl-native firmware status|counter N|confirm|try a|b|write OFFSET|read OFFSET LENGTH|reject\n"
+	     "usage: mbl-native firmware status|counter N|confirm|try a|b|write OFFSET|read OFFSET LENGTH|reject|copy\n"
 	     "       mbl-native verity enable FILE|measure FILE\n"
-	     "       mbl-native app mount FILE DIGEST FOLDER [ID COUNT]|unmount FOLDER\n"
-	     "       mbl-native quota set FOLDER PROJECT BYTES FILES",
+	     "       mbl-native app mount FILE DIGEST FOLDER [ID COUNT] [then COMMAND...]|unmount FOLDER\n"
+	     "       mbl-native quota set FOLDER PROJECT BYTES FILES|leave FILE",
 	     0);
 }
 

@@ -54,8 +54,29 @@ static void set(const char *path, uint32_t project, uint64_t bytes, uint64_t fil
 		failed("the folder's project cannot be set", result);
 }
 
+static void leave_project(const char *path)
+{
+	struct folder_attributes attributes = { 0 };
+	const long file = call(SYS_OPENAT, AT_FDCWD, (long)path, O_NOFOLLOW | O_CLOEXEC, 0);
+	long result;
+
+	if (file < 0)
+		fail(FAILED, "the file cannot be opened", file);
+	result = call(SYS_IOCTL, file, GET_ATTRIBUTES, (long)&attributes, 0);
+	if (result < 0)
+		failed("the file's project cannot be read", result);
+	attributes.project = 0;
+	result = call(SYS_IOCTL, file, SET_ATTRIBUTES, (long)&attributes, 0);
+	if (result < 0)
+		failed("the file's project cannot be set", result);
+}
+
 void quota(int count, char *const *arguments)
 {
+	if (count == 2 && same(arguments[0], "leave")) {
+		leave_project(arguments[1]);
+		leave(DONE);
+	}
 	if (count != 5 || !same(arguments[0], "set"))
 		return;
 	const uint64_t project = number(arguments[2], UINT32_MAX);

@@ -5,6 +5,7 @@
  *   quota set FOLDER PROJECT BYTES FILES
  *                         what is made in the folder from here on counts for this project (ext4's project quota), which may hold so many
  *                         bytes, in whole KiB, and so many files and folders
+ *   quota leave FILE      the file counts for no project any more, wherever it was made
  */
 
 /* Carries out one subcommand, given with its arguments, and ends the program; returns where there is none of that name. */

@@ -36,11 +36,13 @@ export async function attack(
   check: () => Promise<void>,
 ): Promise<void> {
   const undo: Change[] = [];
-  // What the board did in an earlier attack makes it wait in none that follows.
-  const { size: log = 0 } = board.image.flash.parts['firmware_state_a'] ?? {};
+  // What the board did in an earlier attack makes it wait in none that follows, and helps it in none.
+  const { firmware_state_a: { size: log = 0 } = {}, bank_b: { size: bank = 0 } = {} } =
+    board.image.flash.parts;
   const forgotten: Change[] = [
     { part: 'state', bytes: Buffer.alloc(8192) },
     { part: 'firmware_state_a', bytes: Buffer.alloc(log, 0xff) },
+    { part: 'bank_b', bytes: Buffer.alloc(bank, 0xff) },
   ];
   try {
     for (const { part, offset = 0, bytes } of [...forgotten, ...changes]) {

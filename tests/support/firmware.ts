@@ -42,14 +42,34 @@ export async function foreignFirmware(board: Board, { keys }: KeySet): Promise<F
   };
 }
 
-/** The board's firmware with another U-Boot, made of the genuine one, signed by the owner's `keys`: a FIP for bank A. */
+/** The board's firmware with another U-Boot, made of the genuine one, signed by the owner's `keys`: a FIP for a bank. */
 export async function ownFirmware(
   board: Board,
   { keys }: KeySet,
   change: (uBoot: Buffer) => Buffer,
+  counters: TbbrCounters = noCounters,
+): Promise<Buffer> {
+  return await changedFirmware(board, { keys }, { bl33: change }, counters);
+}
+
+/** The board's firmware with others of its images, made of the genuine ones, signed by the owner's `keys`; `bl32` is what of OP-TEE runs. */
+export async function changedFirmware(
+  board: Board,
+  { keys }: Pick<KeySet, 'keys'>,
+  changes: Partial<Readonly<Record<'bl2' | 'bl32' | 'bl33', (image: Buffer) => Buffer>>>,
+  counters: TbbrCounters = noCounters,
 ): Promise<Buffer> {
   const images = imagesOf((await openFirmware(board)).part);
-  return await signFip({ ...images, bl33: change(images.bl33) }, keys);
+  const same = (image: Buffer): Buffer => image;
+  const { bl2 = same, bl32 = same, bl33 = same } = changes;
+  const [header, pager, pageable] = images.bl32;
+  const changed = {
+    ...images,
+    bl2: bl2(images.bl2),
+    bl32: [header, bl32(pager), pageable] as const,
+    bl33: bl33(images.bl33),
+  };
+  return await signFip(changed, keys, counters);
 }
 
 /** `flash-intruder.s` as a program to put in the place of U-Boot; `addresses` are physical. */

@@ -28,6 +28,8 @@ export interface World extends AsyncDisposable {
   board(name: string, image?: ImageName): Promise<Board>;
   /** Stops the service and starts it again on the same ports, with the same state. */
   restartService(pauseMs?: number): Promise<void>;
+  /** Stops the service for something else, and starts it again as `restartService` does. */
+  withoutService(act: () => Promise<void>): Promise<void>;
 }
 
 export async function openWorld(options: Partial<ServiceOptions> = {}): Promise<World> {
@@ -45,6 +47,15 @@ export async function openWorld(options: Partial<ServiceOptions> = {}): Promise<
   const client = new ServiceClient({ url: file.http, apiKey: file.apiKey });
   const boards = stack.use(new AsyncDisposableStack());
   const owned = stack.move();
+  const withoutService = async (act: () => Promise<void>): Promise<void> => {
+    await service[Symbol.asyncDispose]();
+    try {
+      await act();
+    } finally {
+      const { http: httpPort, est: estPort, lwm2m: lwm2mPort } = file.ports;
+      service = await start({ listen: { httpPort, estPort, lwm2mPort } });
+    }
+  };
   return {
     directory,
     client,
@@ -64,13 +75,8 @@ export async function openWorld(options: Partial<ServiceOptions> = {}): Promise<
       });
       return boards.use(board);
     },
-    async restartService(pauseMs = 0) {
-      await service[Symbol.asyncDispose]();
-      await sleep(pauseMs);
-      service = await start({
-        listen: { httpPort: file.ports.http, estPort: file.ports.est, lwm2mPort: file.ports.lwm2m },
-      });
-    },
+    restartService: async (pauseMs = 0) => await withoutService(async () => await sleep(pauseMs)),
+    withoutService,
     [Symbol.asyncDispose]: async () => await owned[Symbol.asyncDispose](),
   };
 }

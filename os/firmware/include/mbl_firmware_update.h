@@ -29,6 +29,12 @@
  * running one does.
  */
 #define MBL_FW_READ			0xC2004D07
+/*
+ * Takes the offset of an erase block: the idle bank gets that block from the running one. Offsets go from 0 to the end, one after the other;
+ * with the last one the idle bank counts as good again. Denied where MBL_FW_WRITE is, and after it until the next start. x1: 1 where the block
+ * was another one.
+ */
+#define MBL_FW_COPY			0xC2004D08
 
 /* Bits of the word of MBL_FW_STATUS. */
 #define MBL_FW_STATUS_BANK		0x1

@@ -83,7 +83,7 @@ static TEE_Result invoke(void *session __unused, uint32_t command, uint32_t type
 	uint32_t wanted[][2] = {
 		[MBL_FW_PTA_STATUS] = { out, none }, [MBL_FW_PTA_COUNTER] = { in, out }, [MBL_FW_PTA_CONFIRM] = { none, none },
 		[MBL_FW_PTA_TRY] = { in, none },     [MBL_FW_PTA_WRITE] = { in, from },  [MBL_FW_PTA_REJECT] = { none, none },
-		[MBL_FW_PTA_READ] = { in, to },
+		[MBL_FW_PTA_READ] = { in, to },      [MBL_FW_PTA_COPY] = { in, out },
 	};
 
 	if (command >= ARRAY_SIZE(wanted))
@@ -101,6 +101,8 @@ static TEE_Result invoke(void *session __unused, uint32_t command, uint32_t type
 		return plain(MBL_FW_TRY, &params[0], NULL);
 	case MBL_FW_PTA_REJECT:
 		return plain(MBL_FW_REJECT, NULL, NULL);
+	case MBL_FW_PTA_COPY:
+		return plain(MBL_FW_COPY, &params[0], &params[1]);
 	default:
 		return move(command == MBL_FW_PTA_WRITE ? MBL_FW_WRITE : MBL_FW_READ, params[0].value.a,
 			    params[1].memref.buffer, params[1].memref.size);

@@ -26,5 +26,7 @@
 #define MBL_FW_PTA_REJECT		5
 /* In: value (offset). Out: memory of at most MBL_FW_MOST_BYTES, filled to its end. */
 #define MBL_FW_PTA_READ			6
+/* In: value (offset). Out: value (whether the block was another one). */
+#define MBL_FW_PTA_COPY			7
 
 #endif

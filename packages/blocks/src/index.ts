@@ -34,5 +34,6 @@ export {
   type TarHeader,
   tarNumber,
 } from './tar/header.ts';
+export { indexTar, type TarPlace, type TarSource } from './tar/index-tar.ts';
 export { type EntryType, readTar, safePath, type TarEntry, tarTypes } from './tar/read.ts';
-export { paddingAfter, plainHeader, type TarOutput, writeTar } from './tar/write.ts';
+export { paddingAfter, plainHeader, plainHeaders, tarEnd, type TarOutput, writeTar } from './tar/write.ts';

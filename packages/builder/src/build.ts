@@ -40,6 +40,7 @@ import { locateImageError } from './recipes/locate-error.ts';
 import { formatOverride } from './recipes/override.ts';
 import { loadRecipes } from './recipes/recipes.ts';
 import { type ResolvedInputs, resolveInputs } from './resolve.ts';
+import { confinementTask } from './rootfs/confinement-task.ts';
 import { deviceServicesTask } from './rootfs/device-services-task.ts';
 import { kernelModulesTask } from './rootfs/kernel-modules-task.ts';
 import { loginCheckTask } from './rootfs/login-check-task.ts';
@@ -295,6 +296,7 @@ async function allTasks(
     deviceServicesTask(recipe),
     nodeTask(recipe),
     nativeTask(join(osDirectory, 'native'), [include, pseudoApplications]),
+    confinementTask(join(osDirectory, 'apparmor', 'mbl-app')),
     rootBaseTask(recipe),
     ...manifestTasks({
       cache,

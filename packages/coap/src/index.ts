@@ -14,6 +14,8 @@ export { decodeTcpFrame, encodeTcpFrame, TcpFrameSplitter } from './message/tcp-
 export { decodeUdpMessage, encodeUdpMessage, MessageType, type UdpMessage } from './message/udp-message.ts';
 export type { CoapOption, CoapOptions } from './options.ts';
 export type {
+  BodyOpener,
+  BodySink,
   ClientObservation,
   CoapPeer,
   CoapRequest,

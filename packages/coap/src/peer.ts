@@ -51,6 +51,22 @@ export type RequestHandler = (
   context: RequestContext,
 ) => CoapResponse | Promise<CoapResponse>;
 
+/** Where a request body goes that comes in blocks and is not to be held in memory (RFC 7959). One call at a time. */
+export interface BodySink {
+  /** The next bytes, in their order; the next block is asked for when it resolved. A response refuses the rest, and ends the transfer. */
+  write(bytes: Uint8Array): Promise<CoapResponse | undefined>;
+  /** The body is whole. */
+  end(): Promise<CoapResponse>;
+  /** It never will be: the peer is gone, began anew, or sent nothing for `EXCHANGE_LIFETIME` (RFC 7252 §4.8.2). Maybe during `write`. */
+  abort(reason: Error): void;
+}
+
+/**
+ * Asked with the first of several blocks: a sink for the body, a response that refuses it, or undefined where it is to be put together for
+ * the handler. Must not throw.
+ */
+export type BodyOpener = (first: CoapRequest) => BodySink | CoapResponse | undefined;
+
 /**
  * One remote endpoint. Both ends of a connection may send requests (RFC 8323 §3): LwM2M needs that.
  * Blockwise transfer (RFC 7959) is done inside: requests and responses are whole bodies.

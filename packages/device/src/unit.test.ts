@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { AppRepository } from './testing/app-repository.ts';
 import { FakeService } from './testing/fake-service.ts';
+import { packed } from './testing/packing.ts';
 import { fileServer } from './testing/payload-server.ts';
 import { PrivateBus } from './testing/private-bus.ts';
 import { eventually, imageJson, KeptLog, TemporaryFolder } from './testing/support.ts';
@@ -75,6 +76,7 @@ test('both processes work together under the permissions of their units, and sto
     'run/mbl-platformd/asks',
     'run/mbl/apps/answers',
     'config/update',
+    'var/lib/mbl-cloud-client',
     'data/apps/incoming',
     'data/apps/orders',
     'data/apps/installed/images',
@@ -127,6 +129,8 @@ test('both processes work together under the permissions of their units, and sto
       `${root}/config/identity`,
       '--runtime',
       `${root}/run/mbl-cloud-client`,
+      '--packages',
+      `${root}/var/lib/mbl-cloud-client`,
       '--order-pause',
       '10',
     ],
@@ -158,6 +162,12 @@ test('both processes work together under the permissions of their units, and sto
     const ask = { id: '0123456789abcdef', action: 'log', name: 'sensor' };
     await registration?.write('/33402/0/3', JSON.stringify(ask));
     assert.deepEqual(readdirSync(join(root, 'run/mbl-platformd/asks')), ['0123456789abcdef.json']);
+    // More than is held in memory of a request: it comes to the disk, and is read and removed there.
+    const forged = packed(new Map([['targets/x', randomBytes(3 << 20)]]));
+    await registration?.write('/5/0/0', forged);
+    await said.client.until(/^package is here/, 1, 60_000);
+    await said.client.until(/^update failed/, 1, 60_000);
+    await eventually(() => readdirSync(join(root, 'var/lib/mbl-cloud-client')).length === 0, 60_000);
     const door = join(root, 'run/mbl-cloud-client/orders');
     await eventually(() => statSync(door, { throwIfNoEntry: false })?.isSocket());
   } finally {

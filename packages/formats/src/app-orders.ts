@@ -111,6 +111,8 @@ export interface AppAnswer {
   readonly log?: readonly AppLogLine[];
 }
 
+/** Bytes of the document by which `mbl-platformd` hands a release on: the app manager has eight times as much memory. */
+export const maxAppOrder = 8 << 20;
 /** Characters of the documents. */
 export const maxDesiredApps = 8192;
 export const maxAppStatus = 2048;

@@ -10,9 +10,11 @@ export const appReasons = {
   'app/os-on-trial':
     'The operating system has not proved good yet: apps change when it has, or when the one before it is back',
   'app/needs-app': 'The app starts after another one that is not there',
-  'app/conflict': 'Another app has the same name, publishes the same port or owns the same name of the bus',
+  'app/conflict':
+    'Another app has the same name, publishes the same port, owns the same name of the bus or has the same objects in the cloud',
   'app/no-room': 'The apps, with their volumes, do not fit on the device',
   'app/damaged': 'The image on the device is not the one that was signed',
+  'app/not-confined': 'The kernel has no profile to confine apps by: none starts',
   'app/did-not-start': 'The app could not be started',
   'app/unhealthy': 'The health command of the app failed as often as it may',
   'app/ended': 'The program ended, with the status that the sentence says',

@@ -13,7 +13,7 @@ import {
 } from './firmware-state.ts';
 
 const entry = fc
-  .tuple(fc.constantFrom('try', 'attempt', 'confirmed', 'failed'), fc.constantFrom('a', 'b'))
+  .tuple(fc.constantFrom('try', 'attempt', 'confirmed', 'failed', 'copied'), fc.constantFrom('a', 'b'))
   .map(([event, bank]) => ({ event, bank }) satisfies FirmwareEntry);
 const erasedWord = 0xffff_ffff;
 const area = (...words: Uint8Array[]): Buffer => {
@@ -29,8 +29,8 @@ const log = (text: string): FirmwareEntry[] =>
 
 test('the words are those of firmware_state.c', () => {
   assert.equal(
-    formatFirmwareLog(log('try-b attempt-b confirmed-b failed-a')).toString('hex'),
-    ['0101fefe', '0102fefd', '0103fefc', '0004fffb'].join(''),
+    formatFirmwareLog(log('try-b attempt-b confirmed-b failed-a copied-a')).toString('hex'),
+    ['0101fefe', '0102fefd', '0103fefc', '0004fffb', '0005fffa'].join(''),
   );
 });
 
@@ -77,6 +77,8 @@ for (const [text, accepted, trial, attempts, failed] of [
   // What does not belong to the trial that is asked for changes nothing of it.
   ['try-b attempt-a failed-a', 'a', 'b', 0, 'a'],
   ['try-b confirmed-a', 'a', undefined, 0, ''],
+  ['try-b attempt-b failed-b copied-b', 'a', undefined, 1, ''],
+  ['try-b copied-b', 'a', 'b', 0, ''],
 ] as const)
   test(`a log says: ${text}`, () => {
     assert.deepEqual(foldFirmwareLog(log(text)), {

@@ -14,15 +14,18 @@ export interface FirmwareState {
   readonly failed: Readonly<Record<Slot, boolean>>;
 }
 
-/** `try`: a trial is asked for. `attempt`: a start of it. `failed`: refused by a loader or by who tried it, or it had its attempts. */
-export type FirmwareEvent = 'try' | 'attempt' | 'confirmed' | 'failed';
+/**
+ * `try`: a trial is asked for. `attempt`: a start of it. `failed`: refused by a loader or by who tried it, or it had its attempts.
+ * `copied`: it holds what the running one does.
+ */
+export type FirmwareEvent = 'try' | 'attempt' | 'confirmed' | 'failed' | 'copied';
 
 export interface FirmwareEntry {
   readonly event: FirmwareEvent;
   readonly bank: Slot;
 }
 
-const events: readonly FirmwareEvent[] = ['try', 'attempt', 'confirmed', 'failed'];
+const events: readonly FirmwareEvent[] = ['try', 'attempt', 'confirmed', 'failed', 'copied'];
 const banks: readonly Slot[] = ['a', 'b'];
 const wordSize = 4;
 const erased = 0xffff_ffff;
@@ -69,7 +72,7 @@ export function foldFirmwareLog(entries: readonly FirmwareEntry[]): FirmwareStat
       if (trial === bank) attempts++;
     } else if (event === 'confirmed') {
       [accepted, trial] = [bank, undefined];
-    } else if (trial === bank) trial = undefined;
+    } else if (event === 'failed' && trial === bank) trial = undefined;
     if (event !== 'attempt') failed[bank] = event === 'failed';
   }
   return { accepted, trial, attempts, failed };

@@ -20,6 +20,7 @@ export {
   formatDesiredApps,
   maxAppAnswer,
   maxAppAsk,
+  maxAppOrder,
   maxAppStatus,
   maxDesiredApps,
   mostDesiredReleases,
@@ -111,6 +112,7 @@ export {
   parseFirmwareLog,
 } from './firmware-state.ts';
 export { endpointNamePattern, endpointNameRule, isEndpointName, serviceName } from './names.ts';
+export { hasMoreValues } from './json-values.ts';
 export { readText } from './read-text.ts';
 export { displayPath } from './recipe/display-path.ts';
 export {
@@ -125,6 +127,7 @@ export {
 export { suggestion } from './recipe/nearest.ts';
 export {
   byName,
+  duration,
   integer,
   list,
   located,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MblError } from '@mbl/trust';
+import { hasMoreValues } from './json-values.ts';
 
 /** How a kind of file is read. */
 export interface RecordOptions {
@@ -10,6 +11,8 @@ export interface RecordOptions {
   readonly remedy?: string;
   /** The most characters that the text may have; longer ones are not looked at. */
   readonly most: number;
+  /** The most values that it may have, of all depths, for a text that anybody may have written; default: any number. */
+  readonly values?: number;
 }
 
 type Fail = (why: string, cause?: unknown) => MblError;
@@ -18,7 +21,7 @@ type Fail = (why: string, cause?: unknown) => MblError;
 const printable = /^[^\p{Cc}]+$/u;
 
 /** Reads `text` as a JSON object. Throws `MblError` with the code of `options` for anything else. */
-export function readRecord(text: string, { path, code, remedy, most }: RecordOptions): JsonRecord {
+export function readRecord(text: string, { path, code, remedy, most, values }: RecordOptions): JsonRecord {
   const fail: Fail = (why, cause) =>
     new MblError(code, `${path}: ${why}`, {
       cause,
@@ -26,6 +29,7 @@ export function readRecord(text: string, { path, code, remedy, most }: RecordOpt
       ...(remedy === undefined ? {} : { remedy }),
     });
   if (text.length > most) throw fail(`longer than ${most} characters`);
+  if (values !== undefined && hasMoreValues(text, values)) throw fail(`more than ${values} values`);
   let value: unknown;
   try {
     value = JSON.parse(text);

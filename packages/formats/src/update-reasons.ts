@@ -25,6 +25,9 @@ export const updateReasons = {
   'update/mirror-mismatch': 'What every mirror gives is not what was signed',
   'update/over-budget':
     'The update needs more bytes than its budget; nothing that would not fit was asked for',
+  'update/no-room': 'There is no room for a package of that size',
+  'update/bad-package': 'What was pushed is no package of a release',
+  'update/package-lost': 'A package that was pushed broke off before it was whole',
   'update/disk-failed': 'The slot that is written cannot be read or written, or gives back something else',
   'update/slot-mismatch': 'The slot does not hold what was signed',
   'update/platform-unavailable': 'The platform service of the device does not answer',

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export { Lwm2mClient } from './client/client.ts';
-export type { ObjectInstance } from './client/instance.ts';
+export type { ObjectInstance, ValueSink } from './client/instance.ts';
 export type { ReportingInstance } from './client/numbered-instance.ts';
 export type { ResourcesOf } from './client/object-instance.ts';
 export { objectInstance } from './client/object-instance.ts';

@@ -18,12 +18,14 @@ export {
   type ComponentChange,
   type PackageChange,
 } from './release/diff.ts';
+export { fipSize } from './release/extents.ts';
 export { type LocalRelease, localReleases, readBill, releasesBefore } from './release/local.ts';
 export { componentPath, mapPath, releasePath, streamPath } from './release/paths.ts';
 export { beginRepository, makeBornRoot } from './repository/born-root.ts';
 export { type DropOptions, dropReleases, removeFiles } from './repository/drop.ts';
 export { exportRelease, type ExportOptions } from './repository/export.ts';
-export { addTargets, changeRole, renew, type RoleChange } from './repository/edit.ts';
+export { packRelease } from './repository/pack.ts';
+export { addTargets, changeRole, removeTeam, renew, type RoleChange } from './repository/edit.ts';
 
 export { readRepository, writePublished, writeStaged } from './repository/folder.ts';
 export { publish, type Published, type PublishOptions } from './repository/publish.ts';

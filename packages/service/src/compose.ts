@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { EventEmitter } from 'node:events';
 import type { Server } from 'node:https';
 import type { KeepAliveOptions } from '@mbl/coap';
 import type { CertificateAuthority } from '@mbl/trust';
@@ -21,14 +20,13 @@ import { Connections } from './features/connections/connections.ts';
 import { Edge } from './features/connections/edge.ts';
 import { Presence } from './features/connections/presence.ts';
 import { Registrations } from './features/connections/registrations.ts';
-import type { DeviceSignals } from './features/connections/signals.ts';
 import { Denials } from './features/denials/denials.ts';
 import { denialRoutes } from './features/denials/routes.ts';
 import { DeviceGroups } from './features/device-groups/groups.ts';
 import { deviceGroupRoutes } from './features/device-groups/routes.ts';
 import { EventRecorder } from './features/device-events/recorder.ts';
 import { deviceEventRoutes } from './features/device-events/routes.ts';
-import { DeviceDirectory, type Disconnect } from './features/devices/directory.ts';
+import { DeviceDirectory } from './features/devices/directory.ts';
 import { deviceRoutes } from './features/devices/routes.ts';
 import { EnrolmentCodes } from './features/enrolment/codes.ts';
 import { createEstServer } from './features/enrolment/est-server.ts';
@@ -48,7 +46,7 @@ import { Publication } from './features/releases/publication.ts';
 import { publicationRoutes } from './features/releases/publication-routes.ts';
 import { repositoryServer } from './features/releases/repository-files.ts';
 import { releaseRoutes } from './features/releases/routes.ts';
-import { DeviceRequests, type Reachable } from './features/requests/device-requests.ts';
+import { DeviceRequests } from './features/requests/device-requests.ts';
 import type { LookTiming } from './features/requests/looks.ts';
 import { blocked, deregistered, notConnected } from './features/requests/failure.ts';
 import { rawRequestRoutes } from './features/requests/raw-routes.ts';
@@ -92,8 +90,8 @@ export async function compose(
     dependencies;
 
   const queue = new KeyedQueue();
-  const signals = new EventEmitter<DeviceSignals>();
-  const disconnect: Disconnect = (device, reason) => void signals.emit('revoked', device, reason);
+  const connections = new Connections();
+  const { reach, revoke: disconnect, lastSeen } = connections;
   const channels = stack.use(new Channels(now));
   const events = new EventRecorder(context, channels.publish);
   const directory = new DeviceDirectory(context, events);
@@ -102,36 +100,28 @@ export async function compose(
   const codes = new EnrolmentCodes(context, { directory, register, events, disconnect });
 
   const presence = new Presence(context, events, channels.publish);
-  const connections = new Connections();
-  const registrations = stack.use(new Registrations(context, { denials, presence, queue, signals }));
-  const reach = (deviceId: string): Reachable | undefined => {
-    const connection = connections.get(deviceId);
-    const registration = connection && registrations.find(connection.identity.endpointName);
-    // A registration outlives its connection; it counts again when the device shows it on the new one.
-    return registration?.peer === connection?.peer ? registration : undefined;
-  };
+  const registrations = stack.use(new Registrations(context, { denials, presence, queue, connections }));
   const requests = new DeviceRequests({ reach, now });
   const incidents = stack.use(new Incidents(context, { events }));
-  const subscriptions = new Subscriptions(context, requests, channels.publish);
+  const subscriptions = new Subscriptions(context, { requests, reach, publish: channels.publish });
   await subscriptions.start();
   const catalogue = new Catalogue(releases);
   const incoming = new Incoming(releases, now);
   const publication = new Publication(releases, { incoming, now });
   const appOrders = new AppOrders(context);
   const apps = stack.use(
-    new AppCarrier(context, { reports: new AppReports(context, events), reach, timing: orderTiming }),
+    new AppCarrier(context, { reports: new AppReports(context, events), connections, timing: orderTiming }),
   );
   const appAsks = stack.use(new AppAsks({ requests, reach }));
   const appViews = new AppViews(context, { reach });
   const groups = new DeviceGroups(context, (deviceIds) => apps.ordered(deviceIds));
-  const reaches = (device: Reachable) => requests.reaches(device);
-  const running = stack.use(new RunningReleases(context, { catalogue, reaches }));
+  const running = stack.use(new RunningReleases(context, { catalogue }));
   const orders = new ReleaseOrders(context, events);
   const carrier = stack.use(new OrderCarrier(context, { orders, running, reach, timing: orderTiming }));
   await carrier.start();
 
   // What happens to a device or a channel, and whom it concerns.
-  signals.on('reachable', (device) => {
+  connections.on('reachable', (device) => {
     requests.wake(device.identity.deviceId);
     void subscriptions.restore(device);
     void incidents.collect(device);
@@ -139,15 +129,11 @@ export async function compose(
     // First what it runs: an order may be carried out already.
     void running.collect(device).then(() => carrier.look(device.identity.deviceId));
   });
-  signals.on('sent', (device, nodes) => {
+  connections.on('sent', (device, nodes) => {
     channels.publish({ notifications: sentValues(device, nodes, now()) });
   });
-  signals.on('gone', ({ deviceId }) => {
-    subscriptions.gone(deviceId);
-    apps.gone(deviceId);
-    requests.cancel(deviceId, deregistered());
-  });
-  signals.on('revoked', ({ id, endpoint_name }, reason) => {
+  connections.on('gone', ({ deviceId }) => requests.cancel(deviceId, deregistered()));
+  connections.on('revoked', ({ id, endpoint_name }, reason) => {
     registrations.end({ deviceId: id, endpointName: endpoint_name ?? '' });
     requests.cancel(id, blocked(reason));
     connections.disconnect(id, reason);
@@ -178,7 +164,6 @@ export async function compose(
   );
 
   const authenticate = async (token: string) => (await keys.verify(token))?.id;
-  const lastSeen = (deviceId: string) => connections.lastSeen(deviceId);
   /** A damaged repository is no reason to show no devices. */
   const refresh = async () =>
     await running

@@ -7,6 +7,8 @@ import type { AppImageFile } from './app-image.ts';
 
 const helper = '/usr/lib/mbl/mbl-native';
 const profile = '/usr/lib/mbl/apps/seccomp.json';
+const confinement = '/usr/lib/mbl/apps/mbl-app.apparmor';
+const securityfs = '/sys/kernel/security/apparmor';
 
 /** What the user namespace and the masks leave to a program of an app; the profile of system calls is what stops these. */
 const stoppedByProfile = [
@@ -14,11 +16,14 @@ const stoppedByProfile = [
   ...['netlink_audit', 'netlink_netfilter'],
 ];
 
+const eacces = 13;
+
 export interface ContainerOptions {
   readonly slot: number;
   readonly args: readonly string[];
-  /** Without the profile of system calls. */
+  /** Without the profile of system calls; without that of AppArmor. */
   readonly open?: boolean;
+  readonly unconfined?: boolean;
   /** With a network, and these ports: `tcp:8080:80`; `outbound` before them: it may open connections. */
   readonly ports?: readonly string[];
 }
@@ -27,7 +32,7 @@ export interface ContainerOptions {
 export async function runContainer(
   board: Board,
   image: AppImageFile,
-  { slot, args, open = false, ports }: ContainerOptions,
+  { slot, args, open = false, unconfined = false, ports }: ContainerOptions,
 ): Promise<{ readonly code: number | undefined; readonly stdout: string }> {
   const id = 200_000 + slot;
   const bundle = `/run/hostile-${slot}`;
@@ -49,6 +54,7 @@ export async function runContainer(
       cwd: '/',
       noNewPrivileges: true,
       capabilities: {},
+      ...(unconfined ? {} : { apparmorProfile: 'mbl-app' }),
     },
     root: { path: 'rootfs', readonly: true },
     mounts: [
@@ -69,6 +75,8 @@ export async function runContainer(
     ...(ports === undefined ? {} : { hooks: { createRuntime: [{ ...hook, timeout: 60 }] } }),
   };
   const mount = `mountpoint -q ${bundle}/rootfs || ${helper} app mount ${image.path} ${image.digest} ${bundle}/rootfs ${id} 1`;
+  // As mbl-apps does, with the first app.
+  await shell(`grep -q '^mbl-app ' ${securityfs}/profiles || cat ${confinement} >${securityfs}/.load`);
   await shell(`mkdir -p ${bundle}/rootfs; cat >${bundle}/config.json; ${mount}`, JSON.stringify(config));
   const crun = `crun --cgroup-manager=disabled run -b ${bundle}`;
   // As a unit of an app, with limits as small as those of the smallest.
@@ -90,18 +98,24 @@ const wentThrough = (said: string): string[] =>
 
 /** Nothing of all that it tries goes through; a second line holds most of it where one is taken away. */
 export async function holdsHostileApp(board: Board, image: AppImageFile): Promise<void> {
-  const probe = async (open: boolean): Promise<string> =>
-    (await runContainer(board, image, { slot: 5, args: ['/probe'], open })).stdout;
-  const held = await probe(false);
+  const probe = async (lines: Pick<ContainerOptions, 'open' | 'unconfined'> = {}): Promise<string> =>
+    (await runContainer(board, image, { slot: 5, args: ['/probe'], ...lines })).stdout;
+  const held = await probe();
   for (const [name, error] of outcomes(held)) if (name.startsWith('ok_')) assert.equal(error, 0, name);
   assert.deepEqual(wentThrough(held), []);
-  assert.deepEqual(wentThrough(await probe(true)), stoppedByProfile, 'without the profile of system calls');
-  // That the probe would tell: with neither the profile nor the kernel's switch, user namespaces can be made.
-  const open = 'sysctl -q -w kernel.unprivileged_userns_clone=1';
-  assert.equal((await board.ssh(open)).code, 0);
+  const open = await probe({ open: true });
+  assert.deepEqual(wentThrough(open), stoppedByProfile, 'without the profile of system calls');
+  // Refused before the kernel looks for a module, of which one more may be there some day.
+  const kinds = ['packet', 'alg', 'vsock', 'can', 'bluetooth', 'key'].map((name) => `${name}_socket`);
+  for (const name of kinds) assert.equal(outcomes(open).get(name), eacces, name);
+  const bare = outcomes(await probe({ open: true, unconfined: true }));
+  for (const name of kinds) assert.notEqual(bare.get(name), eacces, `${name} without AppArmor`);
+  // With neither the profile of system calls nor the kernel's switch it is AppArmor that lets nobody make a user namespace; without that too they are made.
+  assert.equal((await board.ssh('sysctl -q -w kernel.unprivileged_userns_clone=1')).code, 0);
   const namespaces = ['unshare_user', 'unshare_user_mount', 'clone_user', 'clone_user_net', 'clone3_user'];
+  assert.deepEqual(wentThrough(await probe({ open: true })), stoppedByProfile);
   assert.deepEqual(
-    wentThrough(await probe(true)).filter((name) => namespaces.includes(name)),
+    wentThrough(await probe({ open: true, unconfined: true })).filter((name) => namespaces.includes(name)),
     namespaces,
   );
   assert.equal((await board.ssh('sysctl -q -w kernel.unprivileged_userns_clone=0')).code, 0);

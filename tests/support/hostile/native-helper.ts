@@ -31,12 +31,30 @@ export async function measuresAndMounts(board: Board, { path, digest }: AppImage
   );
   for (const ids of ['0 1', '1000 1', '200000 0', '4294967294 1', '200000 4294767295', '200000', 'x 1'])
     assert.equal(await ends(`${mount} ${digest} ${folder} ${ids}`), misused, ids);
+  for (const more of ['then', '200000 1 then', 'after /bin/true', '200000 1 2 then /bin/true'])
+    assert.equal(await ends(`${mount} ${digest} ${folder} ${more}`), misused, more);
+  assert.equal(
+    await ends(`${mount} ${other} ${folder} then /bin/touch /run/ran; test -e /run/ran`),
+    1,
+    'nothing is run on another image',
+  );
   assert.equal(await ends(`mountpoint -q ${folder}`), 32, 'nothing of all that was mounted');
 
   assert.equal(await ends(`${mount} ${digest} ${folder}`), done);
   assert.equal(await says(`stat -c '%u %a' ${folder}/secret`), '0 600');
   assert.equal(await ends(`${mount} ${digest} ${folder} 200005 1`), done);
   assert.equal(await says(`stat -c '%u %g %a' ${folder}/secret`), '200005 200005 600');
+  assert.equal(
+    await says(`grep -c ' ${folder} ' /proc/self/mountinfo`),
+    '1',
+    'in the place of the one before',
+  );
+  const then = `${mount} ${digest} ${folder} 200005 1 then`;
+  assert.equal(
+    await says(`WORD=here ${then} /bin/sh -c 'echo $WORD $1 $(stat -c %u ${folder}/secret)' sh next`),
+    'here next 200005',
+  );
+  assert.equal(await ends(`${then} /bin/none`), failed);
   assert.match(await says(`findmnt -n -o OPTIONS --mountpoint ${folder} | tail -1`), /^ro,nosuid,nodev,/);
   const as = (id: number): string =>
     `setpriv --reuid ${id} --regid ${id} --clear-groups cat ${folder}/secret`;
@@ -61,11 +79,18 @@ export async function boundsFolders(board: Board): Promise<void> {
     // Of what it holds nothing is of another project, and more is given in place.
     `${helper} quota set ${volume} 1005 102400 5`,
     `${as} touch ${volume}/d`,
+    // What leaves counts no more.
+    `${as} dd if=/dev/zero of=${volume}/a bs=1024 count=90 status=none && ${helper} quota leave ${volume}/a`,
+    `${as} dd if=/dev/zero of=${volume}/b bs=1024 count=90 status=none`,
     `rm -r ${volume}`,
   ];
   for (const step of steps) assert.equal((await board.ssh(step)).code, 0, step);
   const ends = async (set: string): Promise<number | undefined> =>
     (await board.ssh(`${helper} quota set ${set}`)).code;
+  // What is fetched has half of the file system, from the first start on.
+  const { stdout } = await board.ssh('stat -f -c %b /data/apps/incoming /data');
+  const [half = 0, whole = 0] = stdout.split('\n').map(Number);
+  assert.ok(half > 0 && Math.abs(2 * half - whole) <= 2, stdout);
   assert.equal(await ends('/run 1005 4096 4'), absent);
   for (const wrong of ['/data/apps/volumes 0 1 1', '/data/apps/volumes 1 0 1', '/data/apps/volumes 1 1'])
     assert.equal(await ends(wrong), misused, wrong);

@@ -50,6 +50,9 @@ static void apply(struct firmware_state *state, uint32_t word)
 		if (state->trial == bank)
 			state->trial = NO_BANK;
 		break;
+	case FIRMWARE_COPIED:
+		state->failed[bank] = false;
+		break;
 	default:
 		break;
 	}

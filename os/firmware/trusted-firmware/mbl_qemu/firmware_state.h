@@ -19,6 +19,8 @@ enum firmware_event {
 	FIRMWARE_CONFIRMED = 3,
 	/* The bank was refused by a loader, by who tried it, or had its attempts. */
 	FIRMWARE_FAILED = 4,
+	/* The bank holds what the running one does. */
+	FIRMWARE_COPIED = 5,
 };
 
 /* What the log in `firmware_state_a` says. packages/formats/src/firmware-state.ts reads and writes the same. */

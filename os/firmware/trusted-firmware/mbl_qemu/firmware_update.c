@@ -27,6 +27,10 @@ static bool confirmed;
 static bool rejected;
 static bool os_started;
 static unsigned int tries;
+/* Somebody has brought something to the idle bank. */
+static bool written;
+/* How much of the idle bank was copied to it, from its start. */
+static uint64_t copied;
 
 void firmware_update_setup(void)
 {
@@ -131,8 +135,30 @@ static int32_t transfer(const struct firmware_state *state, uint32_t function,
 		return MBL_FW_INVALID;
 	if (!settled(state))
 		return MBL_FW_DENIED;
+	written = true;
 	return (idle_bank_write(idle(), (size_t)offset, (const void *)address,
 				(size_t)length) == 0) ? MBL_FW_OK : MBL_FW_IO;
+}
+
+/*
+ * What was written for a trial is not written over by a copy that is under way. The log says at the end that the bank is good again, so that
+ * nobody waits where the running one is refused one day.
+ */
+static int32_t copy_block(struct firmware_state *state, uint64_t offset, bool *changed)
+{
+	if (offset >= FLASH_BANK_SIZE || offset % MBL_FW_ERASE_BLOCK != 0U)
+		return MBL_FW_INVALID;
+	if (written || !settled(state) || (offset != 0U && offset != copied))
+		return MBL_FW_DENIED;
+	copied = 0U;
+	if (idle_bank_copy(idle(), (size_t)offset, changed) != 0)
+		return MBL_FW_IO;
+	copied = offset + MBL_FW_ERASE_BLOCK;
+	if (copied == FLASH_BANK_SIZE && state->failed[idle()] &&
+	    firmware_state_has_room(state) &&
+	    firmware_state_append(state, FIRMWARE_COPIED, idle()) != 0)
+		return MBL_FW_IO;
+	return MBL_FW_OK;
 }
 
 static uint32_t status(void)
@@ -148,7 +174,7 @@ static uint32_t status(void)
 }
 
 static int32_t secure_call(uint32_t function, u_register_t x1, u_register_t x2,
-			   u_register_t x3)
+			   u_register_t x3, bool *changed)
 {
 	struct firmware_state state;
 
@@ -160,6 +186,8 @@ static int32_t secure_call(uint32_t function, u_register_t x1, u_register_t x2,
 		return try_bank(&state, x1);
 	case MBL_FW_REJECT:
 		return reject(&state);
+	case MBL_FW_COPY:
+		return copy_block(&state, x1, changed);
 	default:
 		return transfer(&state, function, x1, x2, x3);
 	}
@@ -168,6 +196,7 @@ static int32_t secure_call(uint32_t function, u_register_t x1, u_register_t x2,
 static uintptr_t answer(uint32_t function, u_register_t x1, u_register_t x2,
 			u_register_t x3, void *handle, u_register_t flags)
 {
+	bool changed = false;
 	int32_t result;
 
 	switch (function) {
@@ -182,11 +211,14 @@ static uintptr_t answer(uint32_t function, u_register_t x1, u_register_t x2,
 		result = is_caller_non_secure(flags) ? os_starts(x1) : MBL_FW_DENIED;
 		break;
 	default:
-		result = is_caller_secure(flags) ? secure_call(function, x1, x2, x3) :
-						   MBL_FW_DENIED;
+		if (!is_caller_secure(flags)) {
+			result = MBL_FW_DENIED;
+			break;
+		}
+		result = secure_call(function, x1, x2, x3, &changed);
 		break;
 	}
-	SMC_RET1(handle, (int64_t)result);
+	SMC_RET2(handle, (int64_t)result, changed ? 1U : 0U);
 }
 
 uintptr_t firmware_update_call(uint32_t function, u_register_t x1,

@@ -24,12 +24,25 @@ static uintptr_t bank_base(unsigned int bank)
 	return (bank == 0U) ? FLASH_BANK_A : FLASH_BANK_B;
 }
 
-/* A page of what the block is to hold, as one copy: the source is another world's. */
-static void take_page(const uint8_t *source, size_t at, size_t length)
-{
-	size_t count = (at >= length) ? 0U : MIN(length - at, (size_t)FLASH_PAGE);
+/* What a block is to hold: `length` bytes of another world's memory and 0xff behind them, or, without memory, a block of the flash. */
+struct content {
+	const uint8_t *memory;
+	size_t length;
+	uintptr_t flash;
+};
 
-	memcpy(page, source + at, count);
+/* A page of it, as one copy: the memory is another world's, and while a command runs the flash cannot be read. */
+static void take_page(const struct content *content, size_t at)
+{
+	size_t count = (at >= content->length) ? 0U :
+		       MIN(content->length - at, (size_t)FLASH_PAGE);
+
+	if (content->memory == NULL) {
+		for (size_t i = 0; i < PAGE_WORDS; i++)
+			page[i] = flash_read(content->flash + at + (i * 4U));
+		return;
+	}
+	memcpy(page, content->memory + at, count);
 	memset((uint8_t *)page + count, 0xff, FLASH_PAGE - count);
 }
 
@@ -50,24 +63,29 @@ static enum page_is compare_page(uintptr_t at)
 	return is;
 }
 
-int idle_bank_write(unsigned int bank, size_t offset, const void *source,
-		    size_t length)
+static int fill_block(uintptr_t block, const struct content *content, bool *changed)
 {
-	uintptr_t block = bank_base(bank) + offset;
 	bool erase = false;
 	int result;
 
+	*changed = false;
 	for (size_t at = 0; at < FLASH_ERASE_BLOCK && !erase; at += FLASH_PAGE) {
-		take_page(source, at, length);
-		erase = compare_page(block + at) == PAGE_NEEDS_ERASE;
+		enum page_is is;
+
+		take_page(content, at);
+		is = compare_page(block + at);
+		erase = is == PAGE_NEEDS_ERASE;
+		*changed = *changed || is != PAGE_SAME;
 	}
+	if (!*changed)
+		return 0;
 	if (erase) {
 		result = flash_erase(block);
 		if (result != 0)
 			return result;
 	}
 	for (size_t at = 0; at < FLASH_ERASE_BLOCK; at += FLASH_PAGE) {
-		take_page(source, at, length);
+		take_page(content, at);
 		if (compare_page(block + at) == PAGE_SAME)
 			continue;
 		result = flash_program(block + at, page, PAGE_WORDS);
@@ -75,11 +93,27 @@ int idle_bank_write(unsigned int bank, size_t offset, const void *source,
 			return result;
 	}
 	for (size_t at = 0; at < FLASH_ERASE_BLOCK; at += FLASH_PAGE) {
-		take_page(source, at, length);
+		take_page(content, at);
 		if (compare_page(block + at) != PAGE_SAME)
 			return -EIO;
 	}
 	return 0;
+}
+
+int idle_bank_write(unsigned int bank, size_t offset, const void *source,
+		    size_t length)
+{
+	struct content content = { .memory = source, .length = length };
+	bool changed;
+
+	return fill_block(bank_base(bank) + offset, &content, &changed);
+}
+
+int idle_bank_copy(unsigned int bank, size_t offset, bool *changed)
+{
+	struct content content = { .flash = bank_base(bank ^ 1U) + offset };
+
+	return fill_block(bank_base(bank) + offset, &content, changed);
 }
 
 void bank_read(unsigned int bank, size_t offset, void *target, size_t length)

@@ -2,6 +2,7 @@
 #ifndef IDLE_BANK_H
 #define IDLE_BANK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The caller has checked that both are where they may be. */
@@ -12,6 +13,9 @@
  */
 int idle_bank_write(unsigned int bank, size_t offset, const void *source,
 		    size_t length);
+
+/* Makes the erase block at `offset` hold what the other bank does. `changed`: whether it held something else. */
+int idle_bank_copy(unsigned int bank, size_t offset, bool *changed);
 
 void bank_read(unsigned int bank, size_t offset, void *target, size_t length);
 

@@ -20,9 +20,11 @@ static uintptr_t call(uint32_t function, u_register_t x1, u_register_t x2,
 		      u_register_t x3, u_register_t x4, void *cookie,
 		      void *handle, u_register_t flags)
 {
+	if (is_caller_non_secure(flags))
+		watchdog_secure_started();
 	if (function == WATCHDOG_FUNCTION)
 		return watchdog_call(x1, x2, handle, flags);
-	if (function >= MBL_FW_STATUS && function <= MBL_FW_READ)
+	if (function >= MBL_FW_STATUS && function <= MBL_FW_COPY)
 		return firmware_update_call(function, x1, x2, x3, handle, flags);
 	SMC_RET1(handle, SMC_UNK);
 }

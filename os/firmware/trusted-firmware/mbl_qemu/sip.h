@@ -10,6 +10,8 @@
 
 #define WATCHDOG_FUNCTION	U(0x82003d06)
 
+/* Called when the secure world has started: with each call of the normal world. */
+void watchdog_secure_started(void);
 void watchdog_setup(void);
 uintptr_t watchdog_call(u_register_t call, u_register_t value, void *handle,
 			u_register_t flags);

@@ -79,8 +79,15 @@ static uint64_t timer_interrupt(uint32_t id, uint32_t flags, void *handle,
 	return 0;
 }
 
+/* The secure world has started: from now on its interrupts are its own, and those of Linux, which it leaves for. */
+void watchdog_secure_started(void)
+{
+	(void)disable_intr_rm_local(INTR_TYPE_EL3, SECURE);
+}
+
 static void *core_on(const void *arg)
 {
+	watchdog_secure_started();
 	set_timer();
 	return NULL;
 }
@@ -90,8 +97,12 @@ void watchdog_setup(void)
 {
 	uint32_t flags = 0;
 
-	/* The secure world is not interrupted: OP-TEE leaves to the normal world for it, as for any interrupt that is not its own. */
+	/*
+	 * The secure world is interrupted while it starts, when nobody else is there to notice that it hangs. After that OP-TEE leaves to
+	 * the normal world, as for any interrupt that is not its own: it could not tell which of the two it is.
+	 */
 	set_interrupt_rm_flag(flags, NON_SECURE);
+	set_interrupt_rm_flag(flags, SECURE);
 	if (register_interrupt_type_handler(INTR_TYPE_EL3, timer_interrupt, flags) != 0)
 		panic();
 	pet();

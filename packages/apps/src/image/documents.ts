@@ -96,6 +96,8 @@ export function readConfig(bytes: Buffer, limits: Limits): ImageConfig {
     variant: textOf(json, 'variant'),
   };
   if (!isForDevices(found)) throw wrongArchitecture([found]);
+  const root = json.object('rootfs');
+  if (!root.is('type', 'layers')) throw badImage('its root file system is not made of layers');
   const config = json.is('config', undefined) || json.is('config', null) ? undefined : json.object('config');
   return {
     entrypoint: listOf(config, 'Entrypoint'),
@@ -106,7 +108,7 @@ export function readConfig(bytes: Buffer, limits: Limits): ImageConfig {
     stopSignal: config === undefined ? '' : textOf(config, 'StopSignal'),
     ports: keysOf(config, 'ExposedPorts'),
     volumes: keysOf(config, 'Volumes'),
-    layers: json.object('rootfs').strings('diff_ids', limits.layers).map(digestOf),
+    layers: root.strings('diff_ids', limits.layers).map(digestOf),
   };
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { JsonRecord } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import { badImage } from '../errors.ts';
 import {
@@ -27,6 +28,9 @@ const configTypes = [
   'application/vnd.oci.image.config.v1+json',
   'application/vnd.docker.container.image.v1+json',
 ];
+/** What a layer may be (image-spec, layer.md; Docker's Image Manifest V2). How it is compressed its first bytes say. */
+const layerTypes =
+  /^application\/vnd\.(?:oci\.image\.layer(?:\.nondistributable)?\.v1\.tar(?:\+(?:gzip|zstd))?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.(?:gzip|zstd))?)$/;
 const mostManifests = 256;
 const mostLevels = 4;
 
@@ -38,6 +42,7 @@ export async function openLayout(
 ): Promise<{ id: string; config: ImageConfig; layers: readonly Layer[] }> {
   const { limits, tag } = options;
   const json = readDocument(await readWhole(index, 'index.json', undefined, limits), 'index.json', limits);
+  checkDocument(json, 'index.json', indexTypes);
   const all = readDescriptors(json, 'manifests', mostManifests);
   const listed = tag === undefined ? all : all.filter(({ name }) => name === tag);
   // An image of several names is there several times.
@@ -64,6 +69,8 @@ export async function openLayout(
   const layers: Layer[] = [];
   for (const [i, blob] of blobs.entries()) {
     if (/encrypted/.test(blob.mediaType)) throw badImage('a layer of it is encrypted');
+    if (!layerTypes.test(blob.mediaType))
+      throw badImage(`a layer of it has the unknown type "${blob.mediaType}"`);
     const file = await blobOf(files, blob);
     layers.push(layerOf(file, `layer ${i + 1}`, { blob: blob.sha256, content: config.layers[i] }, limits));
   }
@@ -80,7 +87,7 @@ async function findManifest(
   const { limits } = options;
   const bytes = await readWhole(await blobOf(files, descriptor), 'manifest', descriptor.sha256, limits);
   const json = readDocument(bytes, 'a manifest of the image', limits);
-  if (!json.is('schemaVersion', 2)) throw badImage('a manifest of it is of an old version');
+  checkDocument(json, 'a manifest', [descriptor.mediaType]);
   if (manifestTypes.includes(descriptor.mediaType)) return json;
   if (!indexTypes.includes(descriptor.mediaType))
     throw badImage(`a manifest of it has the unknown type "${descriptor.mediaType}"`);
@@ -91,6 +98,19 @@ async function findManifest(
   const [first] = fitting;
   if (first === undefined) throw wrongArchitecture(all.flatMap(({ platform }) => platform ?? []));
   return await findManifest(files, first, options, level + 1);
+}
+
+/**
+ * Manifests and indexes: of the version that has digests, and what they are called by. A document that could be read as either would be another image for
+ * another program (image-spec, manifest.md and image-index.md, on `mediaType`).
+ */
+function checkDocument(json: JsonRecord, what: string, types: readonly string[]): void {
+  if (!json.is('schemaVersion', 2)) throw badImage(`${what} of it is of an old version`);
+  const untyped = json.is('mediaType', undefined) || json.is('mediaType', null);
+  if (!untyped && !types.some((type) => json.is('mediaType', type)))
+    throw badImage(`${what} of it says that it is something else`);
+  if (!json.is('manifests', undefined) && !json.is('layers', undefined))
+    throw badImage(`${what} of it is a manifest and an index`);
 }
 
 /** Not what BuildKit puts beside images: attestations, for the platform "unknown". */

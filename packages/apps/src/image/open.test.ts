@@ -209,6 +209,37 @@ test('what is missing, or of another kind, is named', async () => {
   await refused(rawTar([{ name: 'manifest.json', data: '{' }]), 'apps/bad-image', /not JSON/);
 });
 
+test('a document that another program could read as another image is refused', async () => {
+  const manifestType = 'application/vnd.oci.image.manifest.v1+json';
+  const indexType = 'application/vnd.oci.image.index.v1+json';
+  const all = layout();
+  const layers = [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', ...all.add(layer) }];
+  const config = { mediaType: 'application/vnd.oci.image.config.v1+json', ...all.add(configOf(image)) };
+  const put = (document: object) => all.add(Buffer.from(JSON.stringify({ schemaVersion: 2, ...document })));
+  const taken = { config, layers };
+  const named = (mediaType: string, document: object) =>
+    archiveOf(all.finish([{ mediaType, ...put(document) }]));
+  await read(named(manifestType, taken));
+  const other = { mediaType: manifestType, ...put(taken) };
+  await refused(
+    named(manifestType, { ...taken, manifests: [other] }),
+    'apps/bad-image',
+    /a manifest and an index/,
+  );
+  await refused(
+    named(indexType, { manifests: [other], layers }),
+    'apps/bad-image',
+    /a manifest and an index/,
+  );
+  await refused(
+    named(manifestType, { ...taken, mediaType: indexType }),
+    'apps/bad-image',
+    /says that it is something else/,
+  );
+  const unknown = { ...taken, layers: [{ ...layers[0], mediaType: 'application/x' }] };
+  await refused(named(manifestType, unknown), 'apps/bad-image', /a layer of it has the unknown type/);
+});
+
 test('a link in an archive leads to a file of the archive, or nowhere', async () => {
   const link = (target: string) =>
     rawTar([

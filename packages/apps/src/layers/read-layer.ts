@@ -135,7 +135,10 @@ async function readEntry(
   const { depth } = budget.limits;
   const name = extra.sparse.name ?? extra.path ?? header.name;
   const parts = partsOf(name, depth);
-  const kind = header.kind === 'S' ? 'file' : tarTypes[header.kind];
+  const found = header.kind === 'S' ? 'file' : tarTypes[header.kind];
+  const isNode = found === 'character' || found === 'block' || found === 'fifo';
+  // The device mounts over /dev: what is there, as in every root that debootstrap makes, is nobody's device. An empty file holds the name.
+  const kind = isNode && parts[0] === 'dev' && parts.length > 1 ? 'file' : found;
   if (kind === undefined) throw badImage(`an entry has the unknown type "${shown(header.kind)}"`);
   if (kind === 'character' || kind === 'block' || kind === 'fifo')
     throw new MblError(
@@ -153,7 +156,8 @@ async function readEntry(
   if (type === 'symlink' && link.includes('\ufffd'))
     throw badImage(`the target of the link /${shown(parts.join('/'))} is not UTF-8`);
   let content = emptyContent;
-  if (type === 'file') {
+  // POSIX pax, "ustar Interchange Format": a node has no data.
+  if (type === 'file' && !isNode) {
     const stored = extra.size ?? header.size;
     content = await readContent(header, block, extra, stored, parts.join('/'), { reader, spool, budget });
   }

@@ -4,6 +4,7 @@ import {
   appPathRule,
   appVersionRule,
   byName,
+  duration,
   integer,
   appPlainPathRule,
   isAppDevice,
@@ -35,20 +36,6 @@ function word(accepts: (text: string) => boolean, form: string): Shape<string, s
     if (typeof value === 'string' && accepts(value)) return value;
     const quotes = typeof value === 'number' ? `Write it in quotes: "${value}".` : undefined;
     throw node.wrong(`must be ${form}, not ${node.describe()}`, quotes);
-  });
-}
-
-/** A time with its unit, in seconds. */
-function duration(longest: number): Shape<number, number> {
-  return scalar((node: RecipeNode) => {
-    const value = node.scalar();
-    const match = typeof value === 'string' ? /^(\d{1,6}) ?(s|min|h)$/.exec(value) : null;
-    const seconds = Number(match?.[1]) * ({ s: 1, min: 60, h: 3600 }[match?.[2] ?? ''] ?? Number.NaN);
-    if (seconds <= longest) return seconds;
-    throw node.wrong(
-      `must be a time of at most ${longest} s, not ${node.describe()}`,
-      'Write for example "10 s" or "5 min".',
-    );
   });
 }
 

@@ -39,14 +39,27 @@ export function* writeTar(entries: Iterable<TarOutput>, time: number): Generator
     yield header(head, path, data?.length ?? 0, kind, entry.time ?? time);
     if (data !== undefined && data.length > 0) yield* padded(data);
   }
-  yield Buffer.alloc(2 * tarBlock);
+  yield tarEnd();
 }
 
 type TarHead = Pick<TarOutput, 'type' | 'mode' | 'uid' | 'gid' | 'link'>;
 
 /** The header of a regular file that belongs to root and is as old as time: its bytes follow from `path` (at most 100) and `size` alone. */
-export const plainHeader = (path: string, size: number): Buffer =>
-  header({ type: 'file', mode: 0o644, uid: 0, gid: 0, link: '' }, path, size, '0', 0);
+export const plainHeader = (path: string, size: number, kind: '0' | 'x' = '0'): Buffer =>
+  header({ type: 'file', mode: 0o644, uid: 0, gid: 0, link: '' }, path, size, kind, 0);
+
+/** All that is before the content of such a file, however long its path is. */
+export function* plainHeaders(path: string, size: number): Generator<Buffer> {
+  if (Buffer.byteLength(path) > 100) {
+    const record = paxRecord('path', Buffer.from(path));
+    yield plainHeader('pax', record.length, 'x');
+    yield* padded(record);
+  }
+  yield plainHeader(path, size);
+}
+
+/** What an archive ends with. */
+export const tarEnd = (): Buffer => Buffer.alloc(2 * tarBlock);
 
 /** Bytes from a file's content to the next header. */
 export const paddingAfter = (size: number): number => (tarBlock - (size % tarBlock)) % tarBlock;

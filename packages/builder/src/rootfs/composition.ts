@@ -10,7 +10,7 @@ import { loadUnpacked } from './unpack.ts';
 import { waysIn } from './ways-in.ts';
 
 /** The tasks that bring the files of a root, beside those that sign. */
-export const composed = ['packages', 'kernel-modules', 'device-services', 'native', 'node'];
+export const composed = ['packages', 'kernel-modules', 'device-services', 'native', 'confinement', 'node'];
 
 /** What decides how a root is put together, beside files and tasks. */
 export function composition({ image, profile }: RootRecipe): { readonly [key: string]: Json } {

@@ -54,7 +54,7 @@ export const toolboxes: Readonly<Record<ToolboxName, ToolboxContents>> = {
   // Everything that packs: file systems, device trees, kernel modules, the FIT, the disk.
   image: {
     packages: [
-      ...['binutils-aarch64-linux-gnu', 'device-tree-compiler', 'erofs-utils', 'gdisk', 'kmod'],
+      ...['apparmor', 'binutils-aarch64-linux-gnu', 'device-tree-compiler', 'erofs-utils', 'gdisk', 'kmod'],
       ...['u-boot-tools', 'xz-utils', 'zstd'],
     ],
     without: [...ambient, ...sanitizers.map((name) => `lib${name}`), 'logsave'],

@@ -50,6 +50,7 @@ import { createRelease } from './release/create.ts';
 import { diffReleases } from './release/diff.ts';
 import { publishRelease } from './release/publish.ts';
 import { exportRelease } from './release/export.ts';
+import { packageRelease } from './release/package.ts';
 import { changeRole } from './release/role.ts';
 import { showReleases } from './release/show.ts';
 import { signRelease } from './release/sign.ts';
@@ -83,6 +84,7 @@ export const commands: Readonly<Record<string, readonly Entry[]>> = {
       showReleases,
       diffReleases,
       exportRelease,
+      packageRelease,
       changeRole,
     ]),
   ],

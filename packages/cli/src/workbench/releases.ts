@@ -10,6 +10,7 @@ import {
   ofKind,
   type RepositoryState,
   type TopRole,
+  teamsOf,
   topRoles,
 } from '@mbl/releases';
 import { osTeam, readText } from '@mbl/formats';
@@ -70,14 +71,11 @@ export async function namedSigners(
   return signers;
 }
 
-/** The releases of all teams, published or staged. */
-export async function repositoryReleases(
-  folder: string,
-  { published, staged }: RepositoryState,
-): Promise<LocalRelease[]> {
-  const teams = new Set(
-    [osTeam, ...published.keys(), ...staged.keys()].filter((role) => !topRoles.some((top) => top === role)),
-  );
+/** The releases of all teams that may sign, published or staged. */
+export async function repositoryReleases(folder: string, state: RepositoryState): Promise<LocalRelease[]> {
+  const { published, staged } = state;
+  // Before the first signing nobody names any team.
+  const teams = new Set([osTeam, ...teamsOf(state)]);
   const all: LocalRelease[] = [];
   for (const team of teams)
     all.push(

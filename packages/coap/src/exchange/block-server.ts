@@ -8,13 +8,14 @@ import { etagOption, findOption, uintOption, withOption, withoutOptions } from '
 import type { CoapRequest, CoapResponse } from '../peer.ts';
 import { chunkFor, fitsWhole } from './chunking.ts';
 import { ExpiringMap } from './expiring-map.ts';
+import { isWellFormed, requestKey } from './incoming-block.ts';
 import type { CoapLimits } from './limits.ts';
 import type { MessageLayer } from './message-layer.ts';
 import type { PeerSettings } from './peer-options.ts';
 import { UploadBudget } from './upload-budget.ts';
 
 /** How long an unfinished transfer waits for its next block: EXCHANGE_LIFETIME (RFC 7252 §4.8.2). */
-const TRANSFER_LIFETIME_MS = 247_000;
+export const TRANSFER_LIFETIME_MS = 247_000;
 
 /** What an incoming message means for the request it belongs to. */
 export type Assembled =
@@ -59,12 +60,8 @@ export class BlockServer {
       const { maxBodySize } = this.#limits;
       return length > maxBodySize ? { response: tooLarge(maxBodySize) } : { request };
     }
-    if (block.sizeExponent === BERT && !this.#layer.reliable) return { response: plain(Code.BAD_REQUEST) };
+    if (!isWellFormed(block, length, this.#layer.reliable)) return { response: plain(Code.BAD_REQUEST) };
     const key = requestKey(request);
-    const size = blockSize(block.sizeExponent);
-    const full = block.sizeExponent === BERT ? length > 0 && length % size === 0 : length === size;
-    const fits = block.sizeExponent === BERT || length <= size;
-    if (block.more ? !full : !fits) return { response: plain(Code.BAD_REQUEST) };
     const upload = block.number === 0 ? { bytes: EMPTY_BYTES, length: 0 } : this.#uploads.get(key);
     if (upload === undefined || upload.length !== blockOffset(block)) {
       return { response: plain(Code.REQUEST_ENTITY_INCOMPLETE) };
@@ -185,15 +182,6 @@ function tooLarge(limit: number): CoapResponse {
 /** A response that is only a code, with a diagnostic payload (RFC 7252 §5.5.2). */
 export function plain(code: number, diagnostic = ''): CoapResponse {
   return { code, options: [], payload: new TextEncoder().encode(diagnostic) };
-}
-
-/** What the messages of one transfer have in common: method and options but those of the transfer itself. */
-function requestKey(request: CoapRequest): string {
-  const { OBSERVE, ETAG, BLOCK1, BLOCK2, SIZE1, SIZE2 } = OptionNumber;
-  const parts = withoutOptions(request.options, OBSERVE, ETAG, BLOCK1, BLOCK2, SIZE1, SIZE2).map(
-    ({ number, value }) => `${number}=${Buffer.from(value).toString('hex')}`,
-  );
-  return `${request.code} ${parts.join('&')}`;
 }
 
 /** As `requestKey`, and the request's body where there is one: FETCH may repeat it with each block. */

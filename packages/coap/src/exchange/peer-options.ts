@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CoapRequest, RequestHandler } from '../peer.ts';
+import type { BodyOpener, CoapRequest, RequestHandler } from '../peer.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -11,6 +11,8 @@ import type { UploadBudget } from './upload-budget.ts';
 export interface PeerOptions {
   /** Answers the peer's requests; without it each is answered 4.04. */
   handler?: RequestHandler;
+  /** Takes request bodies that come in blocks as streams; without it each is put together, up to the limits. */
+  openBody?: BodyOpener;
   limits?: Partial<CoapLimits>;
   /** What the unfinished uploads of all peers that are given it may hold together. Default: each peer's own limit only. */
   uploads?: UploadBudget;
@@ -29,6 +31,7 @@ export interface PeerOptions {
 
 export interface PeerSettings {
   handler: RequestHandler | undefined;
+  openBody: BodyOpener | undefined;
   limits: CoapLimits;
   uploads: UploadBudget | undefined;
   requestTimeoutMs: number;
@@ -41,6 +44,7 @@ export interface PeerSettings {
 export function peerSettings(options: PeerOptions, defaultTimeoutMs: number): PeerSettings {
   return {
     handler: options.handler,
+    openBody: options.openBody,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     uploads: options.uploads,
     requestTimeoutMs: options.requestTimeoutMs ?? defaultTimeoutMs,

@@ -7,6 +7,7 @@ import { OptionNumber } from '../message/option-registry.ts';
 import { maxAgeOption, uintValue, withOption } from '../message/option-values.ts';
 import type { CoapPeer, CoapRequest, CoapResponse, RequestContext } from '../peer.ts';
 import { BlockServer, plain } from './block-server.ts';
+import { BodyStreams } from './body-streams.ts';
 import type { Arrival, MessageLayer } from './message-layer.ts';
 import { checkOptions } from './option-check.ts';
 import type { PeerSettings } from './peer-options.ts';
@@ -22,6 +23,7 @@ export class Responder {
   readonly #settings: PeerSettings;
   readonly #peer: CoapPeer;
   readonly #blocks: BlockServer;
+  readonly #streams: BodyStreams;
   readonly #observers = new Map<string, ServerObserver>();
   readonly #running = new Set<{ cancel(): void }>();
   #idle: (() => void) | undefined;
@@ -31,6 +33,7 @@ export class Responder {
     this.#settings = settings;
     this.#peer = peer;
     this.#blocks = new BlockServer(layer, settings);
+    this.#streams = new BodyStreams(layer, settings);
   }
 
   get busy(): boolean {
@@ -50,15 +53,16 @@ export class Responder {
       return send(message, arrival, plain(problem.code, problem.diagnostic));
     }
     const request: CoapRequest = { code: message.code, options, payload: message.payload };
-    const assembled = this.#blocks.assemble(request);
+    const isFull = this.#running.size >= this.#settings.limits.maxIncoming;
+    if (isFull && this.#streams.concerns(request)) return send(message, arrival, busy());
+    const streamed = this.#streams.take(request);
+    const assembled = streamed === undefined ? this.#blocks.assemble(request) : { request };
     if ('response' in assembled) return send(message, arrival, assembled.response);
-    const later = this.#blocks.later(assembled.request);
+    const later = streamed === undefined ? this.#blocks.later(assembled.request) : undefined;
     if (later !== undefined) return send(message, arrival, later);
-    if (this.#running.size >= this.#settings.limits.maxIncoming) {
-      const response = plain(Code.SERVICE_UNAVAILABLE, 'too many requests at once');
-      return send(message, arrival, { ...response, options: [maxAgeOption(BUSY_MAX_AGE)] });
-    }
-    this.#run(message, arrival, assembled.request, assembled.echo);
+    if (isFull) return send(message, arrival, busy());
+    const echo = 'echo' in assembled ? assembled.echo : undefined;
+    this.#run(message, arrival, assembled.request, echo, streamed);
   }
 
   close(error: CoapError): void {
@@ -66,9 +70,16 @@ export class Responder {
     this.#running.clear();
     for (const observer of [...this.#observers.values()]) observer.abort(error);
     this.#blocks.clear();
+    this.#streams.close(error);
   }
 
-  #run(message: CoapMessage, arrival: Arrival, request: CoapRequest, echo: Block | undefined): void {
+  #run(
+    message: CoapMessage,
+    arrival: Arrival,
+    request: CoapRequest,
+    echo: Block | undefined,
+    streamed: (() => Promise<CoapResponse>) | undefined,
+  ): void {
     const { context, observer } = this.#context(message, request);
     const { clock, requestTimeoutMs } = this.#settings;
     const timer = clock.schedule(requestTimeoutMs, () =>
@@ -81,14 +92,22 @@ export class Responder {
       this.#finish(message, arrival, request, echo, response, observer());
       if (this.#running.size === 0) this.#idle?.();
     };
-    void this.#ask(request, context).then(finish);
+    void this.#ask(request, context, streamed).then(finish);
   }
 
-  async #ask(request: CoapRequest, context: RequestContext): Promise<CoapResponse> {
+  async #ask(
+    request: CoapRequest,
+    context: RequestContext,
+    streamed: (() => Promise<CoapResponse>) | undefined,
+  ): Promise<CoapResponse> {
     const { handler, onHandlerError } = this.#settings;
-    if (handler === undefined) return plain(Code.NOT_FOUND);
     try {
-      const response = await handler(request, context);
+      const response =
+        streamed !== undefined
+          ? await streamed()
+          : handler === undefined
+            ? plain(Code.NOT_FOUND)
+            : await handler(request, context);
       if (isResponseCode(response.code)) return response;
       throw new CoapError(
         'coap/bad-argument',
@@ -167,4 +186,9 @@ export class Responder {
 
 function send(request: CoapMessage, arrival: Arrival, { code, options, payload }: CoapResponse): void {
   arrival.respond({ code, token: request.token, options, payload });
+}
+
+function busy(): CoapResponse {
+  const response = plain(Code.SERVICE_UNAVAILABLE, 'too many requests at once');
+  return { ...response, options: [maxAgeOption(BUSY_MAX_AGE)] };
 }

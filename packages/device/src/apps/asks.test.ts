@@ -17,7 +17,13 @@ async function scene(outputs: Readonly<Record<string, { code?: number | undefine
   board.want({ weather: '1' });
   board.bring('weather', '1');
   await board.run();
-  board.device.put(paths.config('sensor'), JSON.stringify({ process: { args: ['/bin/app'], cwd: '/srv' } }));
+  board.device.put(
+    paths.config('sensor'),
+    JSON.stringify({
+      process: { args: ['/bin/app'], cwd: '/srv' },
+      linux: { devices: [{ path: '/dev/i2c-1', type: 'c' }] },
+    }),
+  );
   const ran: string[][] = [];
   const files: string[] = [];
   const options: AskOptions = {
@@ -119,11 +125,31 @@ test("a command runs with the app's own rights, for its time, and its output is 
     files.map((text): unknown => JSON.parse(text)),
     [{ args: ['/bin/ls', '$HOME'], cwd: '/srv' }],
   );
-  assert.ok(ran[0]?.includes('--property=RuntimeMaxSec=9'));
-  assert.ok(!ran[0]?.some((word) => word.includes('/bin/ls')), 'no word of it goes through a command line');
+  assert.deepEqual(ran[0], ['systemctl', 'is-active', 'mbl-app-sensor.service']);
+  for (const property of ['RuntimeMaxSec=9', 'DevicePolicy=closed', 'DeviceAllow=/dev/i2c-1 rw'])
+    assert.ok(ran[1]?.includes(`--property=${property}`), property);
+  for (const limit of ['MemoryMax', 'TasksMax', 'CPUQuota', 'IOReadBandwidthMax', 'IOWriteBandwidthMax'])
+    assert.ok(
+      ran[1]?.some((word) => word.startsWith(`--property=${limit}=`)),
+      limit,
+    );
+  assert.ok(!ran[1]?.some((word) => word.includes('/bin/ls')), 'no word of it goes through a command line');
   assert.deepEqual(
     (await board.device.list(paths.bundle('sensor'))).filter((name) => name.startsWith('run-')),
     [],
+  );
+});
+
+test('a command for an app that does not run says so, and starts nothing', async () => {
+  const { ran, ask } = await scene({ systemctl: { code: 3, output: 'inactive\n' } });
+  const found = fits(await ask({ action: 'run', name: 'sensor', command: ['/bin/ls'] }));
+  assert.deepEqual(
+    [found.error, found.exit],
+    ['sensor does not run: a program needs its container', undefined],
+  );
+  assert.deepEqual(
+    ran.map(([program]) => program),
+    ['systemctl'],
   );
 });
 

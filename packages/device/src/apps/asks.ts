@@ -12,6 +12,7 @@ import type { Written } from '../common/output.ts';
 import type { Effects } from './effects.ts';
 import { type AppPaths, systemFiles, unitOf } from './places.ts';
 import { plainSentence } from './state.ts';
+import { diskLimits } from './unit.ts';
 
 export interface AskOptions {
   readonly effects: Pick<Effects, 'read' | 'write' | 'remove' | 'size'>;
@@ -25,6 +26,8 @@ export interface AskOptions {
 
 const systemctlMs = 600_000;
 const mostConfig = 4 << 20;
+/** Bytes a second that a program reads and writes which is run in an app's container. */
+const runDisk = { read: 20_000_000, write: 5_000_000 };
 
 /** Does what is asked for once. Undefined: `mbl-apps` answers, when it has done it. Throws nothing: what fails is the answer. */
 export async function answer(ask: AppAsk, options: AskOptions): Promise<AppAnswer | undefined> {
@@ -130,8 +133,13 @@ async function runInside(
   { effects, paths, run }: AskOptions,
 ): Promise<AppAnswer> {
   const config = await effects.read(paths.config(name), mostConfig);
-  const { process } = JSON.parse(config ?? '{}') as { process?: object };
+  const { process, linux } = JSON.parse(config ?? '{}') as {
+    process?: object;
+    linux?: { devices?: readonly { path: string }[] };
+  };
   if (process === undefined) return { id, error: `there is no app ${name}` };
+  const unit = await run('systemctl', ['is-active', unitOf(name)], { deadlineMs: 60_000, most: 1024 });
+  if (unit.code !== 0) return { id, error: `${name} does not run: a program needs its container` };
   const file = `${paths.bundle(name)}/run-${id}.json`;
   await effects.write(file, `${JSON.stringify({ ...process, args: command })}\n`, { mode: 0o600 });
   try {
@@ -149,7 +157,9 @@ async function runInside(
         '--property=MemorySwapMax=0',
         '--property=TasksMax=64',
         '--property=CPUQuota=100%',
+        ...diskLimits(paths, runDisk).map((line) => `--property=${line}`),
         '--property=DevicePolicy=closed',
+        ...(linux?.devices ?? []).map(({ path }) => `--property=DeviceAllow=${path} rw`),
         systemFiles.crun,
         '--cgroup-manager=disabled',
         'exec',

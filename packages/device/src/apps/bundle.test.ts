@@ -56,6 +56,7 @@ interface Config {
     env: string[];
     capabilities: object;
     noNewPrivileges: boolean;
+    apparmorProfile: string;
   };
   mounts: { destination: string; source: string; options: string[] }[];
   root: object;
@@ -94,6 +95,7 @@ test('an app that asks for nothing has nothing: no right, no network, no device,
     ambient: [],
   });
   assert.equal(config.process.noNewPrivileges, true);
+  assert.equal(config.process.apparmorProfile, 'mbl-app');
   assert.deepEqual(config.root, { path: 'rootfs', readonly: true });
   assert.deepEqual(config.linux.namespaces.map(({ type }) => type).toSorted(), [
     'cgroup',
@@ -167,8 +169,6 @@ test('the unit of an app has its limits, its pauses and its end', () => {
     'MemorySwapMax=0',
     'CPUQuota=150%',
     'TasksMax=5',
-    'IOReadBandwidthMax=/data/apps/volumes 11',
-    'IOWriteBandwidthMax=/data/apps/volumes 12',
     'LogRateLimitBurst=13',
     'OOMPolicy=stop',
     'DevicePolicy=closed',
@@ -177,9 +177,28 @@ test('the unit of an app has its limits, its pauses and its end', () => {
     assert.ok(unit?.includes(`\n${line}\n`), line);
   assert.match(
     unit ?? '',
-    /^ExecStartPre=-\/usr\/lib\/mbl\/mbl-native app unmount \S+\/rootfs\nExecStartPre=\/usr\/lib\/mbl\/mbl-native app mount .*\.erofs [0-9a-f]{64} \S+ 200007 1$/m,
+    /^ExecStart=\/usr\/lib\/mbl\/mbl-native app mount .*\.erofs [0-9a-f]{64} \S+ 200007 1 then \/usr\/bin\/crun .* run /m,
   );
   assert.doesNotMatch(unit ?? '', /network|health|bus/);
+});
+
+test('whatever runs for an app has limits on memory, processors, processes, the disk and the log', () => {
+  const limits = { memory: 1000, cpu: 150, processes: 5, read: 11, write: 12, log: 13 };
+  const units = unitsOf({
+    limits,
+    health: { command: ['/bin/check'], interval: 30, timeout: 10, failures: 3, grace: 10 },
+  });
+  for (const name of ['mbl-app-sensor.service', 'mbl-app-health-sensor.service'])
+    for (const line of [
+      'MemoryMax=1000',
+      'MemorySwapMax=0',
+      'CPUQuota=150%',
+      'TasksMax=5',
+      'IOReadBandwidthMax=/data/apps/volumes 11',
+      'IOWriteBandwidthMax=/data/apps/volumes 12',
+      'LogRateLimitBurst=13',
+    ])
+      assert.ok(units.get(name)?.includes(`\n${line}\n`), `${name}: ${line}`);
 });
 
 test('no app takes the unit or the folder of somebody else', () => {
@@ -221,5 +240,6 @@ test('nothing that an app chooses gets into a unit but names, numbers and paths 
     service,
     /^ExecStopPost=-\/usr\/lib\/mbl\/apps\/network\.sh down 7 outbound tcp:8080:80 udp:5683:5683$/m,
   );
-  assert.match(service, /^DeviceAllow=\/dev\/i2c-1 rw$/m);
+  for (const text of [service, units.get('mbl-app-health-sensor.service') ?? ''])
+    assert.match(text, /^DevicePolicy=closed\nDeviceAllow=\/dev\/i2c-1 rw$/m);
 });

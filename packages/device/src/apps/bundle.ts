@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AppDescription } from '@mbl/formats';
+import { profileName } from './confinement.ts';
 import { type AppIds, idsOf } from './owner.ts';
 import { type AppPaths, systemFiles } from './places.ts';
 
@@ -18,8 +19,6 @@ export interface BundleOptions {
   /** The profile of `linux.seccomp` (runtime-spec, "Seccomp"). */
   readonly seccomp: object;
   readonly devices: readonly DeviceNode[];
-  /** The profile of AppArmor; undefined where the image has none. */
-  readonly apparmor?: string;
 }
 
 /** A file of a bundle, by its name. */
@@ -36,18 +35,12 @@ export function writeBundle(options: BundleOptions): BundleFiles {
     ['hostname', `${app.name}\n`],
     ['hosts', `127.0.0.1 localhost\n::1 localhost\n127.0.1.1 ${app.name}\n`],
   ]);
-  if (app.health !== undefined)
-    files.set('health.json', json(processOf(app, ids, app.health.command, options.apparmor)));
+  if (app.health !== undefined) files.set('health.json', json(processOf(app, ids, app.health.command)));
   return files;
 }
 
 /** `process` of the configuration, and of a command that runs beside it: nothing of it may gain a right (runtime-spec, "Process"). */
-export function processOf(
-  app: AppDescription,
-  ids: AppIds,
-  args: readonly string[],
-  apparmor?: string,
-): object {
+export function processOf(app: AppDescription, ids: AppIds, args: readonly string[]): object {
   const given = app.environment.some((one) => one.startsWith('PATH='));
   const none = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] };
   return {
@@ -68,18 +61,19 @@ export function processOf(
       { type: 'RLIMIT_MEMLOCK', soft: 65_536, hard: 65_536 },
       { type: 'RLIMIT_MSGQUEUE', soft: 819_200, hard: 819_200 },
     ],
-    ...(apparmor === undefined ? {} : { apparmorProfile: apparmor }),
+    // crun starts nothing where the kernel lacks it.
+    apparmorProfile: profileName,
   };
 }
 
 function configOf(options: BundleOptions, ids: AppIds): object {
-  const { app, slot, devices, seccomp, apparmor } = options;
+  const { app, slot, devices, seccomp } = options;
   const mapping = [{ containerID: app.users === 'one' ? ids.base : 0, hostID: ids.base, size: ids.count }];
   return {
     ociVersion: '1.1.0',
     root: { path: 'rootfs', readonly: true },
     hostname: app.name,
-    process: processOf(app, ids, app.command, apparmor),
+    process: processOf(app, ids, app.command),
     mounts: mountsOf(options, ids),
     ...(usesNetwork(app) ? { hooks: { createRuntime: [networkHook(app, slot)] } } : {}),
     linux: {

@@ -46,6 +46,38 @@ test('files are written whole, read within bounds, and no link is followed', asy
   assert.equal(await effects.device(at('a')), undefined);
 });
 
+test('a copy has the first bytes of a file, whatever is in its place, and nothing of what a link points to', async () => {
+  using folder = new TemporaryFolder();
+  const at = (name: string) => join(folder.path, name);
+  const effects = deviceEffects({ native: '/bin/false', data: folder.path });
+  writeFileSync(at('a'), Buffer.alloc(3_000_000, 'ab'));
+  writeFileSync(at('other'), 'other');
+  symlinkSync(at('other'), at('b'));
+  for (const bytes of [1_500_001, 0, 1]) {
+    await effects.copy(at('a'), at('b'), bytes, { mode: 0o640, ...mine });
+    assert.ok(readFileSync(at('b')).equals(readFileSync(at('a')).subarray(0, bytes)), `${bytes}`);
+    assert.equal(statSync(at('b')).mode & 0o777, 0o640);
+  }
+  assert.equal(readFileSync(at('other'), 'utf8'), 'other');
+  symlinkSync(at('a'), at('link'));
+  await assert.rejects(effects.copy(at('link'), at('b'), 1, { mode: 0o640, ...mine }), { code: 'ELOOP' });
+});
+
+test('a file that is open to write, and a file system without quotas, are told apart from what fails', async () => {
+  using folder = new TemporaryFolder();
+  const native = (status: number) => {
+    const path = join(folder.path, `native-${status}`);
+    writeFileSync(path, `#!/bin/sh\necho why >&2\nexit ${status}\n`, { mode: 0o755 });
+    return deviceEffects({ native: path, data: folder.path });
+  };
+  assert.equal(await native(0).seal('a'), true);
+  assert.equal(await native(7).seal('a'), false);
+  await assert.rejects(native(1).seal('a'), /why/);
+  const quota = async (status: number) => await native(status).quota('a', 1, 2, 3);
+  assert.deepEqual([await quota(0), await quota(4)], [true, false]);
+  await assert.rejects(quota(1), /why/);
+});
+
 test('the answer of systemd is read, whatever it is', () => {
   const text =
     'ActiveState=active\nResult=success\nNRestarts=2\nExecMainCode=1\nExecMainStatus=3\nActiveEnterTimestampMonotonic=5000000\n';

@@ -9,12 +9,15 @@ import { removeTree } from '../common/remove-tree.ts';
 import { makeFolder } from '../storage/folders.ts';
 import type { Effects, FileOptions, UnitState } from './effects.ts';
 
-const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 
 /** Milliseconds: a start and a stop of apps may take as long as their units allow (a grace of ten minutes, and what follows it), the rest is quick. */
 const startMs = 600_000;
 const stopMs = 900_000;
 const quickMs = 120_000;
+/** How `mbl-native` ends for a file that is open to write, and where the file system has no such thing. */
+const busy = 7;
+const absent = 4;
 const shown = [
   'ActiveState',
   'Result',
@@ -81,13 +84,36 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
       });
     },
 
-    seal: (path) => must(native, ['verity', 'enable', path]),
+    async seal(path) {
+      const { code, output } = await helper('verity', 'enable', path);
+      if (code !== 0 && code !== busy) throw new Error(`verity enable: ${lastLine(output)}`);
+      return code === 0;
+    },
+    async copy(from, to, bytes, { mode, uid = 0, gid = 0 }) {
+      await removeTree(to);
+      await using source = await open(from, O_RDONLY | O_NOFOLLOW);
+      await using target = await open(to, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
+      const piece = Buffer.alloc(Math.min(bytes, 1 << 20));
+      for (let left = bytes; left > 0; ) {
+        const { bytesRead } = await source.read(piece, 0, Math.min(left, piece.length));
+        if (bytesRead === 0) break;
+        await target.writeFile(piece.subarray(0, bytesRead));
+        left -= bytesRead;
+      }
+      await target.chown(uid, gid);
+      await target.chmod(mode);
+      await target.sync();
+    },
     async measure(path) {
       const { code, output } = await helper('verity', 'measure', path);
       return code === 0 ? output.trim() : undefined;
     },
-    quota: (folder, project, bytes, files) =>
-      must(native, ['quota', 'set', folder, String(project), String(bytes), String(files)]),
+    async quota(folder, project, bytes, files) {
+      const { code, output } = await helper('quota', 'set', folder, ...[project, bytes, files].map(String));
+      if (code !== 0 && code !== absent) throw new Error(`quota set: ${lastLine(output)}`);
+      return code === 0;
+    },
+    free: (path) => must(native, ['quota', 'leave', path]),
     async capacity() {
       const { blocks, bsize, files } = await statfs(data);
       return { bytes: blocks * bsize, files };

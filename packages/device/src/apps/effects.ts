@@ -41,12 +41,16 @@ export interface Effects {
   /** Gives a plain file another mode and owner. */
   give(path: string, options: FileOptions): Promise<void>;
 
-  /** Makes a file unchangeable, and the kernel check what is read of it (fs-verity). */
-  seal(path: string): Promise<void>;
+  /** Makes a file unchangeable, and the kernel check what is read of it (fs-verity). False: somebody has it open to write. */
+  seal(path: string): Promise<boolean>;
+  /** A new file with the first bytes of a plain one, in the place of what is there. */
+  copy(from: string, to: string, bytes: number, options: FileOptions): Promise<void>;
   /** The digest that the kernel measures; undefined where there is no sealed file. */
   measure(path: string): Promise<string | undefined>;
-  /** Counts all below a folder for a project, which may have so many bytes and files. */
-  quota(folder: string, project: number, bytes: number, files: number): Promise<void>;
+  /** Counts all below a folder for a project, which may have so many bytes and files. False: the file system bounds nothing. */
+  quota(folder: string, project: number, bytes: number, files: number): Promise<boolean>;
+  /** Counts a file for no project any more. */
+  free(path: string): Promise<void>;
   /** Bytes that the file system of apps has in all, and files. */
   capacity(): Promise<{ readonly bytes: number; readonly files: number }>;
   /** Type and numbers of a device; undefined where there is none. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type AppDescription, type AppImage, maxAppOrder, maxDesiredApps } from '@mbl/formats';
 import { isErrno } from '../common/files.ts';
-import { type AppDescription, type AppImage, maxDesiredApps } from '@mbl/formats';
+import { incomingBudget, incomingProject } from '../common/incoming-budget.ts';
 import type { BundleFiles } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
 import { becomeHealthy, endOf } from './healthy.ts';
@@ -8,6 +9,7 @@ import type { JudgedRelease } from './judge.ts';
 import { idsOf, projectOf } from './owner.ts';
 import { type AppPaths, healthTimerOf, healthUnitOf, unitOf } from './places.ts';
 import type { Step, View } from './plan.ts';
+import { sealImage } from './seal-image.ts';
 import {
   type Change,
   freeSlot,
@@ -58,6 +60,10 @@ export class Executor {
       await this.#effects.folder(path, rootFolder);
     // Who passes through sees no names.
     await this.#effects.folder(volumes, { ...rootFolder, mode: 0o711 });
+    const { bytes, files } = incomingBudget((await this.#effects.capacity()).bytes);
+    // In memory, where the disk is gone, there are no quotas; nor apps that could run.
+    if (!(await this.#effects.quota(incoming, incomingProject, bytes, files)))
+      this.#effects.say('what is fetched of apps has no bound');
     // Nobody else gets rid of a folder that whoever fetches has left in the place of an image.
     for (const name of await this.#effects.list(incoming))
       if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
@@ -162,10 +168,8 @@ export class Executor {
       await effects.remove(draft);
       throw otherImage(app);
     }
-    if ((await effects.measure(draft)) === undefined) {
-      await effects.give(draft, { mode: 0o640, uid: 0, gid: this.#options.group });
-      await effects.seal(draft);
-    }
+    if ((await effects.measure(draft)) === undefined)
+      await sealImage(effects, draft, size, { mode: 0o640, uid: 0, gid: this.#options.group });
     if ((await effects.measure(draft)) !== fsVerity) {
       await effects.remove(draft);
       throw otherImage(app);
@@ -175,7 +179,7 @@ export class Executor {
 
   /** What was judged is what is kept: the file is read once more and judged again before the release runs. */
   async #keep(team: string, release: string): Promise<void> {
-    const text = await this.#effects.read(this.#paths.order(team), 32 << 20);
+    const text = await this.#effects.read(this.#paths.order(team), maxAppOrder);
     if (text === undefined) throw new Unfit('app/replaced', 'the order is gone');
     await this.#effects.folder(this.#paths.team(team), rootFolder);
     await this.#effects.folder(this.#paths.releases(team), rootFolder);
@@ -203,7 +207,8 @@ export class Executor {
     for (const { name } of app.volumes) {
       const path = this.#paths.volume(app.name, name);
       await this.#effects.folder(path, { mode: 0o700, uid, gid });
-      await this.#effects.quota(path, projectOf(slot), bytes, files);
+      if (!(await this.#effects.quota(path, projectOf(slot), bytes, files)))
+        throw new Error('the file system holds no volume to its size');
     }
     return slot;
   }
@@ -242,6 +247,7 @@ export class Executor {
   async start({ team, apps }: JudgedRelease, how: 'must' | 'may'): Promise<void> {
     const { effects, paths } = { effects: this.#effects, paths: this.#paths };
     let changed = false;
+    const isFirst = (await effects.size(paths.written)) === undefined;
     const waiting: string[] = [];
     for (const app of apps) {
       if ((await effects.size(paths.begun(app.name))) !== undefined) continue;
@@ -254,13 +260,15 @@ export class Executor {
       });
       for (const [name, text] of bundle)
         await effects.write(`${paths.bundle(app.name)}/${name}`, text, { mode: 0o644 });
+      if (isFirst && !changed) await effects.write(paths.written, '\n', rootFile);
       for (const [name, text] of units) {
         await effects.write(paths.unit(name), text, { mode: 0o644 });
         changed = true;
       }
       waiting.push(app.name);
     }
-    if (changed) await effects.reload();
+    // A unit that systemd does not know it looks for when it is to start it; all units are read anew in seconds.
+    if (changed && !isFirst) await effects.reload();
     const meant: string[] = [];
     for (const app of waiting) if (!(await this.isStopped(app))) meant.push(app);
     if (meant.length > 0) {

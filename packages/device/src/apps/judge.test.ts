@@ -44,6 +44,8 @@ describe('a release that was handed in', () => {
   /** All that a device needs of it. */
   let signed: SignedApps;
   let board: JudgeOptions;
+  /** Replaces the keys of all but the root and the team; returns the new root. */
+  let rotate: () => Promise<Uint8Array>;
 
   before(async () => {
     const [root, targets, snapshot, timestamp, team] = [
@@ -86,10 +88,30 @@ describe('a release that was handed in', () => {
     await signStaged(state, all);
     const { files } = await publish(state, { signers: all, now });
     await writePublished(folder.path, files);
+    signed = await handedOn(born);
+    board = { root: born, keys: 'development', rollbackIndex: 0, now };
+    rotate = async () => {
+      const signers = [...all];
+      for (const [role, { key: old }] of Object.entries({ timestamp, snapshot, targets })) {
+        const fresh = await newSigner();
+        signers.push(fresh);
+        changeRole(state, role, { add: [fresh.key], remove: [old.id] }, now);
+      }
+      await signStaged(state, signers);
+      const next = await publish(state, { signers, now });
+      assert.deepEqual(next.waiting, []);
+      await writePublished(folder.path, next.files);
+      return next.files.get('2.root.json') ?? Buffer.alloc(0);
+    };
+  });
+  after(() => folder[Symbol.dispose]());
+
+  /** What a client that knows this root hands on. */
+  async function handedOn(root: Uint8Array): Promise<SignedApps> {
     const seen = new Map<string, string>();
     const repository = folderSource(folder.path);
     const client = await Client.open({
-      root: born,
+      root,
       source: {
         async open(path) {
           const found = await repository.open(path);
@@ -104,10 +126,8 @@ describe('a release that was handed in', () => {
     });
     await acceptApps(client, { team: 'weather', name: '1.0' }, { keys: 'development', rollbackIndex: 0 });
     const metadata = [...seen].map(([name, content]) => ({ name, content }));
-    signed = parseSignedApps(formatSignedApps({ team: 'weather', release: '1.0', metadata }), 'order');
-    board = { root: born, keys: 'development', rollbackIndex: 0, now };
-  });
-  after(() => folder[Symbol.dispose]());
+    return parseSignedApps(formatSignedApps({ team: 'weather', release: '1.0', metadata }), 'order');
+  }
 
   const refused = async (handed: SignedApps, options: Partial<JudgeOptions>, reason: string) => {
     const judged = await judgeApps(handed, { ...board, ...options });
@@ -158,5 +178,13 @@ describe('a release that was handed in', () => {
       for (const metadata of [change(changed), change(undefined)])
         assert.ok(isRefusal(await judgeApps({ ...signed, metadata }, kept)), name);
     }
+  });
+
+  test('does not hold by a root that has other keys, until it is handed in anew: then it does by either', async () => {
+    const root = await rotate();
+    await refused(signed, { root }, 'update/signature-invalid');
+    const anew = await handedOn(born);
+    for (const one of [born, root]) assert.ok(!isRefusal(await judgeApps(anew, { ...board, root: one })));
+    assert.ok(!isRefusal(await judgeApps(await handedOn(root), { ...board, root })));
   });
 });

@@ -4,6 +4,7 @@ import {
   type AppReason,
   isReleaseName,
   isTeam,
+  maxAppOrder,
   readRecord,
   type UpdateReason,
 } from '@mbl/formats';
@@ -32,18 +33,25 @@ export interface Refusal {
   readonly detail: string;
 }
 
-export const mostSignedBytes = 32 << 20;
 const mostFileBytes = 4 << 20;
+const mostFiles = 1024;
+/** Of the document: two for each file, and what is around them. */
+const mostSignedValues = 8 * mostFiles;
 const anything = /^[^]*$/;
 
 /** Throws `device/bad-app-order`. */
 export function parseSignedApps(text: string, path: string): SignedApps {
-  const json = readRecord(text, { path, code: 'device/bad-app-order', most: mostSignedBytes });
+  const json = readRecord(text, {
+    path,
+    code: 'device/bad-app-order',
+    most: maxAppOrder,
+    values: mostSignedValues,
+  });
   if (!json.is('version', 1)) throw json.fail('"version" must be 1');
   const [team, release] = [json.string('team'), json.string('release')];
   if (!isTeam(team)) throw json.fail('"team" is no name of a team');
   if (!isReleaseName(release)) throw json.fail('"release" is no name of a release');
-  const metadata = json.objects('metadata', 1024).map((one) => ({
+  const metadata = json.objects('metadata', mostFiles).map((one) => ({
     name: one.string('name', undefined, 1024),
     content: one.string('content', anything, mostFileBytes),
   }));

@@ -9,6 +9,7 @@ import { runForOutput } from '../common/output.ts';
 import { ownerOf } from '../storage/folders.ts';
 import { answerAll } from './ask-folder.ts';
 import { type DeviceNode, writeBundle } from './bundle.ts';
+import { confineApps, confinementPlaces } from './confinement.ts';
 import { deviceEffects } from './device-effects.ts';
 import type { WrittenApp } from './executor.ts';
 import { judgeApps } from './judge.ts';
@@ -26,6 +27,7 @@ async function ground(): Promise<ManagerOptions['ground']> {
   const root = await readFile(systemFiles.root);
   return {
     policy: await policy(),
+    unconfined: await confineApps(confinementPlaces),
     os: components.root.version,
     now: () => new Date(),
     judge: (signed, rollbackIndex, now) =>

@@ -20,6 +20,25 @@ test('an order that came to nothing is not carried out again by itself; the same
   assert.equal(board.device.starts, starts + 1);
 });
 
+test('a start of the device measures each image once beside the unit that mounts it, and reads no unit anew', async () => {
+  const board = new AppBoard();
+  board.release('weather', '1', { sensor: {} });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  board.device.reboot();
+  const { measure, reloads } = board.device;
+  let measured = 0;
+  board.device.measure = async (path) => {
+    measured++;
+    return await measure(path);
+  };
+  await board.run();
+  assert.deepEqual(board.device.apps, ['sensor weather/1']);
+  assert.equal(measured, 2);
+  assert.equal(board.device.reloads, reloads, 'systemd has read no unit of an app yet');
+});
+
 test('of a release that is there nobody is told that it waits to be fetched', async () => {
   const board = new AppBoard();
   board.release('radio', '1', { tuner: {} });

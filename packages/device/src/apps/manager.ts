@@ -64,16 +64,18 @@ export class AppManager {
     const waits = this.#onTrial && found !== undefined && waitsForTrial(found);
     this.#change = waits || found === undefined ? undefined : resumed(found);
     await this.#hearOnce();
-    await this.#ensure(await this.#look());
+    let view = await this.#look();
+    await this.#ensure(view);
     for (let i = 0; i < mostChanges; i++) {
-      const view = await this.#look();
       const change = this.#change ?? plan(view).change;
       if (change === undefined) break;
       await this.#carryOut(change);
-      await this.#ensure(await this.#look());
+      view = await this.#look();
+      await this.#ensure(view);
     }
-    await this.#refuseRollbacks();
-    await this.#publish(await this.#look());
+    await this.#refuseRollbacks(view);
+    // Numbers that apps were given as they started, and no look: each one measures every image.
+    await this.#publish(view);
   }
 
   async #look(): Promise<View> {
@@ -128,8 +130,9 @@ export class AppManager {
     if (ask?.trim() === this.#change.ask) await this.#effects.remove(path);
   }
 
-  async #refuseRollbacks(): Promise<void> {
-    for (const [team, ask] of (await this.#look()).rollbacks) {
+  /** Those that were there when it was decided: the next run decides on later ones. */
+  async #refuseRollbacks({ rollbacks }: View): Promise<void> {
+    for (const [team, ask] of rollbacks) {
       const none = `${team} has no release before this one that could run`;
       const later = 'the operating system has not proved good yet: ask again in some minutes';
       await this.#answer(ask, this.#onTrial ? later : none);

@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { type AppImage, isTeam, maxDesiredApps } from '@mbl/formats';
+import { type AppImage, isTeam, maxAppOrder, maxDesiredApps } from '@mbl/formats';
 import type { Effects } from './effects.ts';
-import {
-  isRefusal,
-  type JudgedRelease,
-  mostSignedBytes,
-  parseSignedApps,
-  type Refusal,
-  type SignedApps,
-} from './judge.ts';
+import { isRefusal, type JudgedRelease, parseSignedApps, type Refusal, type SignedApps } from './judge.ts';
 import type { AppPaths } from './places.ts';
 import type { Offered, View } from './plan.ts';
 import type { AppPolicy } from './policy.ts';
@@ -18,6 +11,8 @@ import { askId, type Change, parseAccepted, parseDesired, parseTeamState, type T
 /** What the signed root says. */
 export interface Ground {
   readonly policy: AppPolicy;
+  /** Why the kernel does not confine apps; undefined where it does. */
+  readonly unconfined: string | undefined;
   readonly os: string;
   /** By the root of releases; without a time for what is installed (`judgeApps`). */
   readonly judge: (signed: SignedApps, rollbackIndex: number, now?: Date) => Promise<JudgedRelease | Refusal>;
@@ -73,13 +68,13 @@ export class Observer {
       const ask = ((await this.#effects.read(paths.rollback(team), 256)) ?? '').trim();
       rollbacks.set(team, askId.test(ask) ? ask : '');
     }
-    const { policy, os } = this.#ground;
+    const { policy, unconfined, os } = this.#ground;
     const all = await this.#effects.capacity();
     const capacity = all.bytes - reserve;
     // A file system without a number of its own has as many as there is room for.
     const files = all.files === 0 ? Infinity : all.files - reservedFiles;
-    const around = { policy, os, capacity, files };
-    return { desired, offered, teams, kept, images, fetched, rollbacks, change, onTrial, ...around };
+    const facts = { desired, offered, teams, kept, images, fetched, rollbacks, change, onTrial };
+    return { ...facts, policy, unconfined, os, capacity, files };
   }
 
   async #isThere({ sha256, fsVerity, size }: AppImage): Promise<boolean> {
@@ -107,7 +102,7 @@ export class Observer {
   async #judge(path: string, team: string, release: string | undefined, now?: Date) {
     const accepted = await this.#effects.read(this.#paths.acceptedBy(team), mostState);
     const rollbackIndex = parseAccepted(accepted ?? '');
-    const text = await this.#effects.read(path, mostSignedBytes);
+    const text = await this.#effects.read(path, maxAppOrder);
     if (text === undefined) return undefined;
     try {
       const signed = parseSignedApps(text, path);

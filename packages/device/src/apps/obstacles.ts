@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AppDescription } from '@mbl/formats';
+import type { AppDescription, AppResource } from '@mbl/formats';
 import type { JudgedRelease, Refusal } from './judge.ts';
 import { type AppPolicy, notAllowed } from './policy.ts';
 
 /** What decides whether a release may be installed, beside its signatures. */
 export interface Surroundings {
   readonly policy: AppPolicy;
+  /** Why the kernel does not confine apps; undefined where it does. */
+  readonly unconfined: string | undefined;
   /** The version of the operating system. */
   readonly os: string;
   /** Of the other teams: what runs. */
@@ -28,6 +30,7 @@ export interface Obstacle extends Refusal {
 /** The first thing that keeps a release away; undefined where nothing does. */
 export function obstacleOf(release: JudgedRelease, around: Surroundings): Obstacle | undefined {
   const { apps } = release;
+  if (around.unconfined !== undefined) return wait('app/not-confined', around.unconfined);
   for (const app of apps) {
     const denied = notAllowed(around.policy, release.team, app);
     if (denied !== undefined)
@@ -80,26 +83,51 @@ function wait(reason: Refusal['reason'], detail: string): Obstacle {
 
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / (1 << 20))} MiB`;
 
-/** What only one app of a device may have: its name, published ports, names of the bus. */
+/** What only one app of a device may have: its name, published ports, names of the bus, instances of objects. */
 function conflictOf({ apps }: JudgedRelease, holders: readonly JudgedRelease[]): string | undefined {
   const taken = new Map<string, string>();
+  const kinds = new Map<string, string>();
   for (const { team, apps: theirs } of holders)
-    for (const app of theirs) for (const claim of claimsOf(app)) taken.set(claim, `${app.name} of ${team}`);
-  for (const app of apps)
+    for (const app of theirs) {
+      for (const claim of claimsOf(app)) taken.set(claim, `${app.name} of ${team}`);
+      for (const one of app.resources) kinds.set(resourceOf(one), kindOf(one));
+    }
+  for (const app of apps) {
     for (const claim of claimsOf(app)) {
       const owner = taken.get(claim);
       if (owner !== undefined) return `${owner} has ${claim}, as ${app.name} would`;
       taken.set(claim, app.name);
     }
+    // An object is the same in all its instances: whoever registers second would be refused.
+    for (const one of app.resources) {
+      const kind = kinds.get(resourceOf(one)) ?? kindOf(one);
+      if (kind !== kindOf(one))
+        return `${one.path} is ${kind} for another app, and ${kindOf(one)} for ${app.name}`;
+      kinds.set(resourceOf(one), kind);
+    }
+  }
   return undefined;
 }
 
-function claimsOf({ name, permissions: { ports, bus } }: AppDescription): string[] {
+function claimsOf({ name, permissions: { ports, bus }, resources }: AppDescription): string[] {
+  const instances = new Set(resources.map(({ path }) => path.slice(0, path.lastIndexOf('/'))));
   return [
     `the name ${name}`,
     ...ports.map(({ published, protocol }) => `the port ${published}/${protocol}`),
     ...bus.own.map((one) => `the name ${one} of the bus`),
+    // Who registers first would have it (docs/decisions/0031).
+    ...[...instances].map((one) => `the object ${one}`),
   ];
+}
+
+/** `/object/resource`: what the resource is in every instance. */
+function resourceOf({ path }: AppResource): string {
+  const [, object = '', , resource = ''] = path.split('/');
+  return `/${object}/${resource}`;
+}
+
+function kindOf({ type, operations }: AppResource): string {
+  return `${type} (${operations.toSorted().join(', ') || 'no operation'})`;
 }
 
 const collator = new Intl.Collator('en', { numeric: true });

@@ -81,6 +81,8 @@ export function pathsOf({ data, run, units, requests, boot, update }: AppPlaces)
     begun: (app: string) => join(bundle(app), 'begun'),
     /** There while the release of an app is on trial. */
     trial: (app: string) => join(bundle(app), 'trial'),
+    /** There once a unit of an app was written since the device started: from then on systemd may have read another one of its name. */
+    written: join(run, '.written'),
     units,
     unit: (name: string) => join(units, name),
     trigger: join(requests, 'apps'),

@@ -17,7 +17,7 @@ export interface Offered {
   readonly judged: Judged;
 }
 
-export interface View extends Pick<Surroundings, 'policy' | 'os' | 'capacity' | 'files'> {
+export interface View extends Pick<Surroundings, 'policy' | 'unconfined' | 'os' | 'capacity' | 'files'> {
   /** Undefined: nobody says. Then nothing changes. */
   readonly desired: readonly DesiredRelease[] | undefined;
   readonly offered: ReadonlyMap<string, Offered>;
@@ -152,6 +152,7 @@ export function faultOf(view: View, judged: Judged | undefined): Refusal | undef
 
 /** The same of one of its apps: the others run. */
 export function faultOfApp(view: View, team: string, app: AppDescription): Refusal | undefined {
+  if (view.unconfined !== undefined) return { reason: 'app/not-confined', detail: view.unconfined };
   if (!view.images.has(app.image.fsVerity))
     return { reason: 'app/damaged', detail: `the image of ${app.name} is not the one that was signed` };
   // Its system went away again.
@@ -179,8 +180,8 @@ function around(view: View, team: string): Surroundings {
       for (const { image } of judged.apps) images.set(image.fsVerity, image.size);
     }
   const kept = [...images.values()].reduce((sum, size) => sum + size, 0);
-  const { policy, os, capacity, files } = view;
-  return { policy, os, capacity, files, others, holders, kept };
+  const { policy, unconfined, os, capacity, files } = view;
+  return { policy, unconfined, os, capacity, files, others, holders, kept };
 }
 
 /** A release that takes the device down with it gives way after so many starts. */

@@ -42,6 +42,7 @@ test('without a policy an app has the names of the cloud and the device, and usu
     [ask({ bus: { talk: [], own: ['com.mbl.Cloud1'] } }), /the name com.mbl.Cloud1/],
     [ask({}, { limits: { ...limits, memory: 1 << 30 } }), /1 GiB of memory, and may have 128 MiB/],
     [ask({}, { limits: { ...limits, cpu: 200 } }), /200 % of a core/],
+    [ask({}, { stop: { signal: 'SIGTERM', grace: 600 } }), /^600 s of time to end, and may have 30 s$/],
     [ask({}, { volumes: [{ name: 'all', path: '/all', size: 1 << 30, files: 1 }] }), /1 GiB of volumes/],
   ] as const)
     assert.match(notAllowed(none, 'weather', app) ?? '', what);

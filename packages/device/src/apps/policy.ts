@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
   type AppDescription,
+  duration,
   formatSize,
   integer,
   list,
@@ -22,6 +23,7 @@ const limits = object({
   write: optional(size()),
   log: optional(integer(1, 100_000)),
   volumes: optional(size()),
+  grace: optional(duration(600)),
 });
 
 const shape = object({
@@ -46,7 +48,7 @@ export interface AppPolicy {
   readonly rules: readonly Rule[];
 }
 
-type Ceilings = Record<keyof AppDescription['limits'] | 'volumes', number>;
+type Ceilings = Record<keyof AppDescription['limits'] | 'volumes' | 'grace', number>;
 
 /** What no rule has to allow. */
 const everybody = {
@@ -59,6 +61,8 @@ const everybody = {
     write: 20_000_000,
     log: 2000,
     volumes: 128 << 20,
+    // As long a restart of the device waits for it, and whoever asks for its end.
+    grace: 30,
   } satisfies Ceilings,
 } as const;
 
@@ -99,7 +103,7 @@ export function notAllowed(policy: AppPolicy, team: string, app: AppDescription)
 
 function overLimit(rules: readonly Rule[], app: AppDescription): string | undefined {
   const volumes = app.volumes.reduce((sum, one) => sum + one.size, 0);
-  const asked: Ceilings = { ...app.limits, volumes };
+  const asked: Ceilings = { ...app.limits, volumes, grace: app.stop.grace };
   for (const name of Object.keys(everybody.limits) as (keyof Ceilings)[]) {
     const most = Math.max(everybody.limits[name], ...rules.map((rule) => rule.limits[name] ?? 0));
     if (asked[name] > most)
@@ -116,10 +120,12 @@ const titles: Readonly<Record<keyof Ceilings, string>> = {
   write: 'writing in a second',
   log: 'lines of log',
   volumes: 'volumes',
+  grace: 'time to end',
 };
 
 function say(name: keyof Ceilings, value: number): string {
   if (name === 'cpu') return `${value} %`;
+  if (name === 'grace') return `${value} s`;
   return name === 'processes' || name === 'log' ? String(value) : formatSize(value);
 }
 

@@ -34,13 +34,14 @@ export function writeUnits(options: UnitOptions): ReadonlyMap<string, string> {
 }
 
 function serviceOf({ app, team, slot, paths }: UnitOptions): string {
-  const { name, limits, restart, stop, image, health, permissions } = app;
+  const { name, limits, restart, stop, image, health } = app;
   const { base, count } = idsOf(app, slot);
   const bundle = paths.bundle(name);
   const { native, crun } = systemFiles;
   const online = usesNetwork(app);
   const needs = [...(usesBus(app) ? [busSocketUnit] : []), ...(online ? [networkUnit] : [])];
   const before = [...app.after.map(unitOf), ...needs];
+  const run = `${crun} --cgroup-manager=disabled run --detach --pid-file ${bundle}/pid --bundle ${bundle} ${name}`;
   const longest = Math.max(restart.longest, restart.delay);
   return text([
     '[Unit]',
@@ -55,12 +56,10 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     'Type=forking',
     `PIDFile=${bundle}/pid`,
     'Slice=mbl-apps.slice',
-    // Refuses every image but the signed one.
-    // What an end under the app's own limits may have left mounted.
-    `ExecStartPre=-${native} app unmount ${bundle}/rootfs`,
-    `ExecStartPre=${native} app mount ${paths.installedImage(image.fsVerity)} ${image.fsVerity} ${bundle}/rootfs ${base} ${count}`,
     ...(health === undefined ? [] : [`ExecStartPre=-/bin/sh ${healthScript} ${name} begin`]),
-    `ExecStart=${crun} --cgroup-manager=disabled run --detach --pid-file ${bundle}/pid --bundle ${bundle} ${name}`,
+    // Refuses every image but the signed one, and takes away what the last end left: its commands run in the app's own cgroup, and fail where that has
+    // no memory or no process left. One command: systemd takes a tenth of a second for each on a small board.
+    `ExecStart=${native} app mount ${paths.installedImage(image.fsVerity)} ${image.fsVerity} ${bundle}/rootfs ${base} ${count} then ${run}`,
     `ExecStopPost=-${crun} delete --force ${name}`,
     ...(online ? [`ExecStopPost=-${systemFiles.network} down ${networkArguments(app, slot).join(' ')}`] : []),
     `ExecStopPost=-${native} app unmount ${bundle}/rootfs`,
@@ -78,13 +77,11 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
     'OOMScoreAdjust=500',
     `TasksMax=${Math.max(limits.processes, leastTasks)}`,
     `CPUQuota=${limits.cpu}%`,
-    `IOReadBandwidthMax=${paths.volumes} ${limits.read}`,
-    `IOWriteBandwidthMax=${paths.volumes} ${limits.write}`,
+    ...diskLimits(paths, limits),
     'LogRateLimitIntervalSec=30s',
     `LogRateLimitBurst=${limits.log}`,
     `SyslogIdentifier=${name}`,
-    'DevicePolicy=closed',
-    ...permissions.devices.map((device) => `DeviceAllow=${device} rw`),
+    ...deviceLines(app),
     'UMask=0022',
   ]);
 }
@@ -92,7 +89,8 @@ function serviceOf({ app, team, slot, paths }: UnitOptions): string {
 const healthScript = '/usr/lib/mbl/app-health.sh';
 
 /** The command runs in the app's container, and in limits of its own. */
-function healthServiceOf({ name, limits }: AppDescription, health: AppHealth, paths: AppPaths): string {
+function healthServiceOf(app: AppDescription, health: AppHealth, paths: AppPaths): string {
+  const { name, limits } = app;
   return text([
     '[Unit]',
     `Description=Health of the app ${name}`,
@@ -114,11 +112,24 @@ function healthServiceOf({ name, limits }: AppDescription, health: AppHealth, pa
     'MemorySwapMax=0',
     `TasksMax=${Math.max(limits.processes, leastTasks)}`,
     `CPUQuota=${limits.cpu}%`,
+    ...diskLimits(paths, limits),
     'LogRateLimitIntervalSec=30s',
     `LogRateLimitBurst=${limits.log}`,
     `SyslogIdentifier=${name}`,
-    'DevicePolicy=closed',
+    ...deviceLines(app),
   ]);
+}
+
+function deviceLines({ permissions: { devices } }: AppDescription): string[] {
+  return ['DevicePolicy=closed', ...devices.map((device) => `DeviceAllow=${device} rw`)];
+}
+
+/** Of the disk that has the volumes, and the images too. */
+export function diskLimits(
+  { volumes }: Pick<AppPaths, 'volumes'>,
+  { read, write }: { readonly read: number; readonly write: number },
+): string[] {
+  return [`IOReadBandwidthMax=${volumes} ${read}`, `IOWriteBandwidthMax=${volumes} ${write}`];
 }
 
 function healthTimerText({ name }: AppDescription, { grace, interval }: AppHealth): string {

@@ -72,9 +72,9 @@ test('the service reads, observes and executes every object, and never sees obje
     Object.fromEntries((await registration.read(path)).map((node) => [node.path.join('/'), node.value]));
   assert.deepEqual(await read('/14'), {
     '14/0/0': 'boot-firmware',
-    '14/0/2': '2.12.1',
+    '14/0/2': '2.12.1-measured',
     '14/1/0': 'kernel',
-    '14/1/2': '6.12.117',
+    '14/1/2': '6.12.118-1',
     '14/2/0': 'root',
     '14/2/2': '0.1.0',
   });
@@ -119,6 +119,9 @@ test('the service reads what the board had to do to come back, and has it forgot
     '33400/0/1': 1,
     '33400/0/2/0': 'data-made-0123abcd data-made no file system',
     '33400/0/2/1': 'watchdog-00000002 watchdog',
+    '33400/0/4': 'a',
+    '33400/0/5': 'ab'.repeat(32),
+    '33400/0/6': 'cd'.repeat(32),
   });
   await registration.execute('/33400/0/3', "0='data-made-0123abcd,watchdog-00000002'");
   await device.kept.until(/^incidents forgotten by=service count=2$/);

@@ -64,6 +64,8 @@ export interface AgentOptions {
   readonly platform: Platform;
   readonly repository: Repository;
   readonly updates: UpdateMemory;
+  /** A folder for packages on their way. */
+  readonly packages: string;
   readonly orders: OrderDoor;
   readonly apps: AppUpdater;
   /** The apps, whose resources join the device's own. */
@@ -183,7 +185,7 @@ export class Agent {
   async #stayConnected(identity: Identity, signal: AbortSignal): Promise<void> {
     const { factory, log } = this.#options;
     this.#lost = new AbortController();
-    const peer = await openConnection(factory, identity, this.#client.handler, signal);
+    const peer = await openConnection(factory, identity, this.#client, signal);
     try {
       await this.#client.attach(peer, { signal });
       log.info('registered', {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type TLSSocket } from 'node:tls';
-import { type CoapPeer, connectStream, type RequestHandler } from '@mbl/coap';
+import { type CoapPeer, connectStream } from '@mbl/coap';
 import type { FactoryConfiguration } from '@mbl/formats';
+import type { Lwm2mClient } from '@mbl/lwm2m';
 import { certificatePem, MblError } from '@mbl/trust';
 import { addressOf } from '../common/address.ts';
 import type { Identity } from './identity.ts';
@@ -9,6 +10,8 @@ import type { Identity } from './identity.ts';
 const handshakeTimeoutMs = 30_000;
 /** Silence that long is probed, and a probe unanswered that long is a dead service. The service asks earlier; who answers need not ask. */
 const keepAlive = { intervalMs: 150_000, timeoutMs: 20_000 };
+/** Bytes of a message that the device takes (RFC 8323 §5.3.1): what is larger comes in blocks, of which one or two are in memory. */
+const maxMessageSize = 128 * 1024;
 /** A dead network is noticed by the kernel (RFC 9293 §3.8.4): silent for 30 s, then asked four times within 20 s. */
 const probes = [30_000, 5000, 4] as const;
 
@@ -16,7 +19,7 @@ const probes = [30_000, 5000, 4] as const;
 export async function openConnection(
   { service, trust }: Pick<FactoryConfiguration, 'service' | 'trust'>,
   identity: Identity,
-  handler: RequestHandler,
+  serves: Pick<Lwm2mClient, 'handler' | 'openBody'>,
   signal: AbortSignal,
 ): Promise<CoapPeer> {
   const socket = connect({
@@ -32,7 +35,12 @@ export async function openConnection(
   });
   socket.setKeepAlive(true, ...probes);
   await secured(socket, AbortSignal.any([signal, AbortSignal.timeout(handshakeTimeoutMs)]));
-  return connectStream(socket, { handler, keepAlive });
+  return connectStream(socket, {
+    handler: serves.handler,
+    openBody: serves.openBody,
+    keepAlive,
+    maxMessageSize,
+  });
 }
 
 async function secured(socket: TLSSocket, signal: AbortSignal): Promise<void> {

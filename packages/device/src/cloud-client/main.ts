@@ -36,6 +36,8 @@ export async function runCloudClient(
       factory: { type: 'string', default: process.env['CREDENTIALS_DIRECTORY'] ?? '/factory' },
       image: { type: 'string', default: '/etc/mbl/image.json' },
       identity: { type: 'string', default: '/config/identity' },
+      // Where packages of releases are while they come; systemd's.
+      packages: { type: 'string', default: process.env['STATE_DIRECTORY'] ?? '/var/lib/mbl-cloud-client' },
       // systemd's folder for this service, gone with it.
       runtime: { type: 'string', default: process.env['RUNTIME_DIRECTORY'] ?? '/run/mbl-cloud-client' },
       bus: { type: 'string', default: 'unix:path=/run/dbus/system_bus_socket' },
@@ -93,6 +95,7 @@ export async function runCloudClient(
       settingsDir: values.identity,
       settings: await loadSettings(values.identity),
       updates,
+      packages: values.packages,
     });
     await Promise.all([agent.run(signal), orders.run(signal), apps.run(signal), appBus.run(signal)]);
     log.info('stopped');

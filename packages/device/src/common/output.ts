@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process';
+import { startProgram } from './start-program.ts';
 
 /** How a program ended, and what it wrote. */
 export interface Written {
@@ -15,39 +15,17 @@ export async function runForOutput(
   args: readonly string[],
   { deadlineMs, most }: { readonly deadlineMs: number; readonly most: number },
 ): Promise<Written> {
-  return await new Promise((resolve) => {
-    const pieces: Buffer[] = [];
-    let kept = 0;
-    const child = spawn(command, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-      env: { PATH: '/usr/sbin:/usr/bin', LC_ALL: 'C.UTF-8' },
-    });
-    const done = (code: number | undefined): void => {
-      clearTimeout(timer);
-      resolve({ code, output: Buffer.concat(pieces).toString('utf8') });
-    };
-    const timer = setTimeout(() => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // It ended by itself.
-      }
-      child.unref();
-      child.stdout.destroy();
-      child.stderr.destroy();
-      done(undefined);
-    }, deadlineMs);
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (piece: Buffer) => {
-        const part = piece.subarray(0, most - kept);
-        kept += part.length;
-        if (part.length > 0) pieces.push(part);
-      });
-    child.once('error', (error) => {
-      pieces.push(Buffer.from(error.message));
-      done(undefined);
-    });
-    child.once('close', (code) => done(code ?? undefined));
+  const pieces: Buffer[] = [];
+  let kept = 0;
+  const end = await startProgram(command, args, {
+    deadlineMs,
+    environment: { LC_ALL: 'C.UTF-8' },
+    onOutput(piece) {
+      const part = piece.subarray(0, most - kept);
+      kept += part.length;
+      if (part.length > 0) pieces.push(part);
+    },
   });
+  if (end instanceof Error) pieces.push(Buffer.from(end.message));
+  return { code: typeof end === 'number' ? end : undefined, output: Buffer.concat(pieces).toString('utf8') };
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process';
+import { StringDecoder } from 'node:string_decoder';
+import { startProgram } from './start-program.ts';
 
 /** How a program ended. */
 export interface Outcome {
@@ -20,44 +21,20 @@ export async function runProgram(
   args: readonly string[],
   deadlineMs: number,
 ): Promise<Outcome> {
-  return await new Promise((resolve) => {
-    let said = '';
-    const child = spawn(command, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      // A group of its own: what it started ends with it.
-      detached: true,
-      // What an administrator's file would say must not decide how file systems are made.
-      env: {
-        PATH: '/usr/sbin:/usr/bin',
-        LC_ALL: 'C',
-        MKE2FS_CONFIG: '/dev/null',
-        E2FSCK_CONFIG: '/dev/null',
-      },
-    });
-    const done = (code: number | undefined): void => {
-      clearTimeout(timer);
-      const lines = said.split('\n').map((line) => line.trim());
-      resolve({ code, said: lines.findLast((line) => line !== '') ?? '', all: said });
-    };
-    // A program that waits for a disk which does not answer cannot be killed: nobody waits for its end.
-    const timer = setTimeout(() => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // It ended by itself.
-      }
-      child.unref();
-      child.stdout.destroy();
-      child.stderr.destroy();
-      said += `\nno end within ${deadlineMs / 1000} s`;
-      done(undefined);
-    }, deadlineMs);
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-keptOutput)));
-    child.once('error', (error) => {
-      said += `\n${error.message}`;
-      done(undefined);
-    });
-    child.once('close', (code) => done(code ?? undefined));
+  let said = '';
+  const decoder = new StringDecoder('utf8');
+  const end = await startProgram(command, args, {
+    deadlineMs,
+    // What an administrator's file would say must not decide how file systems are made.
+    environment: { LC_ALL: 'C', MKE2FS_CONFIG: '/dev/null', E2FSCK_CONFIG: '/dev/null' },
+    onOutput: (piece) => (said = (said + decoder.write(piece)).slice(-keptOutput)),
   });
+  if (end === 'late') said += `\nno end within ${deadlineMs / 1000} s`;
+  if (end instanceof Error) said += `\n${end.message}`;
+  const lines = said.split('\n').map((line) => line.trim());
+  return {
+    code: typeof end === 'number' ? end : undefined,
+    said: lines.findLast((line) => line !== '') ?? '',
+    all: said,
+  };
 }

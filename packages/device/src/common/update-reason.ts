@@ -38,6 +38,10 @@ const reasons: Readonly<Record<string, UpdateReason>> = {
   'device/slot-mismatch': 'update/slot-mismatch',
   'device/platform-unavailable': 'update/platform-unavailable',
   'device/platform-malformed': 'update/platform-unavailable',
+  'device/bad-package': 'update/bad-package',
+  'device/no-room': 'update/no-room',
+  'device/package-lost': 'update/package-lost',
+  'device/package-incomplete': 'update/repository-incomplete',
   'device/fetch-failed': 'update/mirror-unreachable',
 };
 

@@ -22,6 +22,8 @@ export interface FirmwareBanks {
   status(): Promise<FirmwareStatus | undefined>;
   /** SHA-256, as 64 hex digits, of the first `size` bytes of a bank. */
   digest(place: BankPlace, size: number): Promise<string>;
+  /** The first bytes of the running bank. */
+  head(size: number): Promise<Buffer>;
   /** Writes the first `size` bytes of a file to the idle bank. */
   write(path: string, size: number): Promise<void>;
   /** The idle bank starts at the next reset, on trial. */
@@ -30,4 +32,9 @@ export interface FirmwareBanks {
   confirm(): Promise<void>;
   /** Ends a trial that was asked for or runs: the accepted bank starts from the next reset on. */
   reject(): Promise<void>;
+  /**
+   * The idle bank becomes what the running one is; the number of erase blocks that were others. Refused while the idle bank is wanted for a
+   * trial, or was written since the start.
+   */
+  copy(): Promise<number>;
 }

@@ -14,6 +14,7 @@ import {
   type Release,
   type Slot,
 } from '@mbl/formats';
+import { readComponents } from '../platform/components.ts';
 import { defaultSystem } from '../platform/options.ts';
 import type { ReleaseVerifier } from '../platform/release.ts';
 import { type InstallPlan, installUpdates } from '../platform/update.ts';
@@ -21,7 +22,8 @@ import { confirmed } from '../slots/boot-state.ts';
 import { TrialStore } from '../slots/trial.ts';
 import { FakeBanks } from '../testing/fake-banks.ts';
 import { imageJson, TemporaryFolder } from '../testing/support.ts';
-import { firmwareFault, settleFirmware } from './release.ts';
+import { measureFirmware } from './measure.ts';
+import { firmwareFault, keepSecondCopy, settleFirmware } from './release.ts';
 
 const contents: Readonly<Record<string, Buffer>> = {
   'boot-firmware': randomBytes(5000),
@@ -140,6 +142,12 @@ class TestBoard implements Disposable {
       this.banks,
     );
     return this.platform;
+  }
+
+  /** What the platform says of what runs, asked for the first time. */
+  components(): ReturnType<typeof readComponents> {
+    const places = { root: this.#folder.path, update: this.at('update'), imageFile: this.at('image.json') };
+    return readComponents(places, this.banks);
   }
 
   /** The new system starts for the first time, with whatever bank comes up. */
@@ -314,4 +322,75 @@ test('a cut between the verdict on the system and that on its firmware is made g
   assert.equal((await board.platform.getUpdate()).state, 'trying');
   assert.equal(await board.goodBoot(), 'bank b is good');
   assert.equal((await board.platform.getUpdate()).state, 'confirmed');
+});
+
+test('what proved good is in both banks, and what is on trial or wanted is not written over', async () => {
+  using board = new TestBoard();
+  const { banks } = board;
+  const copies = () => banks.contents.a.equals(banks.contents.b);
+  assert.equal(await keepSecondCopy(banks), 'bank b is a copy of bank a: 4 blocks');
+  assert.ok(copies());
+  assert.equal(await keepSecondCopy(banks), undefined, 'nothing differs');
+  await board.install();
+  assert.equal(await keepSecondCopy(banks), undefined);
+  board.triesNew();
+  assert.equal(await keepSecondCopy(banks), undefined, 'the way back of a trial');
+  assert.ok(!copies());
+  await board.goodBoot();
+  assert.match((await keepSecondCopy(banks)) ?? '', /^bank a is a copy of bank b/);
+  assert.ok(copies() && banks.contents.a.subarray(0, firmware.length).equals(firmware));
+  banks.contents.a.fill(0);
+  banks.written = true;
+  assert.equal(await keepSecondCopy(banks), undefined, 'something was brought to it');
+  banks.absent = true;
+  assert.equal(await keepSecondCopy(banks), undefined);
+  banks.absent = false;
+  banks.copy = () => Promise.reject(new Error('the flash fails'));
+  await assert.rejects(keepSecondCopy(banks), /the flash fails/);
+});
+
+test('which firmware runs is measured, and its version is that of the release that signed these bytes', async () => {
+  using board = new TestBoard();
+  const { banks } = board;
+  const shown = async () => await board.components().getComponents();
+  // Without a table of contents all of the bank is what runs.
+  const whole = sha256(banks.contents.a);
+  assert.deepEqual(await measureFirmware(banks), { bank: 'a', sha256: whole });
+  const born = await shown();
+  assert.deepEqual(
+    [born.bank, born.firmware, born.version, born.root],
+    ['a', whole, '2.12.1', 'ab'.repeat(32)],
+  );
+  await board.install();
+  board.triesNew();
+  const { bank, firmware: digest } = await shown();
+  assert.deepEqual([bank, digest], ['b', sha256(banks.contents.b)]);
+  // A package: as far as its table says.
+  const fip = Buffer.alloc(4096, 7);
+  fip.writeUInt32LE(0xaa640001, 0);
+  fip.fill(0, 16, 56);
+  fip.writeBigUInt64LE(300n, 32);
+  banks.contents.b.set(fip);
+  assert.equal((await shown()).firmware, sha256(fip.subarray(0, 300)));
+  assert.equal((await shown()).version, '2.12.1', 'no release is known that has it');
+  await board.trials.noteFirmware({ version: '9.9', sha256: sha256(fip.subarray(0, 300)) });
+  assert.equal((await shown()).version, '9.9');
+  banks.contents.b[299] = 0;
+  assert.equal((await shown()).version, '2.12.1');
+  banks.absent = true;
+  assert.deepEqual([(await shown()).bank, (await shown()).firmware], ['', '']);
+});
+
+test('a release says which version its firmware is, installed or not; few are remembered', async () => {
+  using board = new TestBoard();
+  board.banks.contents.a.set(firmware);
+  await board.install();
+  assert.deepEqual(await board.trials.knownFirmware(), [{ version: '9.9', sha256: sha256(firmware) }]);
+  for (const version of ['1', '2', '3', '4'])
+    await board.trials.noteFirmware({ version, sha256: version.repeat(64) });
+  await board.trials.noteFirmware({ version: '5', sha256: '3'.repeat(64) });
+  assert.deepEqual(
+    (await board.trials.knownFirmware()).map(({ version }) => version),
+    ['5', '4', '2', '1'],
+  );
 });

@@ -51,12 +51,19 @@ test('the first bytes of a file are written, and those of either bank are digest
   const digest = createHash('sha256').update(bytes.subarray(0, 200_000)).digest('hex');
   assert.equal(await banks.digest('idle', 200_000), digest);
   assert.equal(await banks.digest('running', 200_000), digest);
+  assert.ok((await banks.head(4096)).equals(bytes.subarray(0, 4096)));
   await banks.try('a');
   const asked = readFileSync(join(folder.path, 'asked'), 'utf8').split('\n');
   assert.deepEqual(
     asked.filter((line) => line !== '' && !line.endsWith('status')),
-    ['firmware write 0', 'firmware read 0 200000', 'firmware read 4096 200000', 'firmware try a'],
+    [
+      ...['firmware write 0', 'firmware read 0 200000', 'firmware read 4096 200000'],
+      ...['firmware read 4096 4096', 'firmware try a'],
+    ],
   );
+  assert.equal(await scripted(folder, 'echo copied=4').copy(), 4);
+  await assert.rejects(scripted(folder, 'echo done').copy(), { code: 'device/firmware-failed' });
+  await assert.rejects(scripted(folder, 'exit 3').copy(), { code: 'device/firmware-refused' });
   // One that ends before its input.
   await assert.rejects(scripted(folder, 'exit 3').write(join(folder.path, 'fip'), 300_000), {
     code: 'device/firmware-refused',

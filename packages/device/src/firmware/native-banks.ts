@@ -53,12 +53,26 @@ export function nativeBanks(helper: string = nativeHelper): FirmwareBanks {
       await order(['read', String(start), String(size)], { output: (bytes) => void hash.update(bytes) });
       return hash.digest('hex');
     },
+    async head(size) {
+      const pieces: Buffer[] = [];
+      const start = (await status())?.size ?? 0;
+      await order(['read', String(start), String(size)], { output: (bytes) => void pieces.push(bytes) });
+      return Buffer.concat(pieces);
+    },
     async write(path, size) {
       await order(['write', '0'], { input: { path, size } });
     },
     try: (bank) => order(['try', bank]),
     confirm: () => order(['confirm']),
     reject: () => order(['reject']),
+    async copy() {
+      let line = '';
+      await order(['copy'], { output: (bytes) => void (line += bytes.toString('latin1')) });
+      const [, blocks] = /^copied=(\d{1,6})\n$/.exec(line) ?? [];
+      if (blocks === undefined)
+        throw new MblError('device/firmware-failed', 'the boot firmware: it does not say what was copied');
+      return Number(blocks);
+    },
   };
 }
 

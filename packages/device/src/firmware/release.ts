@@ -101,6 +101,23 @@ export async function settleFirmware(
   return `bank ${status.bank} is good`;
 }
 
+/**
+ * After a start that proved good: the idle bank becomes what the running one is. What was in it may not start any more, because a counter
+ * rose, or because it failed; so whatever happens to the running bank, the same version starts. A power cut leaves the running bank as it
+ * is, and the next good start copies the rest. Returns a line for the journal; undefined where nothing was to be done.
+ */
+export async function keepSecondCopy(banks: FirmwareBanks): Promise<string | undefined> {
+  const status = await banks.status();
+  if (status === undefined) return undefined;
+  const idle: Slot = status.bank === 'a' ? 'b' : 'a';
+  const blocks = await banks.copy().catch((error: unknown) => {
+    // The running one is on trial, or an update is coming to the other.
+    if (isRefusal(error)) return 0;
+    throw error;
+  });
+  return blocks === 0 ? undefined : `bank ${idle} is a copy of bank ${status.bank}: ${blocks} blocks`;
+}
+
 /** What is wrong with the firmware that runs beside a system on trial; undefined where it is the one that came with it. */
 export async function firmwareFault(
   banks: FirmwareBanks,

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type BootState, bootStateOffsets, chooseBootState, formatBootState } from '@mbl/formats';
-import { confirmBoot, readWhole } from './main.ts';
+import { FakeBanks } from '../testing/fake-banks.ts';
+import { confirmBoot, goodBoot, readWhole } from './main.ts';
 
 /** A partition that is gone at the end of the test. */
 function statePartition(...copies: BootState[]): Disposable & { readonly path: string } {
@@ -55,4 +56,30 @@ test('a state with the last number that there is does not hold for ever', async 
   await confirmBoot(partition.path);
   const { state } = chooseBootState(readFileSync(partition.path));
   assert.deepEqual(state, { sequence: 1, first: 'b', tried: 'b', attempts: { a: 99, b: 0 } });
+});
+
+test('the boot state comes first, the counters after it, and the other bank last', async () => {
+  using partition = statePartition({ ...tried, sequence: 11 }, tried);
+  const said: string[] = [];
+  const firstSlot = () => chooseBootState(readFileSync(partition.path)).state.first;
+  class Told extends FakeBanks {
+    override async confirm(): Promise<void> {
+      said.push(`confirmed, slot ${firstSlot()} is first`);
+      await super.confirm();
+    }
+    override async copy(): Promise<number> {
+      said.push(`copied, stored ${this.stored} times`);
+      return await super.copy();
+    }
+  }
+  const banks = new Told();
+  const options = { state: partition.path, update: partition.path, banks };
+  await goodBoot({ ...options, say: (line) => said.push(line) });
+  assert.deepEqual(said, [
+    'slot b is good',
+    'confirmed, slot b is first',
+    'boot firmware: bank a is good',
+    'copied, stored 1 times',
+    'boot firmware: bank b is a copy of bank a: 4 blocks',
+  ]);
 });

@@ -6,8 +6,9 @@
 import { open } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { BootState } from '@mbl/formats';
+import type { FirmwareBanks } from '../firmware/banks.ts';
 import { nativeBanks, nativeHelper } from '../firmware/native-banks.ts';
-import { settleFirmware } from '../firmware/release.ts';
+import { keepSecondCopy, settleFirmware } from '../firmware/release.ts';
 import { changeBootState, confirmed } from '../slots/boot-state.ts';
 import { TrialStore } from '../slots/trial.ts';
 
@@ -27,6 +28,25 @@ export async function confirmBoot(partition: string): Promise<BootState> {
   return await changeBootState(partition, confirmed);
 }
 
+export interface GoodBootOptions {
+  /** The partition of the boot state. */
+  readonly state: string;
+  /** Folder of what is known of updates. */
+  readonly update: string;
+  readonly banks: FirmwareBanks;
+  readonly say: (line: string) => void;
+}
+
+/** Calls this start a good one, whose root was read: first for the boot loader, then for the firmware, whose counters never go back. */
+export async function goodBoot({ state, update, banks, say }: GoodBootOptions): Promise<void> {
+  const { tried } = await confirmBoot(state);
+  say(`slot ${tried} is good`);
+  const settled = await settleFirmware(banks, await new TrialStore(update).trial(), tried);
+  say(`boot firmware: ${settled ?? 'this board has no banks'}`);
+  const copied = await keepSecondCopy(banks);
+  if (copied !== undefined) say(`boot firmware: ${copied}`);
+}
+
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
@@ -36,10 +56,8 @@ if (import.meta.main) {
       state: { type: 'string', default: '/run/mbl/disk/state' },
     },
   });
-  const size = await readWhole(values.root);
-  const { tried } = await confirmBoot(values.state);
-  process.stdout.write(`slot ${tried} is good: ${size} bytes of the root read\n`);
-  const trial = await new TrialStore(values.update).trial();
-  const said = await settleFirmware(nativeBanks(values.native), trial, tried);
-  process.stdout.write(`boot firmware: ${said ?? 'this board has no banks'}\n`);
+  const { root, native, ...places } = values;
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  say(`${await readWhole(root)} bytes of the root read`);
+  await goodBoot({ ...places, banks: nativeBanks(native), say });
 }

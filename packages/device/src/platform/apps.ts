@@ -8,6 +8,7 @@ import {
   type DesiredApps,
   formatDesiredApps,
   isTeam,
+  maxAppOrder,
   parseAppAsk,
   parseDesiredApps,
   readText,
@@ -69,6 +70,12 @@ interface Checked {
   readonly release: string;
   readonly vouching: SignedApps['vouching'];
   readonly components: readonly InstallComponent[];
+}
+
+/** What the app manager judges again. */
+function orderOf(team: string, { release, vouching }: Pick<Checked, 'release' | 'vouching'>): string {
+  const metadata = [...vouching].map(([name, content]) => ({ name, content }));
+  return JSON.stringify({ version: 1, team, release, metadata });
 }
 
 /**
@@ -178,8 +185,11 @@ export function installApps(
           const verdict = await verifier.verifyApps({ team, name: release }, files, board);
           if ('missing' in verdict) return { ...nothing, missing: verdict.missing };
           const components = await place(team, verdict);
+          const install = { release, vouching: verdict.vouching, components };
+          if (Buffer.byteLength(orderOf(team, install)) >= maxAppOrder)
+            throw new MblError('device/release-refused', `its metadata has more than ${maxAppOrder} bytes`);
           await makeRoom(team, components);
-          checked.set(team, { release, vouching: verdict.vouching, components });
+          checked.set(team, install);
           return { ...nothing, components };
         } catch (error) {
           // A disk that fails says nothing of the release.
@@ -199,9 +209,7 @@ export function installApps(
           if (there !== size || (await digestOf(device, size)) !== sha256)
             throw new MblError('device/slot-mismatch', `what was fetched is not the ${name} of ${release}`);
         }
-        const metadata = [...install.vouching].map(([name, content]) => ({ name, content }));
-        const order = JSON.stringify({ version: 1, team, release, metadata });
-        await writeAtomic(join(orders, `${team}.json`), `${order}\n`, 0o644);
+        await writeAtomic(join(orders, `${team}.json`), `${orderOf(team, install)}\n`, 0o644);
         await trigger();
       }),
 

@@ -2,6 +2,7 @@
 import type { FirmwareBanks } from '../firmware/banks.ts';
 import { appMethods, installApps } from './apps.ts';
 import { boardMethods, readBoard } from './board.ts';
+import { componentMethods, readComponents } from './components.ts';
 import { memoryMethods, readMemory } from './memory.ts';
 import type { Implementation } from './method.ts';
 import { networkMethods, readNetwork } from './network.ts';
@@ -24,6 +25,7 @@ export const platformContract = {
   ...memoryMethods,
   ...networkMethods,
   ...boardMethods,
+  ...componentMethods,
   ...updateMethods,
   ...appMethods,
 };
@@ -42,6 +44,7 @@ export function systemPlatform(
     ...readMemory(options),
     ...readNetwork(options),
     ...readBoard(options),
+    ...readComponents(options, banks),
     ...installUpdates(options, verifier, banks),
     ...installApps(options, verifier, units),
   };

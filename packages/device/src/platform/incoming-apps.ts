@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:fs';
 import { lstat, open, readdir, rmdir, statfs, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { readRecord, readText } from '@mbl/formats';
 import { isErrno, writeAtomic } from '../common/files.ts';
 
@@ -10,8 +10,8 @@ const mostTeams = 256;
 const mostFiles = 256;
 
 /**
- * The files that apps are fetched into: made here, with their size, and filled by another process, which may do in this folder what it likes. So no link is
- * followed, and no file of two names is written.
+ * The files that apps are fetched into: made here, with their size, and filled by another process, which makes none. Whoever had the disk in hand may have left
+ * there what he likes: no link is followed, and no file of two names is written.
  */
 export class IncomingApps {
   readonly #folder: string;
@@ -37,9 +37,12 @@ export class IncomingApps {
     return ((await this.#own(sha256))?.blocks ?? 0) * 512;
   }
 
+  /** Of the file system, and of what the folder may hold: that of a project of its own is all that `statfs` says of it. */
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#folder);
-    return bavail * bsize;
+    const all = await Promise.all(
+      [this.#folder, dirname(this.#folder)].map(async (path) => await statfs(path)),
+    );
+    return Math.min(...all.map(({ bavail, bsize }) => bavail * bsize));
   }
 
   /** An empty file of that size, or the one that is there. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isReleaseName, parseRelease, readRecord, readText } from '@mbl/formats';
+import { isReleaseName, maxAppOrder, parseRelease, readRecord, readText } from '@mbl/formats';
 
 /** An app that is installed: where its image lies, and by what a copy map names it. */
 export interface InstalledApp {
@@ -12,7 +12,7 @@ export interface InstalledApp {
 }
 
 const mostStateBytes = 64 * 1024;
-const mostReleaseBytes = 32 << 20;
+const mostValues = 8192;
 const anything = /^[^]*$/;
 
 /**
@@ -62,12 +62,12 @@ export class InstalledApps {
   }
 
   async #appsOf(team: string, name: string): Promise<Map<string, InstalledApp>> {
-    const kept = await this.#read(join('teams', team, 'releases', `${name}.json`), mostReleaseBytes);
+    const kept = await this.#read(join('teams', team, 'releases', `${name}.json`), maxAppOrder);
     const apps = new Map<string, InstalledApp>();
     for (const file of kept.objects('metadata', 1024)) {
       const path = file.string('name');
       if (!path.startsWith('targets/') || !path.includes('/releases/')) continue;
-      const { images } = parseRelease(file.string('content', anything, mostReleaseBytes), path);
+      const { images } = parseRelease(file.string('content', anything, maxAppOrder), path);
       for (const { name: app, app: about, payload } of images.flatMap(({ components }) => components))
         if (about !== undefined && payload !== undefined)
           apps.set(app, { fsVerity: about.fsVerity, rootHash: payload.rootHash });
@@ -78,6 +78,6 @@ export class InstalledApps {
   async #read(name: string, most: number) {
     const path = join(this.#folder, name);
     const content = (await readText(path, most)) ?? '';
-    return readRecord(content, { path, code: 'device/bad-app-state', most });
+    return readRecord(content, { path, code: 'device/bad-app-state', most, values: mostValues });
   }
 }

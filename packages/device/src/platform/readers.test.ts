@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import fc from 'fast-check';
+import { kernelVersion } from './components.ts';
 import { platformContract } from './contract.ts';
 import { parseMemoryInformation } from './memory.ts';
 import { type Method, readFromBus } from './method.ts';
@@ -77,6 +78,7 @@ test('the signatures are those that were agreed on', () => {
     ['GetBoot', '', '(su)'],
     ['GetIncidents', '', 'a(sss)'],
     ['ForgetIncidents', 'as', ''],
+    ['GetComponents', '', '(sssss)'],
     ['GetUpdate', '', '(ssss)'],
     ['CheckRelease', 'sa(ss)', '(ssssa(ssststss(stts)(st)(st)))'],
     ['VerifySlot', '', 's'],
@@ -88,4 +90,9 @@ test('the signatures are those that were agreed on', () => {
     ['AskApp', 's', ''],
     ['GetAppAnswers', '', 'as'],
   ]);
+});
+
+test('the version of a kernel is that of its package', () => {
+  assert.equal(kernelVersion('#1 SMP Debian 6.12.118-1 (2026-11-20)'), '6.12.118-1');
+  assert.equal(kernelVersion('#1 SMP PREEMPT_DYNAMIC'), undefined);
 });

@@ -15,7 +15,7 @@ import {
 import { changeBootState, onTrial, otherSlot, readBootState, rejected } from '../slots/boot-state.ts';
 import { digestOf } from '../slots/contents.ts';
 import { otherThanJudged, runningRootHash } from '../slots/running-root.ts';
-import { type Outcome, type TrialFirmware, TrialStore } from '../slots/trial.ts';
+import { type KnownFirmware, type Outcome, type TrialFirmware, TrialStore } from '../slots/trial.ts';
 import { parseBoot } from './board.ts';
 import { loadImage } from '../common/image.ts';
 import { type Implementation, method } from './method.ts';
@@ -251,7 +251,7 @@ export function installUpdates(
             if (name === firmwareComponent) await makeRoom(device, dataSize);
           const { release: accepted } = verdict.accepted;
           const { name } = accepted;
-          checked = { name, rollbackIndex: accepted.rollbackIndex, components, slot };
+          checked = { name, rollbackIndex: accepted.rollbackIndex, components, slot, firmware: brought };
           return { ...nothing, name, components };
         } catch (error) {
           // A disk that fails says nothing of the release.
@@ -272,6 +272,7 @@ export function installUpdates(
         const { slot, name, rollbackIndex } = install;
         const brought = install.components.find((component) => component.name === firmwareComponent);
         const firmware = brought === undefined ? {} : { firmware: await putFirmware(banks, brought) };
+        if (install.firmware !== undefined) await store.noteFirmware(install.firmware);
         // First, so that a cut between the two leaves a trial that never was, and not a new version that nobody judges.
         const rootHash = install.components.find((part) => part.name === 'root')?.rootHash ?? '';
         const unregistered = (await readText(orderFile, 256))?.trim() === name;
@@ -291,6 +292,8 @@ interface Checked {
   readonly rollbackIndex: number;
   readonly components: readonly InstallComponent[];
   readonly slot: Slot;
+  /** The boot firmware that it names, installed already or not. */
+  readonly firmware: KnownFirmware | undefined;
 }
 
 function shown(outcome: Outcome | undefined): UpdateState {

@@ -34,6 +34,15 @@ export interface TrialFirmware {
   readonly sha256: string;
 }
 
+/** The version that a signed release gives a boot firmware, by its digest. */
+export interface KnownFirmware {
+  readonly version: string;
+  readonly sha256: string;
+}
+
+/** Older ones are in no bank. */
+const mostKnown = 4;
+
 /** How the last trial ended. */
 export interface Outcome {
   readonly release: string;
@@ -130,6 +139,24 @@ export class TrialStore {
   /** The highest rollback index of a release that proved good; 0 before the first. */
   async acceptedIndex(): Promise<number> {
     return (await this.#read('accepted.json', (json) => json.integer('rollbackIndex'))) ?? 0;
+  }
+
+  /** The newest first. */
+  async knownFirmware(): Promise<readonly KnownFirmware[]> {
+    const known = await this.#read('firmware.json', (json) =>
+      json.objects('known', mostKnown).map((one) => ({
+        version: one.string('version'),
+        sha256: one.string('sha256', /^[0-9a-f]{64}$/),
+      })),
+    );
+    return known ?? [];
+  }
+
+  async noteFirmware({ version, sha256 }: KnownFirmware): Promise<void> {
+    const before = await this.knownFirmware();
+    if (before[0]?.version === version && before[0].sha256 === sha256) return;
+    const others = before.filter((one) => one.sha256 !== sha256);
+    await this.#write('firmware.json', { known: [{ version, sha256 }, ...others].slice(0, mostKnown) });
   }
 
   async accept(rollbackIndex: number): Promise<void> {

@@ -2,9 +2,10 @@
 //
 // Brings up everything that the board writes to, before any service starts: docs/decisions/0012. A board whose file systems are damaged
 // or gone mends them or makes them anew; it never stays away for them.
-import { lstat, writeFile } from 'node:fs/promises';
+import { lstat, statfs, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { readText } from '@mbl/formats';
+import { incomingBudget, incomingProject } from '../common/incoming-budget.ts';
 import {
   expectedFolders,
   groupNumber,
@@ -47,6 +48,7 @@ export async function bringUpStorage({ root, tools }: StorageOptions): Promise<I
   }
   const [config, data] = both as [Volume, Volume];
   incidents.push(...(await orInMemory(data, tools, () => checkData(at))));
+  await boundIncoming(at, tools);
   incidents.push(...(await orInMemory(config, tools, () => checkConfig(at))));
   for (const { kind, detail } of incidents) tools.say(`${kind}: ${detail}`);
   await keepIncidents(at('/config/incidents'), incidents).catch((error: unknown) => {
@@ -111,16 +113,27 @@ async function checkData(at: Place): Promise<Incident[]> {
   return replaced('data-repaired', wrong);
 }
 
+/** Once is enough: the disk keeps it. `mbl-apps` sets it again. */
+async function boundIncoming(at: Place, tools: Tools): Promise<void> {
+  const folder = at('/data/apps/incoming');
+  const { blocks, bsize } = await statfs(at('/data/apps'));
+  const { bytes, files } = incomingBudget(blocks * bsize);
+  const args = ['quota', 'set', folder, String(incomingProject), String(bytes), String(files)];
+  const { code, said } = await tools.run('/usr/lib/mbl/mbl-native', args, 10_000);
+  if (code !== 0) tools.say(`what is fetched of apps has no bound: ${said}`);
+}
+
 /**
  * Where apps are kept, each after the one that it is in: path, mode, owner. What is in them is judged by who reads it
  * (docs/decisions/0029); that nobody chose where it is written is judged here. The same are in storage.sh.
  */
 async function appFolders(at: Place): Promise<readonly (readonly [string, number, Owner])[]> {
   const platform = await ownerOf(at('/etc/passwd'), 'mbl-platformd');
-  const exchange = { uid: rootUser.uid, gid: await groupNumber(at('/etc/group'), 'mbl-apps') };
+  const exchange = { uid: platform.uid, gid: await groupNumber(at('/etc/group'), 'mbl-apps') };
   return [
     ['/data/apps', 0o755, rootUser],
-    ['/data/apps/incoming', 0o2770, exchange],
+    // Who fetches writes to the files that are there, and makes none.
+    ['/data/apps/incoming', 0o2750, exchange],
     ['/data/apps/orders', 0o755, platform],
     ['/data/apps/installed', 0o755, rootUser],
     ['/data/apps/installed/teams', 0o755, rootUser],

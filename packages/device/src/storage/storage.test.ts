@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statfsSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -176,13 +177,16 @@ test('where apps are kept is made of folders, with modes that decide who writes 
       ]),
     );
   const expected = {
-    incoming: '2770',
+    incoming: '2750',
     orders: '755',
     installed: '755',
     'installed/images': '755',
     volumes: '755',
   };
   assert.deepEqual(modes(), expected);
+  const { blocks, bsize } = statfsSync(disk.root);
+  const half = Math.floor((blocks * bsize) / 2);
+  assert.deepEqual(disk.helped, [`quota set /data/apps/incoming 999 ${half} 1024`]);
   mkdirSync(join(disk.root, 'elsewhere'));
   rmSync(at('volumes'), { recursive: true });
   symlinkSync(join(disk.root, 'elsewhere'), at('volumes'));

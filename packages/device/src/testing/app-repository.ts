@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // For tests of apps: a signed repository of their releases, in a folder.
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FsVerityHasher } from '@mbl/blocks';
-import { type AppDescription, formatApp, type Release } from '@mbl/formats';
+import { formatApp, type Release } from '@mbl/formats';
 import {
   addTargets,
   beginRepository,
@@ -22,36 +21,9 @@ import {
 } from '@mbl/releases';
 import { type KeyProfile, memorySigner } from '@mbl/trust';
 import { TemporaryFolder } from './support.ts';
+import { appOf } from './synthetic-app.ts';
 
 const signer = async () => await metadataSigner(memorySigner(generateKeyPairSync('ed25519').privateKey));
-
-/** The `app.json` of an app whose file system is `image`. */
-export function appOf(name: string, image: Buffer, more: Partial<AppDescription> = {}): AppDescription {
-  const verity = new FsVerityHasher();
-  verity.update(image);
-  const sha256 = createHash('sha256').update(image).digest('hex');
-  return {
-    version: 1,
-    name,
-    release: '1.0',
-    summary: '',
-    architecture: 'arm64',
-    image: { file: 'app.erofs', size: image.length, sha256, fsVerity: verity.finish() },
-    command: ['/bin/app'],
-    environment: [],
-    workingDirectory: '/',
-    users: 'one',
-    user: { uid: 0, gid: 0, groups: [] },
-    stop: { signal: 'SIGTERM', grace: 10 },
-    permissions: { network: 'none', ports: [], devices: [], bus: { talk: [], own: [] } },
-    limits: { memory: 1 << 26, cpu: 50, processes: 64, read: 1e6, write: 1e6, log: 1000 },
-    restart: { when: 'on-failure', delay: 1, longest: 60 },
-    volumes: [],
-    resources: [],
-    after: [],
-    ...more,
-  };
-}
 
 /** A repository with teams of apps, each with a key of its own. */
 export class AppRepository implements Disposable {

@@ -7,6 +7,7 @@ import type { FirmwareBanks } from '../firmware/banks.ts';
 import { otherSlot } from '../slots/boot-state.ts';
 
 const bankBytes = 64 * 1024;
+const blockBytes = 16 * 1024;
 
 /** The banks as BL31 keeps them, in memory: what it refuses is refused here. */
 export class FakeBanks implements FirmwareBanks {
@@ -26,6 +27,8 @@ export class FakeBanks implements FirmwareBanks {
   stored = 0;
   /** None of this on this board. */
   absent = false;
+  /** Something was written to the idle bank since the start. */
+  written = false;
   /** What the next write leaves in the place of the last byte. */
   flaw: number | undefined;
 
@@ -37,6 +40,7 @@ export class FakeBanks implements FirmwareBanks {
     this.running = next;
     this.confirmed = false;
     this.rejected = false;
+    this.written = false;
   }
 
   status() {
@@ -49,8 +53,13 @@ export class FakeBanks implements FirmwareBanks {
     return Promise.resolve(createHash('sha256').update(this.contents[bank].subarray(0, size)).digest('hex'));
   }
 
+  head(size: number) {
+    return Promise.resolve(Buffer.from(this.contents[this.running].subarray(0, size)));
+  }
+
   async write(path: string, size: number) {
     if (this.asked !== undefined) throw refused();
+    this.written = true;
     const bank = this.contents[otherSlot(this.running)];
     bank.set((await readFile(path)).subarray(0, size));
     if (this.flaw !== undefined) bank[size - 1] = this.flaw;
@@ -79,6 +88,17 @@ export class FakeBanks implements FirmwareBanks {
     this.asked = undefined;
     this.rejected = runs;
     return Promise.resolve();
+  }
+
+  copy() {
+    const wanted = this.asked !== undefined || (this.attempt > 0 && !this.confirmed);
+    if (this.written || wanted || this.running !== this.accepted) return Promise.reject(refused());
+    const [from, to] = [this.contents[this.running], this.contents[otherSlot(this.running)]];
+    const blocks = Array.from({ length: bankBytes / blockBytes }, (_, index) => index * blockBytes).filter(
+      (at) => !from.subarray(at, at + blockBytes).equals(to.subarray(at, at + blockBytes)),
+    );
+    from.copy(to);
+    return Promise.resolve(blocks.length);
   }
 }
 

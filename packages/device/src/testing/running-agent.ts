@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
 import { parseFactory, parseImageIdentity } from '@mbl/formats';
 import { Agent, type AgentTiming } from '../cloud-client/agent.ts';
 import { IdentityStore } from '../cloud-client/identity.ts';
@@ -59,6 +60,7 @@ export class Running implements AsyncDisposable {
       settingsDir: dir,
       settings: await loadSettings(dir),
       updates,
+      packages: join(dir, 'packages'),
       apps,
       platform,
       orders: new OrderDoor({ path: '', platform: this.platform, log: this.kept.log, pause: 0 }),

@@ -92,6 +92,16 @@ export class FakePlatform implements Platform {
     return Promise.resolve({ slot: 'a', attempts: 1 });
   }
 
+  getComponents() {
+    const versions = { version: '2.12.1-measured', kernel: '6.12.118-1' };
+    return Promise.resolve({
+      ...versions,
+      bank: 'a',
+      firmware: 'ab'.repeat(32),
+      root: 'cd'.repeat(32),
+    });
+  }
+
   getIncidents() {
     return Promise.resolve(this.incidents);
   }

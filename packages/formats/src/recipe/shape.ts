@@ -89,6 +89,20 @@ export function size(): Shape<number, number> {
   });
 }
 
+/** A time with its unit, in seconds; at most `longest`. */
+export function duration(longest: number): Shape<number, number> {
+  return scalar((node) => {
+    const value = node.scalar();
+    const match = typeof value === 'string' ? /^(\d{1,6}) ?(s|min|h)$/.exec(value) : null;
+    const seconds = Number(match?.[1]) * ({ s: 1, min: 60, h: 3600 }[match?.[2] ?? ''] ?? Number.NaN);
+    if (seconds <= longest) return seconds;
+    throw node.wrong(
+      `must be a time of at most ${longest} s, not ${node.describe()}`,
+      'Write for example "10 s" or "5 min".',
+    );
+  });
+}
+
 /** A path; a relative one starts at the recipe's folder. Whether it exists is checked by who loads the recipe. */
 export function path(): Shape<Located<string>, Located<string>> {
   return scalar(readPath);

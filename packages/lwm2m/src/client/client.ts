@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock, CoapPeer, RequestHandler, RequestOptions } from '@mbl/coap';
+import type { BodyOpener, Clock, CoapPeer, RequestHandler, RequestOptions } from '@mbl/coap';
 import { systemClock } from '@mbl/coap';
 import { encodeLinks } from '../codecs/link-format.ts';
 import { Lwm2mError } from '../errors.ts';
@@ -21,9 +21,11 @@ const server = { objectId: 1, lifetime: 1, updateTrigger: 8 } as const;
  *
  * The connection is made with `handler`, then attached; after it was lost, make and attach another:
  * `const peer = connectStream(socket, { handler: client.handler }); await client.attach(peer);`
+ * Values that are too large to be held come to where instances have a `stream` for them, given `openBody: client.openBody` too.
  */
 export class Lwm2mClient implements AsyncDisposable {
   readonly handler: RequestHandler;
+  readonly openBody: BodyOpener;
   readonly #clock: Clock;
   readonly #tree: ObjectTree;
   readonly #requests: ServedRequests;
@@ -65,6 +67,7 @@ export class Lwm2mClient implements AsyncDisposable {
       },
     });
     this.handler = (request, context) => this.#requests.handle(request, context);
+    this.openBody = (first) => this.#requests.open(first);
   }
 
   get registered(): boolean {

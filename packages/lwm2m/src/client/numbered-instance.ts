@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ExecuteArguments } from '../execute-arguments.ts';
 import type { ResourceValue } from '../values.ts';
-import type { ObjectInstance } from './instance.ts';
+import type { ObjectInstance, ValueSink } from './instance.ts';
 
 export interface ResourceHandlers {
   read?(): ResourceValue | undefined | Promise<ResourceValue | undefined>;
   write?(value: ResourceValue): void | Promise<void>;
+  stream?(size: number | undefined): ValueSink;
   reset?(): void | Promise<void>;
   execute?(args: ExecuteArguments): void | Promise<void>;
 }
@@ -44,6 +45,7 @@ export function numberedInstance(
     resources: [...handlers.keys()],
     read: (id) => handlers.get(id)?.read?.(),
     write: (id, value) => handlers.get(id)?.write?.(value),
+    stream: (id, size) => handlers.get(id)?.stream?.(size),
     reset: (id) => handlers.get(id)?.reset?.(),
     execute: (id, args) => handlers.get(id)?.execute?.(args),
     onChange(listener) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Lwm2mError } from '../errors.ts';
 import type { ExecuteArguments } from '../execute-arguments.ts';
+import type { ValueSink } from './instance.ts';
 import type { NamedObject, ResourceDefinition, ResourceRow, ResourceRows } from '../model/definition.ts';
 import type { Lwm2mValue, ObjectLink } from '../values.ts';
 import { fitValue, isSingle } from '../values.ts';
@@ -33,6 +34,8 @@ interface Readable<Value> {
 
 interface Writable<Value> {
   write(value: Value): Awaitable<void>;
+  /** An opaque value in blocks, as they come; `size` in bytes where the server tells it. */
+  stream?: Value extends Uint8Array ? (size: number | undefined) => ValueSink : never;
   /** A Replace that leaves it out: back to its initial value. */
   reset?(): Awaitable<void>;
 }

@@ -111,6 +111,16 @@ test('a write that its keeper refuses changes nothing', async () => {
   assert.ok(talk.client.registered);
 });
 
+test('1/0/6 says that no notification is stored while offline, and is not told otherwise', async () => {
+  const talk = new Conversation();
+  const board = await talk.register();
+  const stores = async () => (await talk.run(board.read('/1/0/6')))[0]?.value;
+  assert.equal(await stores(), false);
+  await talk.run(board.write('/1/0/6', false));
+  await assert.rejects(talk.run(board.write('/1/0/6', true)), { status: Code.METHOD_NOT_ALLOWED });
+  assert.equal(await stores(), false);
+});
+
 test('instances that come and go are told by an update', async () => {
   const talk = new Conversation([testDevice().instance]);
   const board = await talk.register();

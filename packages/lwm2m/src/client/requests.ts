@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock, CoapRequest, CoapResponse, RequestContext } from '@mbl/coap';
+import type { BodySink, Clock, CoapRequest, CoapResponse, RequestContext } from '@mbl/coap';
 import { accept, Code, ContentFormat, contentFormat, uriPath, uriQuery } from '@mbl/coap';
 import {
   compositeFormats,
@@ -25,6 +25,7 @@ import { checkNotSecurity, notAllowed } from './object-tree.ts';
 import { ServedObservation } from './observations.ts';
 import type { InstanceFactory } from './options.ts';
 import { readNodes } from './read.ts';
+import { openStream } from './stream.ts';
 import { writeComposite, writeNodes } from './write.ts';
 
 export interface ServedEvents {
@@ -64,6 +65,11 @@ export class ServedRequests {
     } catch (error) {
       return errorResponse(error);
     }
+  }
+
+  /** Where a body in blocks goes that a resource takes as a stream; undefined: `handle` gets it whole. */
+  open(first: CoapRequest): BodySink | CoapResponse | undefined {
+    return openStream(this.#tree, first, (path) => this.#report([path]));
   }
 
   /** Tells the observers of a resource, or of what contains it, that it changed. */

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Code } from '@mbl/coap';
+import { Lwm2mError } from '../errors.ts';
 import type { Lwm2mValue } from '../values.ts';
 import { serverModel } from '../model/object-1-server.ts';
 import type { ObjectInstance } from './instance.ts';
@@ -11,7 +13,7 @@ export interface ServerObjectOptions {
   lifetime: number;
   binding?: string;
   /**
-   * Called with what the server writes, to keep it: 1 lifetime, 2 pmin, 3 pmax, 6 storing, 7 binding. Refuses it by an `Lwm2mError`. The
+   * Called with what the server writes, to keep it: 1 lifetime, 2 pmin, 3 pmax, 7 binding. Refuses it by an `Lwm2mError`. The
    * server is answered, and the value counts, when the promise resolves.
    */
   onWrite?(resourceId: number, value: Lwm2mValue): unknown;
@@ -37,7 +39,21 @@ export function serverObject(options: ServerObjectOptions): ObjectInstance {
     lifetime: held<number | bigint>('lifetime', options.lifetime),
     defaultMinimumPeriod: held<number | bigint>('defaultMinimumPeriod'),
     defaultMaximumPeriod: held<number | bigint>('defaultMaximumPeriod'),
-    notificationStoringWhenDisabledOrOffline: held<boolean>('notificationStoringWhenDisabledOrOffline', true),
+    // An observation ends with its connection (RFC 8323 §7.4): there is nobody for whom a notification could be stored.
+    notificationStoringWhenDisabledOrOffline: {
+      read: () => false,
+      reset() {},
+      write(wanted) {
+        if (!wanted) return;
+        throw new Lwm2mError(
+          'lwm2m/not-allowed',
+          'this client stores no notifications: observe again, it tells the present value',
+          {
+            status: Code.METHOD_NOT_ALLOWED,
+          },
+        );
+      },
+    },
     binding: held<string>('binding', options.binding ?? 'T'),
     registrationUpdateTrigger: { execute: () => undefined },
   });

@@ -13,7 +13,12 @@ import { utf8 } from '../testing/bytes.ts';
 import { decodeNodes, decodePaths, encodeNodes } from './codecs.ts';
 import { decodeLinks, encodeLinks } from './link-format.ts';
 
-const composite = [ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR, ContentFormat.LWM2M_TLV];
+const composite = [
+  ContentFormat.SENML_JSON,
+  ContentFormat.SENML_CBOR,
+  ContentFormat.LWM2M_TLV,
+  ContentFormat.LWM2M_JSON,
+];
 const everyFormat = [...composite, ContentFormat.TEXT, ContentFormat.CBOR, ContentFormat.OCTET_STREAM];
 
 test('instances survive every format that can carry them', () => {

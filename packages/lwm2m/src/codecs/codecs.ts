@@ -7,6 +7,7 @@ import type { Node } from '../node.ts';
 import type { Path } from '../path.ts';
 import type { Codec } from './codec.ts';
 import { cborCodec } from './cbor.ts';
+import { lwm2mJsonCodec } from './lwm2m-json.ts';
 import { opaqueCodec } from './opaque.ts';
 import { pathRecords, pathsOfRecords } from './senml.ts';
 import { decodeRecordsFromCbor, encodeRecordsAsCbor, senmlCborCodec } from './senml-cbor.ts';
@@ -21,6 +22,7 @@ const codecs: ReadonlyMap<number, Codec> = new Map<number, Codec>([
   [ContentFormat.SENML_JSON, senmlJsonCodec],
   [ContentFormat.SENML_CBOR, senmlCborCodec],
   [ContentFormat.LWM2M_TLV, tlvCodec],
+  [ContentFormat.LWM2M_JSON, lwm2mJsonCodec],
 ]);
 
 /** The formats for more than one value, the preferred first. */
@@ -28,6 +30,7 @@ export const compositeFormats: readonly number[] = [
   ContentFormat.SENML_JSON,
   ContentFormat.SENML_CBOR,
   ContentFormat.LWM2M_TLV,
+  ContentFormat.LWM2M_JSON,
 ];
 
 export function isSupportedFormat(contentFormat: number): boolean {

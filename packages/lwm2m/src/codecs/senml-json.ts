@@ -15,13 +15,14 @@ export const senmlJsonCodec: Codec = {
 };
 
 export function encodeRecordsAsJson(records: readonly SenmlRecord[]): Uint8Array {
-  return new TextEncoder().encode(`[${records.map(recordToJson).join(',')}]`);
+  return new TextEncoder().encode(`[${records.map((record) => writeJson(format, record)).join(',')}]`);
 }
 
-function recordToJson(record: SenmlRecord): string {
+/** An object of values as JSON: bytes as base64url, integers of any size. */
+export function writeJson(name: string, record: object): string {
   const fields = Object.entries(record).map(([label, value]) => {
     if (typeof value === 'number' && !Number.isFinite(value))
-      throw malformed(format, `${value} is not a JSON number`);
+      throw malformed(name, `${value} is not a JSON number`);
     // JSON's numbers have no limit, JSON.stringify knows no bigint.
     if (typeof value === 'bigint') return `"${label}":${value}`;
     const written: unknown =
@@ -38,15 +39,19 @@ function exactNumber(_key: string, value: unknown, context?: { source?: string }
   return /^-?\d{1,20}$/.test(source) ? compactInteger(BigInt(source)) : value;
 }
 
-export function decodeRecordsFromJson(payload: Uint8Array): SenmlRecord[] {
+/** Reads JSON in which integers of 64 bits stay exact. Throws `Lwm2mError` (4.00, 4.13). */
+export function parseJson(name: string, payload: Uint8Array): unknown {
   checkSize(payload);
-  const text = decodeUtf8(payload, format);
-  let parsed: unknown;
+  const text = decodeUtf8(payload, name);
   try {
-    parsed = JSON.parse(text, exactNumber);
+    return JSON.parse(text, exactNumber);
   } catch (cause) {
-    throw malformed(format, 'the text is not JSON', cause);
+    throw malformed(name, 'the text is not JSON', cause);
   }
+}
+
+export function decodeRecordsFromJson(payload: Uint8Array): SenmlRecord[] {
+  const parsed = parseJson(format, payload);
   if (!Array.isArray(parsed)) throw malformed(format, 'the outermost value is not an array');
   return parsed.map(toRecord);
 }

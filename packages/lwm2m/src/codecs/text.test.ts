@@ -68,5 +68,5 @@ test('octet-stream carries one opaque value', () => {
 });
 
 test('an unknown content format is refused with 4.15', () => {
-  assert.throws(() => decodeNodes(11543, utf8('{}'), [3, 0]), { status: Code.UNSUPPORTED_CONTENT_FORMAT });
+  assert.throws(() => decodeNodes(11541, utf8('{}'), [3, 0]), { status: Code.UNSUPPORTED_CONTENT_FORMAT });
 });

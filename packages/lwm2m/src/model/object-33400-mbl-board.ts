@@ -2,7 +2,7 @@
 import { defineObject } from './definition.ts';
 
 /**
- * Ours: how the board started, and what it had to do to come back. An incident is `<id> <kind> <detail>`, where the id is
+ * Ours: how the board started, from what, as it was measured, and what it had to do to come back. An incident is `<id> <kind> <detail>`, where the id is
  * `<kind>-<8 hex>`; Forget Incidents takes their ids, separated by commas, as its argument 0. The number is in the range for companies'
  * own objects (LwM2M Core 1.1 Appendix D.2.1: 32769 to 42768); a product reserves a block there, and may have to move it.
  */
@@ -16,6 +16,9 @@ export const mblBoardModel = defineObject({
     slot: [0, 'Slot', 'R', 'single', 'optional', 'string'],
     bootAttempts: [1, 'Boot Attempts', 'R', 'single', 'optional', 'integer'],
     incidents: [2, 'Incidents', 'R', 'multiple', 'mandatory', 'string'],
+    bootFirmwareBank: [4, 'Boot Firmware Bank', 'R', 'single', 'optional', 'string'],
+    bootFirmwareDigest: [5, 'Boot Firmware Digest', 'R', 'single', 'optional', 'string'],
+    rootHash: [6, 'Root Hash', 'R', 'single', 'optional', 'string'],
     forgetIncidents: [3, 'Forget Incidents', 'E', 'single', 'mandatory', 'none'],
   },
 });

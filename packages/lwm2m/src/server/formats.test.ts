@@ -22,12 +22,13 @@ async function registered(version: string, links: string) {
   return { talk, board, asked };
 }
 
-const { LWM2M_TLV, SENML_JSON, SENML_CBOR } = ContentFormat;
+const { LWM2M_JSON, LWM2M_TLV, SENML_JSON, SENML_CBOR } = ContentFormat;
 
 test('several values go in a format that the client registered, or that its version has to know', async () => {
   for (const [version, links, format] of [
     ['1.0', '</1/0>', LWM2M_TLV],
-    ['1.0', '</>;rt="oma.lwm2m";ct=11543,</1/0>', LWM2M_TLV],
+    ['1.0', '</>;rt="oma.lwm2m";ct=11543,</1/0>', LWM2M_JSON],
+    ['1.0', '</>;rt="oma.lwm2m";ct="11543 11542",</1/0>', LWM2M_TLV],
     ['1.0', '</>;rt="oma.lwm2m";ct="110",</1/0>', SENML_JSON],
     ['1.1', '</1/0>', SENML_JSON],
     ['1.1', '</>;rt="oma.lwm2m";ct=11542,</1/0>', LWM2M_TLV],
@@ -100,6 +101,7 @@ test('a client without SenML, or of version 1.0, is sent no composite operation'
   for (const [version, links, status] of [
     ['1.0', '</>;rt="oma.lwm2m";ct=110,</3/0>', Code.METHOD_NOT_ALLOWED],
     ['1.1', '</>;rt="oma.lwm2m";ct=11542,</3/0>', Code.UNSUPPORTED_CONTENT_FORMAT],
+    ['1.1', '</>;rt="oma.lwm2m";ct=11543,</3/0>', Code.UNSUPPORTED_CONTENT_FORMAT],
   ] as const) {
     const { talk, board, asked } = await registered(version, links);
     await assert.rejects(talk.run(board.readComposite(['/3/0/0'])), { status });

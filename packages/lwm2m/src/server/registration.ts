@@ -91,7 +91,7 @@ export class Registration<Identity> extends Management {
       );
     }
     const format = this.compositeFormat;
-    if (format !== ContentFormat.LWM2M_TLV) return format;
+    if (format === ContentFormat.SENML_JSON || format === ContentFormat.SENML_CBOR) return format;
     throw new Lwm2mError('lwm2m/format-unsupported', 'the client has registered no SenML', {
       status: Code.UNSUPPORTED_CONTENT_FORMAT,
     });

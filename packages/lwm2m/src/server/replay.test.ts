@@ -229,6 +229,35 @@ test('Leshan over java-coap, LwM2M 1.1: registers before its CSM, SenML, composi
   await replay.clientSends('52 04 0a03 b2 7264 01 31', '02 42 0a03');
 });
 
+test('a client of LwM2M 1.0 that has JSON alone, as the specification has it', async () => {
+  const replay = new Replay();
+  await replay.clientSends('40 e1 22 04 80 20');
+  const links = '</>;rt="oma.lwm2m";ct=11543,</1/0>,</3/0>';
+  await replay.clientSends(
+    `d1 38 02 a1 b2 ${text('rd')} 11 28 39 ${text('lwm2m=1.0')} 04 ${text('ep=b')} 06 ${text('lt=300')} ff ${text(links)}`,
+    '51 41 a1 82 7264 01 31',
+  );
+  const { board } = replay;
+  const nodes = await replay.serverDoes(
+    () => board.read('/3/0'),
+    [
+      '44 01 00000001 b1 33 01 30',
+      `d4 2f 45 00000001 c2 2d17 ff ${text('{"bn":"/3/0/","e":[{"n":"0","sv":"A"},{"n":"9","v":80}]}')}`,
+    ],
+  );
+  assert.deepEqual(
+    nodes.map(({ value }) => value),
+    ['A', 80],
+  );
+  await replay.serverDoes(
+    () => board.write('/3/0', [{ path: [3, 0, 15], value: 'UTC' }], { mode: 'update' }),
+    [
+      `d4 25 02 00000002 b1 33 01 30 12 2d17 ff ${text('{"bn":"/3/0/","e":[{"n":"15","sv":"UTC"}]}')}`,
+      '04 44 00000002',
+    ],
+  );
+});
+
 test("libcoap 4.3.1's coap-client, recorded: registers, and updates, sends, deregisters over connections of their own", async () => {
   const replay = new Replay();
   // Uri-Port, which it always sends, says nothing here.

@@ -4,9 +4,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { formatRelease, type Release, type ReleaseComponent } from '@mbl/formats';
+import { changeRole, removeTeam, renew } from '../repository/edit.ts';
+import { ofKind } from '../repository/roles.ts';
 import { folderSource } from '../sources/folder.ts';
 import { syntheticApp } from '../testing/synthetic-app.ts';
-import { later, lyingSource } from '../testing/synthetic-repository.ts';
+import { later, lyingSource, now } from '../testing/synthetic-repository.ts';
 import { openTeams } from '../testing/team-scene.ts';
 import { acceptRelease } from './accept.ts';
 import { acceptApps, checkApp } from './accept-apps.ts';
@@ -49,6 +51,35 @@ test("without its team's key nobody publishes an app, whatever other keys there 
     code: 'release/missing',
   });
   await scene.publish();
+  await acceptApps(await scene.repository.client(), wanted, board);
+});
+
+test('a team that was removed signs nothing any more, what it signed before included; and may come back', async () => {
+  await using scene = await openTeams();
+  const { state } = scene.repository;
+  await scene.release('weather', '1.0', { sensor: 1 });
+  await scene.release('radio', '1.0', { tuner: 1 });
+  await scene.publish();
+  const before = await scene.repository.client();
+  await acceptApps(before, wanted, board);
+  await scene.release('weather', '2.0', { sensor: 2 });
+  removeTeam(state, 'weather', now);
+  assert.deepEqual(await scene.publish(), []);
+  for (const name of ['1.0', '2.0'])
+    await assert.rejects(acceptApps(await scene.repository.client(), { team: 'weather', name }, board), {
+      code: 'release/unknown-release',
+    });
+  await acceptApps(await scene.repository.client(), { team: 'radio', name: '1.0' }, board);
+  assert.throws(() => removeTeam(state, 'weather', now), { code: 'release/unknown-team' });
+  assert.throws(() => removeTeam(state, 'os', now), { code: 'release/bad-role' });
+  // Its metadata stays in the snapshot (TUF 1.0.34 §5.5.5), and a renewal leaves it alone.
+  assert.ok(ofKind(state.published, 'snapshot', 'snapshot')?.signed.meta['weather.json']);
+  renew(state, now);
+  assert.deepEqual(await scene.publish(), []);
+  changeRole(state, 'weather', { add: [scene.teams.radio.key] }, now);
+  // What it had is signed anew, by whoever answers for it now.
+  assert.deepEqual((await scene.repository.sign()).waiting, ['weather']);
+  assert.deepEqual(await scene.publish(), []);
   await acceptApps(await scene.repository.client(), wanted, board);
 });
 

@@ -151,10 +151,27 @@ export function changeRole(state: RepositoryState, role: string, change: RoleCha
   restage(state, now);
 }
 
+/**
+ * Stages that a team may sign nothing any more: new `targets` without it and its keys. What it published stays in the snapshot (TUF 1.0.34 §5.5.5), and
+ * nobody accepts it. Throws `release/unknown-team`, `release/bad-role` for the team of the operating system.
+ */
+export function removeTeam(state: RepositoryState, team: string, now: Date): void {
+  if (team === osTeam || (topRoles as readonly string[]).includes(team))
+    throw badRole(team, 'no repository is without it');
+  nextRoot(state);
+  if (!teamsOf(state).includes(team)) throw unknownTeam(team);
+  state.staged.delete(team);
+  stage(state, 'targets', now, (signed) => {
+    const delegations = signed['delegations'] as { keys: Json; roles: RoleJson[] };
+    const roles = delegations.roles.filter((one) => one['name'] !== team);
+    return { ...signed, delegations: { ...delegations, keys: used(delegations.keys, roles), roles } };
+  });
+}
+
 /** Stages every role of people anew as it is, so that it holds for another term. */
 export function renew(state: RepositoryState, now: Date): void {
-  for (const role of state.published.keys())
-    if (kindOf(role) === 'root' || kindOf(role) === 'targets') stage(state, role, now, (signed) => signed);
+  for (const role of ['root', 'targets', ...teamsOf(state)])
+    if (state.published.has(role)) stage(state, role, now, (signed) => signed);
 }
 
 /** Stages again, as it is, what the next root or the next `targets` would no longer accept: its people sign it anew. */

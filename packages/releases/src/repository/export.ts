@@ -13,6 +13,15 @@ export interface ExportOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a device needs for a release, in the order in which it may come: each file of the repository, by its path there. */
+export interface ReleaseFiles {
+  /** What the release brings: the names of some have their digests. */
+  readonly brought: readonly string[];
+  readonly maps: readonly string[];
+  /** The timestamp comes last. */
+  readonly metadata: readonly string[];
+}
+
 /**
  * Copies what a device needs for one published release into another folder: metadata, and the files that the release brings. The
  * timestamp comes last. Throws `release/unknown-release`, and what `localReleases` throws.
@@ -23,6 +32,25 @@ export async function exportRelease(
   target: string,
   { team, name, onFile, signal }: ExportOptions,
 ): Promise<string[]> {
+  const { brought, maps, metadata } = await releaseFiles(folder, state, { team, name });
+  const files = [...brought, ...maps, ...metadata];
+  for (const [done, file] of files.entries()) {
+    signal?.throwIfAborted();
+    onFile?.(file, done, files.length);
+    // A target's name has its digest: one that is there is the same.
+    if (brought.includes(file) && (await sizeOf(join(target, file))) === (await sizeOf(join(folder, file))))
+      continue;
+    await copyWhole(join(folder, file), join(target, file));
+  }
+  return files;
+}
+
+/** Throws `release/unknown-release`, and what `localReleases` throws. */
+export async function releaseFiles(
+  folder: string,
+  state: RepositoryState,
+  { team, name }: Pick<ExportOptions, 'team' | 'name'>,
+): Promise<ReleaseFiles> {
   const targets = ofKind(state.published, team, 'targets')?.signed;
   const releases = await localReleases(folder, targets, undefined);
   const found = releases.find(({ release }) => release.name === name);
@@ -46,16 +74,7 @@ export async function exportRelease(
     .filter(([role]) => role !== 'root' && role !== 'timestamp')
     .map(([role, { signed }]) => `${signed.version}.${role}.json`);
   const metadata = [...roots, ...rest, 'timestamp.json'].map((file) => join('metadata', file));
-  const files = [...brought, ...maps, ...metadata];
-  for (const [done, file] of files.entries()) {
-    signal?.throwIfAborted();
-    onFile?.(file, done, files.length);
-    // A target's name has its digest: one that is there is the same.
-    if (brought.includes(file) && (await sizeOf(join(target, file))) === (await sizeOf(join(folder, file))))
-      continue;
-    await copyWhole(join(folder, file), join(target, file));
-  }
-  return files;
+  return { brought, maps, metadata };
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

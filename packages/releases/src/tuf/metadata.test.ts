@@ -29,6 +29,14 @@ test('what is signed is the canonical form, with members that this program does 
   assert.deepEqual(bytesToSign(again), bytesToSign(metadata));
 });
 
+test('metadata that is made to cost memory is not parsed', () => {
+  const content = Buffer.from(`[${'[],'.repeat(1_000_000)}0]`);
+  assert.throws(() => readMetadata('targets', content, 'targets'), {
+    code: 'release/bad-metadata',
+    message: /more than 262144 values/,
+  });
+});
+
 test('metadata that is too long, of another kind, of no version or that nobody could sign is refused', () => {
   read({}, 100);
   const refused = (message: RegExp, change: object, space = 0) =>

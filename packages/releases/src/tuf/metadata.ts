@@ -9,6 +9,7 @@ import {
   type Targets,
   type Timestamp,
 } from '@tufjs/models';
+import { hasMoreValues } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 
 export type Kind = `${MetadataKind}`;
@@ -31,6 +32,9 @@ export const mostBytes: Readonly<Record<Kind, number>> = {
   timestamp: 16 * 1024,
 };
 
+/** The most values of a file, of all depths: who reads them has little memory, and what is not signed may consist of nothing else. */
+const mostValues = 262_144;
+
 /** Reads metadata of one kind from bytes of any origin; nothing is verified yet. `name` is for messages. Throws `release/bad-metadata`. */
 export function readMetadata<K extends Kind>(
   kind: K,
@@ -39,7 +43,9 @@ export function readMetadata<K extends Kind>(
 ): Metadata<SignedOf[K]> {
   if (bytes.length > mostBytes[kind]) throw bad(name, `it has more than ${mostBytes[kind]} bytes`);
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (hasMoreValues(text, mostValues)) throw new TypeError(`it has more than ${mostValues} values`);
+    const value: unknown = JSON.parse(text);
     const metadata = parse(kind, value) as Metadata<SignedOf[K]>;
     const { version } = metadata.signed;
     if (!Number.isSafeInteger(version) || version < 1)

@@ -42,6 +42,16 @@ test('a connection that ends under a statement of a transaction, or between two,
   }
 });
 
+test('a statement that hangs, and a transaction that fell silent, end by themselves', async () => {
+  await using database = openDatabase(await newDatabase());
+  for (const name of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
+    const { rows } = await database.pool.query<{ ends: string }>('select current_setting($1) as ends', [
+      name,
+    ]);
+    assert.deepEqual(rows, [{ ends: '30s' }], name);
+  }
+});
+
 test('a service whose connection is ended under a request answers that with an error, and the next', async () => {
   await using service = await TestService.start();
   const url = service.options.databaseUrl ?? '';

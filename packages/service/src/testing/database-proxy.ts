@@ -52,7 +52,7 @@ export class DatabaseProxy implements AsyncDisposable {
       });
     }
     client.on('data', (bytes) => {
-      if (!this.#losing || !/commit/i.test(bytes.toString('latin1'))) return;
+      if (!this.#losing || !/commit|with changed/i.test(bytes.toString('latin1'))) return;
       this.#losing = false;
       // It arrives; the answer does not.
       database.removeAllListeners('data').once('data', () => database.destroy());
@@ -66,7 +66,7 @@ export class DatabaseProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** The next COMMIT is carried out, and its connection breaks before the answer. */
+  /** The next COMMIT, or statement that is a transaction of its own, is carried out, and its connection breaks before the answer. */
   loseAnswerToCommit(): void {
     this.#losing = true;
   }

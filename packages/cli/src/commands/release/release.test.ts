@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -49,6 +59,27 @@ test('a release is made of an image, signed with the key set, and verified as by
   assert.equal(
     verified.out,
     'os 1.0 for qemu-arm64: a board with development keys would install it\n3 components, 4.5 KiB: each is what was signed\n',
+  );
+});
+
+test('a release is packed into one file, which any tar reads', async () => {
+  const file = join(folder, 'release.tar');
+  const { bytes } = await json('release', 'package', '1.0', file);
+  assert.equal(statSync(file).size, bytes);
+  const names = execFileSync('tar', ['-tf', file]).toString().split('\n');
+  assert.deepEqual([names[0], names.at(-1)], ['release.txt', '']);
+  for (const name of names.slice(1, -1)) {
+    const packed = execFileSync('tar', ['-xOf', file, name]);
+    assert.ok(packed.equals(readFileSync(join(releases, name))), name);
+  }
+  assert.ok(names.includes('metadata/timestamp.json') && names.some((name) => name.endsWith('root.payload')));
+  const again = join(folder, 'again.tar');
+  await json('release', 'package', '1.0', again);
+  assert.ok(readFileSync(again).equals(readFileSync(file)));
+  assert.match((await mbl('release', 'package', '9.9', file)).err, /no published release 9\.9/);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.endsWith('.part')),
+    [],
   );
 });
 
@@ -183,4 +214,16 @@ test('keys change, and a team gets a folder of its own', async () => {
   assert.equal(shown.find(({ role }) => role === 'thermostat')?.keyIds.length, 1);
   assert.equal((await json('release', 'verify'))['root'], 2);
   assert.match((await mbl('release', 'role', 'root', '--threshold', '3')).err, /release\/bad-role/);
+});
+
+test('a team is removed, and what it signed is shown and accepted no more', async () => {
+  assert.match((await mbl('release', 'role', 'os', '--remove')).err, /release\/bad-role/);
+  assert.match((await mbl('release', 'role', 'nobody', '--remove')).err, /release\/unknown-team/);
+  assert.notEqual((await mbl('release', 'role', 'thermostat', '--remove', '--threshold', '1')).code, 0);
+  const { staged } = await json('release', 'role', 'thermostat', '--remove');
+  assert.deepEqual(staged, ['targets']);
+  assert.deepEqual((await json('release', 'sign'))['waiting'], []);
+  const { roles } = (await json('release', 'show')) as { roles: { role: string }[] };
+  assert.ok(!roles.some(({ role }) => role === 'thermostat'));
+  assert.equal((await json('release', 'verify'))['root'], 2);
 });

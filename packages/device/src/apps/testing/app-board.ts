@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from 'node:crypto';
 import type { AppDescription } from '@mbl/formats';
+import { appOf as syntheticApp } from '../../testing/synthetic-app.ts';
 import type { SignedApps } from '../judge.ts';
 import { AppManager } from '../manager.ts';
 import type { AppPolicy } from '../policy.ts';
@@ -22,33 +22,16 @@ export function appOf(
   release: string,
   { behaviour = 'good', content: image = name, change }: AppPlan = {},
 ): AppDescription {
+  const plain = syntheticApp(name, Buffer.from(image));
   return {
-    version: 1,
-    name,
+    ...plain,
     release,
     summary: behaviour,
-    architecture: 'arm64',
-    image: {
-      file: 'app.erofs',
-      size: image.length,
-      sha256: createHash('sha256').update(image).digest('hex'),
-      fsVerity: digestOf(image),
-    },
-    command: ['/bin/app'],
-    environment: [],
-    workingDirectory: '/',
-    users: 'one',
-    user: { uid: 0, gid: 0, groups: [] },
-    stop: { signal: 'SIGTERM', grace: 10 },
-    permissions: { network: 'none', ports: [], devices: [], bus: { talk: [], own: [] } },
-    limits: { memory: 1 << 26, cpu: 50, processes: 64, read: 1e6, write: 1e6, log: 1000 },
-    restart: { when: 'on-failure', delay: 1, longest: 60 },
+    image: { ...plain.image, fsVerity: digestOf(image) },
     ...(behaviour === 'sick'
       ? { health: { command: ['/bin/check'], interval: 1, timeout: 1, failures: 2, grace: 10 } }
       : {}),
     volumes: [{ name: 'state', path: '/var/lib/app', size: 1 << 20, files: 10 }],
-    resources: [],
-    after: [],
     ...change,
   };
 }
@@ -61,6 +44,7 @@ export class AppBoard {
   readonly images = new Map<string, string>();
   os = '1.0';
   policy: AppPolicy = { rules: [] };
+  unconfined: string | undefined;
 
   constructor() {
     for (const folder of [
@@ -152,6 +136,7 @@ export class AppBoard {
       },
       ground: {
         policy: this.policy,
+        unconfined: this.unconfined,
         os: this.os,
         now: () => new Date(0),
         judge: ({ team, release }: SignedApps, accepted) => {

@@ -10,6 +10,8 @@ interface Entry {
   text: string;
   options: FileOptions;
   sealed: boolean;
+  /** Somebody has it open to write, wherever it goes. */
+  held?: boolean;
   /** Changes with each write. */
   stamp: number;
 }
@@ -43,6 +45,7 @@ export class FakeDevice implements Effects {
   effects = 0;
   cutAt = Number.POSITIVE_INFINITY;
   starts = 0;
+  reloads = 0;
   bytes = 1 << 30;
   inodes = 1 << 16;
   #clock = 0;
@@ -83,6 +86,14 @@ export class FakeDevice implements Effects {
   #file(path: string): Entry | undefined {
     const entry = this.files.get(path);
     return entry?.kind === 'file' ? entry : undefined;
+  }
+
+  /** As systemd does for a unit that it has not read. */
+  #find(unit: string): FakeUnit | undefined {
+    const file = this.#file(`/run/systemd/system/${unit}`);
+    const found = file && (JSON.parse(file.text) as FakeUnit);
+    if (found !== undefined) this.units.set(unit, found);
+    return found;
   }
 
   read = (path: string): Promise<string | undefined> => Promise.resolve(this.#file(path)?.text);
@@ -144,12 +155,21 @@ export class FakeDevice implements Effects {
   };
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
-  seal = async (path: string): Promise<void> => {
+  seal = async (path: string): Promise<boolean> => {
     this.#change();
     const entry = this.#file(path);
     if (entry === undefined || entry.sealed) throw new Error(`${path} cannot be sealed`);
-    entry.sealed = true;
+    entry.sealed = entry.held !== true;
+    return entry.sealed;
   };
+
+  // oxlint-disable-next-line require-await -- asynchronous by its type.
+  copy = async (from: string, to: string, bytes: number, options: FileOptions): Promise<void> => {
+    this.#change();
+    this.#insert(to, 'file', this.#file(from)?.text.slice(0, bytes) ?? '', options);
+  };
+
+  free = (): Promise<void> => Promise.resolve(this.#change());
 
   measure = (path: string): Promise<string | undefined> => {
     const entry = this.#file(path);
@@ -157,9 +177,10 @@ export class FakeDevice implements Effects {
   };
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
-  quota = async (folder: string, project: number, bytes: number, files: number): Promise<void> => {
+  quota = async (folder: string, project: number, bytes: number, files: number): Promise<boolean> => {
     this.#change();
     this.quotas.set(folder, `${project} ${bytes} ${files}`);
+    return true;
   };
 
   capacity = (): Promise<{ bytes: number; files: number }> =>
@@ -170,6 +191,7 @@ export class FakeDevice implements Effects {
   // oxlint-disable-next-line require-await -- asynchronous by its type.
   reload = async (): Promise<void> => {
     this.#change();
+    this.reloads++;
     this.units = new Map(
       [...this.files].flatMap(([path, { text }]) => {
         const name = /^\/run\/systemd\/system\/(.+)$/.exec(path)?.[1];
@@ -183,7 +205,7 @@ export class FakeDevice implements Effects {
     let fault: string | undefined;
     for (const unit of units) {
       this.#change();
-      const found = this.units.get(unit);
+      const found = this.units.get(unit) ?? this.#find(unit);
       if (found === undefined) return `there is no ${unit}`;
       if (unit.includes('-health-')) {
         if (found.behaviour !== 'sick') return undefined;

@@ -151,11 +151,15 @@ export class BusConnection implements Disposable {
 
   #read(bytes: Buffer): void {
     this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes]);
+    // What is answered at once goes out in one piece: who floods would have a system call made for each refusal.
+    this.#socket.cork();
     try {
       while (this.#readOne());
     } catch (error) {
       // The bus checks what it passes on: only a broken bus gets here.
       this.#socket.destroy(error instanceof Error ? error : undefined);
+    } finally {
+      this.#socket.uncork();
     }
   }
 

@@ -7,6 +7,7 @@ import type { DeviceObject, ObjectOptions } from './object.ts';
 /** How the board started, and what it had to do to come back. */
 export function boardObject({ platform, log, now }: ObjectOptions): DeviceObject {
   const boot = new Cached(() => platform.getBoot(), { now, log });
+  const components = new Cached(() => platform.getComponents(), { now, log });
   const incidents = new Cached(() => platform.getIncidents(), { now, log });
   const instance = objectInstance(mblBoardModel, 0, {
     slot: boot.show(({ slot }) => (slot === '' ? undefined : slot)),
@@ -14,6 +15,9 @@ export function boardObject({ platform, log, now }: ObjectOptions): DeviceObject
     incidents: incidents.show((found) =>
       instancesOf(found.map(({ id, kind, detail }) => [id, kind, detail].join(' ').trimEnd())),
     ),
+    bootFirmwareBank: components.show(({ bank }) => known(bank)),
+    bootFirmwareDigest: components.show(({ firmware }) => known(firmware)),
+    rootHash: components.show(({ root }) => known(root)),
     forgetIncidents: {
       async execute({ values }) {
         const ids = values.get(0)?.split(',') ?? [];
@@ -42,4 +46,8 @@ export function boardObject({ platform, log, now }: ObjectOptions): DeviceObject
       });
     },
   };
+}
+
+function known(text: string): string | undefined {
+  return text === '' ? undefined : text;
 }

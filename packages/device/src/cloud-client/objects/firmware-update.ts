@@ -2,7 +2,9 @@
 import { Code } from '@mbl/coap';
 import { firmwareUpdateModel, Lwm2mError, mblUpdateModel, objectInstance } from '@mbl/lwm2m';
 import { MblError } from '@mbl/trust';
-import { Updater, updateResults, type UpdateStatus, updateStates } from '../update/updater.ts';
+import { PackageIntake } from '../update/package-intake.ts';
+import { updateResults, type UpdateStatus, updateStates } from '../update/status.ts';
+import { Updater } from '../update/updater.ts';
 import type { DeviceObject, ObjectOptions } from './object.ts';
 
 /** Appendix E.6, resource 8: HTTP and HTTPS, from which the device pulls. */
@@ -10,17 +12,19 @@ const protocols = new Map([
   [0, 2],
   [1, 3],
 ]);
-const pullOnly = 0;
+/** Resource 9. */
+const pullAndPush = 2;
 /** Seconds: a week. */
 const mostDeferral = 604_800;
 
-/** The update of the operating system (LwM2M Core 1.1 Appendix E.6): the Package URI names a release in its repository. */
+/** The update of the operating system (LwM2M Core 1.1 Appendix E.6): the Package URI names a release in its repository, or the Package is one. */
 export function firmwareUpdateObject({
   platform,
   repository,
   updates,
   orders,
   deferrals,
+  packages,
   log,
   now,
 }: ObjectOptions): DeviceObject {
@@ -34,6 +38,8 @@ export function firmwareUpdateObject({
     changed: () => changed(),
   });
   orders.serve(updater);
+  const intake = new PackageIntake({ folder: packages, updater, memory: updates, log });
+  void intake.tidy();
   /** No value before the platform has said how the last update went. */
   const show =
     <T>(part: (status: UpdateStatus) => T) =>
@@ -45,16 +51,10 @@ export function firmwareUpdateObject({
     package: {
       async write(value) {
         // E.6: an empty one, or one zero byte, resets.
-        if (value.length > 1 || (value[0] ?? 0) !== 0)
-          throw new Lwm2mError(
-            'device/pull-only',
-            'this device fetches releases itself: write the Package URI',
-            {
-              status: Code.METHOD_NOT_ALLOWED,
-            },
-          );
-        await begin('');
+        if (value.length > 1 || (value[0] ?? 0) !== 0) await intake.take(value);
+        else await begin('');
       },
+      stream: (size) => intake.open(size),
     },
     packageUri: { read: () => updater.status.uri, write: begin },
     update: {
@@ -75,7 +75,7 @@ export function firmwareUpdateObject({
     updateResult: { read: show((status) => updateResults[status.result]) },
     pkgVersion: { read: show(({ release }) => release) },
     firmwareUpdateProtocolSupport: protocols,
-    firmwareUpdateDeliveryMethod: pullOnly,
+    firmwareUpdateDeliveryMethod: pullAndPush,
   });
 
   const about = objectInstance(mblUpdateModel, 0, {

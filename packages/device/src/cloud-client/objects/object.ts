@@ -18,6 +18,8 @@ export interface ObjectOptions {
   /** Where releases come from. */
   readonly repository: Repository;
   readonly updates: UpdateMemory;
+  /** A folder for packages on their way: nothing else is in it. */
+  readonly packages: string;
   /** Where somebody at the board orders an update. */
   readonly orders: Pick<OrderDoor, 'serve' | 'changed'>;
   /** Brings apps. */

@@ -7,7 +7,8 @@ import type { Log } from '../../common/log.ts';
 import { longestLine, type OrderStatus, parseOrder } from '../../common/order.ts';
 import { aborted, sleep } from '../../common/wait.ts';
 import type { Platform } from '../../platform/contract.ts';
-import type { Updater, UpdateStatus } from './updater.ts';
+import type { UpdateStatus } from './status.ts';
+import type { Updater } from './updater.ts';
 
 export interface OrderDoorOptions {
   /** Path of the socket. */

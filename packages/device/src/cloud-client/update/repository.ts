@@ -39,7 +39,7 @@ export interface Repository {
 }
 
 /** The most that a metadata file may have: the platform's bound for what it reads. */
-const mostMetadataBytes = 1024 * 1024;
+export const mostMetadataBytes = 1024 * 1024;
 
 const metadataMs = 5 * 60_000;
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { UpdateReason } from '@mbl/formats';
 import { MblError } from '@mbl/trust';
 import type { Log } from '../../common/log.ts';
 import { reasonOf } from '../../common/update-reason.ts';
@@ -11,47 +10,36 @@ import type { RestartDeferrals } from '../ipc/deferrals.ts';
 import { Cached } from '../objects/cached.ts';
 import { assertAccepted, type AttemptOptions, bringRelease, judgeRelease } from './attempt.ts';
 import { longestUri, type UpdateMemory } from './memory.ts';
-import type { Repository } from './repository.ts';
+import type { ReleasePlace, Repository } from './repository.ts';
+import { nothing, resultOf, type UpdateStatus } from './status.ts';
 
-/** LwM2M Core 1.1 Appendix E.6, resource 3. */
-export const updateStates = { idle: 0, downloading: 1, downloaded: 2, updating: 3 } as const;
-
-/** Appendix E.6, resource 5: those that happen here. */
-export const updateResults = {
-  initial: 0,
-  success: 1,
-  connectionLost: 4,
-  integrityCheckFailure: 5,
-  invalidUri: 7,
-  failed: 8,
-  unsupportedProtocol: 9,
-} as const;
-
-export interface UpdateStatus {
-  readonly state: keyof typeof updateStates;
-  readonly result: keyof typeof updateResults;
-  readonly uri: string;
-  /** The release that is meant; '' where none is. */
-  readonly release: string;
-  /** What happened, or what it is doing, in one sentence; may be ''. */
-  readonly detail: string;
-  /** Why it waits or failed; '' while nothing is wrong. */
-  readonly reason: UpdateReason | '';
-  /** Bytes that came over the wire, and all that it takes; 0 where that is not known yet. */
-  readonly fetched: number;
-  readonly toFetch: number;
+/** A package that a server writes, from its first block to its last. */
+export interface Reception {
+  /** Aborted when another order takes its place. */
+  readonly signal: AbortSignal;
+  /** Once nothing of the order before it is under way any more. */
+  readonly ready: Promise<void>;
+  /** Bytes that came, of how many; 0 where that is not known. */
+  arrived(bytes: number, of: number): void;
+  /** It comes to nothing. Of no effect once another order took its place. */
+  fail(result: UpdateStatus['result'], cause: MblError): void;
+  /** How it ended, in any case and once; undefined when nothing of it is left. It is disposed when it is no longer needed. */
+  end(received: ReceivedPackage | undefined): void;
 }
 
-const nothing: UpdateStatus = {
-  state: 'idle',
-  result: 'initial',
-  uri: '',
-  release: '',
-  detail: '',
-  reason: '',
-  fetched: 0,
-  toFetch: 0,
-};
+/** A package that is whole. */
+export interface ReceivedPackage extends AsyncDisposable {
+  /** Throws `device/bad-package`. */
+  open(): Promise<ReleasePlace>;
+}
+
+/** What is brought. */
+interface Order {
+  readonly place: () => ReleasePlace | Promise<ReleasePlace>;
+  /** It comes from the board itself. */
+  readonly isFree: boolean;
+  readonly tell: AttemptOptions['tell'];
+}
 
 export interface UpdaterTiming {
   /** Bounds of the pauses after a failure. */
@@ -106,6 +94,8 @@ export class Updater {
   #metadata: readonly MetadataFile[] = [];
   /** Who ordered the release. */
   #by: 'service' | 'hand' = 'service';
+  /** Something was ordered since this process started: its end says more than that of the update before. */
+  #isOrdered = false;
   #download: { readonly stop: AbortController; readonly done: Promise<void> } | undefined;
 
   constructor(options: UpdaterOptions) {
@@ -135,8 +125,7 @@ export class Updater {
     const { state, release, reason, detail } = said;
     if (state === 'waits' || state === 'trying')
       this.#set({ state: 'updating', result: 'initial', release, reason: '', detail: '' });
-    // A download that failed since says more than the update before it.
-    else if (this.#status.state === 'updating' || this.#status.uri === '')
+    else if (this.#status.state === 'updating' || !this.#isOrdered)
       if (state === 'confirmed') this.#set({ state: 'idle', result: 'success', release, reason, detail });
       else if (state === 'fell-back') this.#set({ state: 'idle', result: 'failed', release, reason, detail });
     const { uri } = this.#options.memory;
@@ -166,25 +155,76 @@ export class Updater {
   begin(uri: string, by: 'service' | 'hand' = 'service'): Promise<void> {
     if (uri.length > longestUri)
       throw new MblError('device/long-uri', `a Package URI has at most ${longestUri} characters`);
-    if (this.#status.state === 'updating' || this.#ordering)
-      throw new MblError('device/updating', 'an update is being started: wait for its end');
+    this.#assertFree();
     this.#by = by;
+    this.#isOrdered = uri !== '';
+    if (uri === '') {
+      this.#download?.stop.abort();
+      this.#set({ ...nothing, uri });
+    } else {
+      this.#follow(uri, async (signal) => {
+        const place = () => this.#options.repository.open(uri);
+        const isFree = by === 'hand' && onBoard.test(uri);
+        await this.#bring({ place, isFree, tell: (status) => this.#set(status) }, signal);
+      });
+    }
+    return this.#remember(uri);
+  }
+
+  /**
+   * Takes a release as a package that a server writes (Appendix E.6, resource 0), in the place of what was ordered before. Throws `device/updating` as `begin` does.
+   */
+  receive(): Reception {
+    this.#assertFree();
+    this.#by = 'service';
+    this.#isOrdered = true;
+    const ended = Promise.withResolvers<ReceivedPackage | undefined>();
+    const { signal, ready } = this.#follow('', async () => {
+      await using received = await ended.promise;
+      if (received === undefined) return;
+      const order: Order = {
+        place: async () => await received.open(),
+        isFree: true,
+        // The wire carried the package: that was told.
+        tell: (status) => {
+          const { fetched, toFetch } = this.#status;
+          this.#set({ ...status, fetched, toFetch });
+        },
+      };
+      await this.#bring(order, signal);
+    });
+    void this.#remember('');
+    return {
+      signal,
+      ready,
+      arrived: (bytes, of) => {
+        if (!signal.aborted) this.#set({ fetched: bytes, toFetch: of });
+      },
+      fail: (result, cause) => {
+        if (!signal.aborted)
+          this.#set({ state: 'idle', result, reason: reasonOf(cause), detail: cause.message });
+      },
+      end: ended.resolve,
+    };
+  }
+
+  /** Goes on with an order, in the place of the one before. */
+  #follow(uri: string, act: (signal: AbortSignal) => Promise<void>) {
     const before = this.#download;
     before?.stop.abort();
-    if (uri === '') {
-      this.#download = undefined;
-      this.#set({ ...nothing, uri });
-      return this.#remember(uri);
-    }
     const stop = new AbortController();
+    const { signal } = stop;
     this.#set({ ...nothing, state: 'downloading', uri });
-    const done = (async () => {
-      // Two that write one slot would mix it.
-      await before?.done;
-      await this.#bring(uri, stop.signal);
-    })();
+    // Two that write one slot would mix it.
+    const ready = before?.done ?? Promise.resolve();
+    const done = ready.then(async () => await act(signal));
     this.#download = { stop, done };
-    return this.#remember(uri);
+    return { signal, ready };
+  }
+
+  #assertFree(): void {
+    if (this.#status.state === 'updating' || this.#ordering)
+      throw new MblError('device/updating', 'an update is being started: wait for its end');
   }
 
   /**
@@ -224,7 +264,8 @@ export class Updater {
     const { platform, repository } = this.#options;
     const check = (metadata: readonly MetadataFile[]) => platform.checkRelease({ release, metadata });
     const plan = await check(this.#metadata);
-    if (plan.reason !== 'update/metadata-rolled-back') return assertAccepted(plan);
+    // A package is gone, and has no newer metadata.
+    if (plan.reason !== 'update/metadata-rolled-back' || this.#status.uri === '') return assertAccepted(plan);
     // The board has seen newer metadata meanwhile, of a release of apps: the release is to be in that too.
     const { metadata } = await judgeRelease(repository.open(this.#status.uri), {
       check,
@@ -275,7 +316,7 @@ export class Updater {
     await this.#options.memory.settled();
   }
 
-  async #bring(uri: string, signal: AbortSignal): Promise<void> {
+  async #bring(order: Order, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
     const backoff = new Backoff({ firstMs: this.#timing.retryFirst, random: Math.random });
     let moved = performance.now();
@@ -284,7 +325,7 @@ export class Updater {
     let metadataBytes = 0;
     while (!signal.aborted) {
       try {
-        await this.#tryOnce(uri, signal, {
+        await this.#tryOnce(order, signal, {
           moved(progress) {
             if (progress <= furthest) return;
             furthest = progress;
@@ -320,21 +361,20 @@ export class Updater {
   }
 
   async #tryOnce(
-    uri: string,
+    order: Order,
     signal: AbortSignal,
     on: Pick<AttemptOptions, 'moved' | 'metadataSpent'>,
   ): Promise<void> {
-    const { platform, repository, memory, log } = this.#options;
-    const place = repository.open(uri);
+    const { platform, memory, log } = this.#options;
+    const place = await order.place();
     const { release } = place;
     const { metadata, liars } = await bringRelease(place, {
       check: (files) => platform.checkRelease({ release, metadata: files }),
       verify: () => platform.verifySlot(),
       log,
-      // What is served on the board itself costs nothing.
-      budget: this.#by === 'hand' && onBoard.test(uri) ? 0 : memory.budget,
+      budget: order.isFree ? 0 : memory.budget,
       ...on,
-      tell: (status) => this.#set(status),
+      tell: order.tell,
       signal,
     });
     log.info('update ready', { release: this.#status.release, bytes: this.#status.fetched });
@@ -348,23 +388,4 @@ export class Updater {
     this.#status = status;
     this.#options.changed();
   }
-}
-
-/** What no later attempt would change. */
-const final: Readonly<Record<string, UpdateStatus['result']>> = {
-  'device/bad-update-uri': 'invalidUri',
-  'device/update-protocol': 'unsupportedProtocol',
-  'device/update-refused': 'integrityCheckFailure',
-  'device/metadata-endless': 'integrityCheckFailure',
-  'blocks/wrong-mirrors': 'integrityCheckFailure',
-  'blocks/bad-description': 'integrityCheckFailure',
-  'blocks/too-small': 'failed',
-  'blocks/disk-failed': 'failed',
-  'blocks/disk-wrong': 'failed',
-  'device/slot-closed': 'failed',
-  'device/over-budget': 'failed',
-};
-
-function resultOf(error: unknown): UpdateStatus['result'] | undefined {
-  return error instanceof MblError ? final[error.code] : undefined;
 }

@@ -34,6 +34,8 @@ export class FakeDisk implements Disposable {
   readonly root = mkdtempSync(join(tmpdir(), 'mbl-storage-'));
   /** What was run, with its arguments. */
   readonly calls: string[] = [];
+  /** What the native helper was asked for. */
+  readonly helped: string[] = [];
   readonly said: string[] = [];
   /** Programs that never end, or end with this code, by name. */
   readonly broken = new Map<string, number | undefined>();
@@ -69,6 +71,10 @@ export class FakeDisk implements Disposable {
     run: async (command, args, deadlineMs) => {
       this.calls.push(`${command} ${args.at(-1)?.replace(this.root, '')}`);
       if (this.broken.has(command)) return { code: this.broken.get(command), said: 'broken' };
+      if (command === '/usr/lib/mbl/mbl-native') {
+        this.helped.push(args.join(' ').replace(this.root, ''));
+        return { code: 0, said: '' };
+      }
       if (command !== 'mount') return await systemTools.run(command, args, deadlineMs);
       const [device = ''] = args.slice(-2);
       if (args.includes('tmpfs')) return this.#hide(args.at(-1) ?? '');

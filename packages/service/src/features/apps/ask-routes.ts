@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { HttpError, invalid } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
-import type { Reachable } from '../requests/device-requests.ts';
+import type { Reach } from '../connections/session.ts';
 import { clientGone, toHttpError } from '../requests/failure.ts';
 import type { AppAsks } from './asks.ts';
 import { hasApps } from './carrier.ts';
@@ -55,7 +55,7 @@ export type AppAnswerView = z.infer<typeof answer>;
 export interface AppAskRouteParts {
   readonly directory: DeviceDirectory;
   readonly asks: AppAsks;
-  readonly reach: (deviceId: string) => Reachable | undefined;
+  readonly reach: Reach;
 }
 
 /** Has apps of a device do something once, and answers when the device has. */

@@ -5,7 +5,8 @@ import { type AppAnswer, type AppAsk, parseAppAnswer } from '@mbl/formats';
 import { mblAppsModel, type Node, type Observation, type Path } from '@mbl/lwm2m';
 import { MblError } from '@mbl/trust';
 import { HttpError } from '../../infra/http/errors.ts';
-import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
+import type { DeviceSession, Reach } from '../connections/session.ts';
+import type { DeviceRequests } from '../requests/device-requests.ts';
 import { notConnected, RequestFailure, timedOut } from '../requests/failure.ts';
 
 const { id: object, rows } = mblAppsModel;
@@ -24,8 +25,7 @@ const tellingMs = 10_000;
 
 export interface AppAskParts {
   readonly requests: DeviceRequests;
-  /** The registration of a device that is connected and registered at this moment. */
-  readonly reach: (deviceId: string) => Reachable | undefined;
+  readonly reach: Reach;
 }
 
 export interface AskLimits {
@@ -68,7 +68,7 @@ export class AppAsks implements AsyncDisposable {
 
   async #send(deviceId: string, ask: AppAsk, signal: AbortSignal): Promise<void> {
     let sent = false;
-    const send = async (device: Reachable, limit: AbortSignal) => {
+    const send = async (device: DeviceSession, limit: AbortSignal) => {
       sent = true;
       await device.write(askPath, JSON.stringify(ask), { signal: limit });
     };
@@ -89,7 +89,7 @@ export class AppAsks implements AsyncDisposable {
 
 /** The answers of one device, for all who wait for one: observed once, however many they are. */
 class AnswerBox {
-  readonly #reach: () => Reachable | undefined;
+  readonly #reach: () => DeviceSession | undefined;
   readonly #stopped: AbortSignal;
   readonly #waiting = new Map<string, PromiseWithResolvers<AppAnswer>>();
   readonly #queue: (() => void)[] = [];
@@ -98,7 +98,7 @@ class AnswerBox {
   /** Ends the pause between two looks: somebody new waits. */
   #wake = new AbortController();
 
-  constructor(reach: () => Reachable | undefined, stopped: AbortSignal) {
+  constructor(reach: () => DeviceSession | undefined, stopped: AbortSignal) {
     this.#reach = reach;
     this.#stopped = stopped;
   }
@@ -157,7 +157,7 @@ class AnswerBox {
 
   /** While somebody waits: over the connection that the device has, and over the next one when it comes back. */
   async #collect(): Promise<void> {
-    let observed: { readonly device: Reachable; readonly peer: unknown; of: Observation } | undefined;
+    let observed: { readonly device: DeviceSession; readonly of: Observation } | undefined;
     let pauseMs = shortestMs;
     let known = 0;
     try {
@@ -167,7 +167,7 @@ class AnswerBox {
         const device = this.#reach();
         let tells = false;
         try {
-          if (device !== undefined && (observed?.device !== device || observed.peer !== device.peer)) {
+          if (device !== undefined && observed?.device !== device) {
             await observed?.of.cancel().catch(() => undefined);
             observed = undefined;
             const of = await device.observe(
@@ -182,7 +182,7 @@ class AnswerBox {
               },
               { signal: this.#stopped },
             );
-            observed = { device, peer: device.peer, of };
+            observed = { device, of };
             this.#deliver(of.first.nodes());
           } else if (device !== undefined) {
             this.#deliver(await device.read(answersPath, { signal: this.#stopped }));

@@ -6,7 +6,8 @@ import { isPassing, storable } from '../../infra/database.ts';
 import { Gathering } from '../../infra/gathering.ts';
 import { KeyedQueue } from '../../infra/keyed-queue.ts';
 import { persistently } from '../../infra/persistently.ts';
-import type { Reachable } from '../requests/device-requests.ts';
+import type { Connections } from '../connections/connections.ts';
+import type { DeviceSession } from '../connections/session.ts';
 import { RequestFailure, toFailure } from '../requests/failure.ts';
 import { Looks, type LookTiming } from '../requests/looks.ts';
 import { composeDesired } from './desired.ts';
@@ -20,20 +21,19 @@ const releasesPath: Path = [object, 0, rows.releases[0]];
 const appsPath: Path = [object, 0, rows.apps[0]];
 
 /** Whether a device has the object by which it is told of apps. */
-export function hasApps(device: Reachable): boolean {
+export function hasApps(device: DeviceSession): boolean {
   return device.paths.some(([id, instance = 0]) => id === object && instance === 0);
 }
 
 export interface AppCarrierParts {
   readonly reports: AppReports;
-  /** The registration of a device that is connected and registered at this moment. */
-  readonly reach: (deviceId: string) => Reachable | undefined;
+  readonly connections: Connections;
   readonly timing: LookTiming;
 }
 
-/** What is known of a device since it registered, or came over another connection. */
-interface Session {
-  readonly device: Reachable;
+/** What is known of the apps of a device, in one session of it. */
+interface Known {
+  readonly device: DeviceSession;
   /** Counts how often what it is to have changed, or may have. */
   version: number;
   standing: { readonly version: number; readonly of: Standing } | undefined;
@@ -67,7 +67,7 @@ export class AppCarrier implements AsyncDisposable {
   readonly #looks: Looks;
   readonly #standings: Gathering<string, Standing>;
   readonly #writes = new KeyedQueue();
-  readonly #sessions = new Map<string, Session>();
+  readonly #known = new WeakMap<DeviceSession, Known>();
 
   constructor(context: Context, parts: AppCarrierParts) {
     this.#context = context;
@@ -81,51 +81,40 @@ export class AppCarrier implements AsyncDisposable {
     });
   }
 
-  /** A device has registered, or came over another connection: what was observed before is over. */
-  reachable(device: Reachable): void {
-    const { deviceId } = device.identity;
-    this.gone(deviceId);
-    if (hasApps(device)) this.#looks.look(deviceId);
-  }
-
-  /** The registration of a device ended. */
-  gone(deviceId: string): void {
-    const session = this.#sessions.get(deviceId);
-    if (session === undefined) return;
-    this.#sessions.delete(deviceId);
-    // On the same connection it would go on. A device that is gone has forgotten by itself.
-    for (const observation of session.observations) void observation.cancel().catch(() => undefined);
+  /** A device can be asked. */
+  reachable(device: DeviceSession): void {
+    if (hasApps(device)) this.#looks.look(device.identity.deviceId);
   }
 
   /** What a device is to have is something else than before, or may be. One that is away is told when it comes. */
   ordered(deviceIds: Iterable<string>): void {
     for (const deviceId of deviceIds) {
-      const device = this.#parts.reach(deviceId);
+      const device = this.#parts.connections.reach(deviceId);
       if (device === undefined || !hasApps(device)) continue;
-      const session = this.#sessions.get(deviceId);
-      if (session !== undefined) session.version += 1;
+      const known = this.#known.get(device);
+      if (known !== undefined) known.version += 1;
       this.#looks.look(deviceId);
     }
   }
 
   /** Nobody knows which devices it concerns. */
   orderedAll(): void {
-    this.ordered([...this.#sessions.keys()]);
+    this.ordered(Array.from(this.#parts.connections, ({ identity }) => identity.deviceId));
   }
 
   async #step(deviceId: string): Promise<string | undefined> {
-    const device = this.#parts.reach(deviceId);
+    const device = this.#parts.connections.reach(deviceId);
     if (device === undefined || !hasApps(device)) return undefined;
-    const session = this.#sessionOf(device);
-    const going = () => !this.#looks.stopped && this.#parts.reach(deviceId) === device;
+    const known = this.#knownOf(device);
+    const going = () => !this.#looks.stopped && !device.over;
     try {
-      const { version } = session;
-      if (session.standing?.version !== version) {
+      const { version } = known;
+      if (known.standing?.version !== version) {
         const of = await persistently(() => this.#standings.ask(deviceId), going);
         if (of === undefined) return undefined;
-        session.standing = { version, of };
+        known.standing = { version, of };
       }
-      return await this.#advance(session, session.standing.of);
+      return await this.#advance(known, known.standing.of);
     } catch (error) {
       if (!going()) return undefined;
       const failure = toFailure(error);
@@ -136,12 +125,10 @@ export class AppCarrier implements AsyncDisposable {
     }
   }
 
-  #sessionOf(device: Reachable): Session {
-    const { deviceId } = device.identity;
-    const known = this.#sessions.get(deviceId);
-    if (known?.device === device) return known;
-    this.gone(deviceId);
-    const fresh: Session = {
+  #knownOf(device: DeviceSession): Known {
+    const known = this.#known.get(device);
+    if (known !== undefined) return known;
+    const fresh: Known = {
       device,
       version: 0,
       standing: undefined,
@@ -157,26 +144,26 @@ export class AppCarrier implements AsyncDisposable {
       writtenAt: 0,
       warned: false,
     };
-    this.#sessions.set(deviceId, fresh);
+    this.#known.set(device, fresh);
     return fresh;
   }
 
-  async #advance(session: Session, { orders, report }: Standing): Promise<string | undefined> {
-    const { deviceId } = session.device.identity;
+  async #advance(known: Known, { orders, report }: Standing): Promise<string | undefined> {
+    const { deviceId } = known.device.identity;
     const { againMs } = this.#parts.timing;
-    session.written ??= report;
-    this.#read(session);
+    known.written ??= report;
+    this.#read(known);
     const now = this.#context.now();
     const { text: wanted, leftOut } = composeDesired(orders);
-    const { refused, held, observed, tells, releases } = session;
+    const { refused, held, observed, tells, releases } = known;
     const step = planApps({
       ...{ wanted, held, observed, tells, releases },
       refused: refused !== undefined && now - refused.at < againMs ? refused.text : undefined,
-      unwritten: this.#isUnwritten(session, now),
+      unwritten: this.#isUnwritten(known, now),
     });
     switch (step) {
       case 'read':
-        session.held = await this.#readHeld(session);
+        known.held = await this.#readHeld(known);
         break;
       case 'write':
         if (leftOut.size > 0)
@@ -184,18 +171,18 @@ export class AppCarrier implements AsyncDisposable {
             deviceId,
             teams: [...leftOut],
           });
-        await this.#tell(session, wanted);
+        await this.#tell(known, wanted);
         break;
       case 'observe':
-        await this.#observe(session);
+        await this.#observe(known);
         break;
       case 'store':
-        await this.#store(session, now);
+        await this.#store(known, now);
         // At the pace of looks, whatever the device says meanwhile.
         return `stored ${now}`;
       case 'look':
-        await this.#ask(session);
-        return JSON.stringify(session.releases);
+        await this.#ask(known);
+        return JSON.stringify(known.releases);
       case 'later':
         return step;
       case 'rest':
@@ -206,13 +193,13 @@ export class AppCarrier implements AsyncDisposable {
     return step;
   }
 
-  async #readHeld({ device }: Session): Promise<string> {
+  async #readHeld({ device }: Known): Promise<string> {
     const [node] = await device.read(desiredPath, { signal: this.#looks.limit() });
     return typeof node?.value === 'string' ? node.value : '';
   }
 
-  async #tell(session: Session, wanted: string): Promise<void> {
-    const { device } = session;
+  async #tell(known: Known, wanted: string): Promise<void> {
+    const { device } = known;
     const { deviceId } = device.identity;
     this.#context.log.info('Tells a device which apps it is to have', { deviceId, apps: wanted });
     try {
@@ -222,89 +209,88 @@ export class AppCarrier implements AsyncDisposable {
       // What it answered with 4.xx it would answer again.
       if (!(failure instanceof RequestFailure) || failure.status >= 500 || failure.status === 429)
         throw error;
-      session.refused = { text: wanted, at: this.#context.now() };
+      known.refused = { text: wanted, at: this.#context.now() };
       await this.#parts.reports.setProblem(
         deviceId,
         storable(`The device does not take what it is to have: ${failure.message}`, 500),
       );
       return;
     }
-    session.held = wanted;
-    session.refused = undefined;
+    known.held = wanted;
+    known.refused = undefined;
     await this.#parts.reports.setProblem(deviceId, '');
   }
 
-  async #observe(session: Session): Promise<void> {
-    const { device } = session;
+  async #observe(known: Known): Promise<void> {
+    const { device } = known;
     const { deviceId } = device.identity;
     const observe = async (path: Path, keep: (answer: Lwm2mResponse) => void): Promise<Observation> => {
       const observation = await device.observe(
         path,
         (notification) => {
-          if (this.#sessions.get(deviceId) !== session) return;
+          if (device.over) return;
           // RFC 7641 §4.2: an error ends the observation.
           if (notification.ok) keep(notification);
-          else session.observed = false;
+          else known.observed = false;
           this.#looks.soon(deviceId);
         },
         { signal: this.#looks.limit() },
       );
-      session.observations.push(observation);
+      known.observations.push(observation);
       keep(observation.first.check());
       return observation;
     };
-    for (const observation of session.observations.splice(0))
-      await observation.cancel().catch(() => undefined);
-    const releases = await observe(releasesPath, (answer) => (session.told.releases = answer));
-    const apps = await observe(appsPath, (answer) => (session.told.apps = answer));
-    session.tells = releases.accepted && apps.accepted;
-    session.observed = true;
+    for (const observation of known.observations.splice(0)) await observation.cancel().catch(() => undefined);
+    const releases = await observe(releasesPath, (answer) => (known.told.releases = answer));
+    const apps = await observe(appsPath, (answer) => (known.told.apps = answer));
+    known.tells = releases.accepted && apps.accepted;
+    known.observed = true;
   }
 
   /** For a device that does not tell by itself as it should. */
-  async #ask(session: Session): Promise<void> {
-    const { device } = session;
+  async #ask(known: Known): Promise<void> {
+    const { device } = known;
     this.#take(
-      session,
+      known,
       await device.read(releasesPath, { signal: this.#looks.limit() }),
       await device.read(appsPath, { signal: this.#looks.limit() }),
     );
   }
 
   /** Reads what the device told by itself. Throws what an answer that cannot be read throws. */
-  #read(session: Session): void {
-    const { releases, apps } = session.told;
-    session.told = {};
-    this.#take(session, releases?.nodes(), apps?.nodes());
+  #read(known: Known): void {
+    const { releases, apps } = known.told;
+    known.told = {};
+    this.#take(known, releases?.nodes(), apps?.nodes());
   }
 
-  #take(session: Session, releases?: readonly Node[], apps?: readonly Node[]): void {
+  #take(known: Known, releases?: readonly Node[], apps?: readonly Node[]): void {
     const read = {
       releases: releases && readReleases(releases),
       apps: apps && readApps(apps, this.#context.now()),
     };
-    session.releases = read.releases?.found ?? session.releases;
-    session.apps = read.apps?.found ?? session.apps;
+    known.releases = read.releases?.found ?? known.releases;
+    known.apps = read.apps?.found ?? known.apps;
     const leftOut = (read.releases?.leftOut ?? 0) + (read.apps?.leftOut ?? 0);
-    if (leftOut === 0 || session.warned) return;
-    session.warned = true;
-    const { deviceId } = session.device.identity;
+    if (leftOut === 0 || known.warned) return;
+    known.warned = true;
+    const { deviceId } = known.device.identity;
     this.#context.log.warn('Some of what a device says of its apps cannot be read', { deviceId, leftOut });
   }
 
-  #isUnwritten(session: Session, now: number): boolean {
-    const { releases, apps, written = emptyReport, writtenAt } = session;
+  #isUnwritten(known: Known, now: number): boolean {
+    const { releases, apps, written = emptyReport, writtenAt } = known;
     const figures = now - writtenAt >= figuresMs;
-    return session.observed && !sameReport({ releases, apps }, written, { figures });
+    return known.observed && !sameReport({ releases, apps }, written, { figures });
   }
 
-  async #store(session: Session, now: number): Promise<void> {
-    const { deviceId } = session.device.identity;
-    const report = { releases: session.releases, apps: session.apps };
+  async #store(known: Known, now: number): Promise<void> {
+    const { deviceId } = known.device.identity;
+    const report = { releases: known.releases, apps: known.apps };
     const lane = String(Number.parseInt(deviceId.slice(-2), 16) % lanes);
     await this.#writes.run(lane, () => this.#parts.reports.write(deviceId, report));
-    session.written = report;
-    session.writtenAt = now;
+    known.written = report;
+    known.writtenAt = now;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

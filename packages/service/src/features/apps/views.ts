@@ -2,7 +2,7 @@
 import { type SqlBool, sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../infra/http/errors.ts';
-import type { Reachable } from '../requests/device-requests.ts';
+import type { Reach } from '../connections/session.ts';
 import { hasApps } from './carrier.ts';
 import { composeDesired } from './desired.ts';
 import {
@@ -19,7 +19,7 @@ import type { AppOrderRow } from './table.ts';
 const mostNamed = 100;
 
 export interface AppViewParts {
-  readonly reach: (deviceId: string) => Reachable | undefined;
+  readonly reach: Reach;
 }
 
 /** What devices are to have, beside what they have. */

@@ -107,6 +107,17 @@ describe('the LwM2M edge', () => {
     await second[Symbol.asyncDispose]();
   });
 
+  test('a silent device is pinged, and one in queue mode left to sleep', async () => {
+    const [awake, sleepy] = [await enrol(service, 'board-awake'), await enrol(service, 'board-asleep')];
+    await using first = await TestDevice.register(service, sleepy, { parameters: ['Q'] });
+    await using second = await TestDevice.register(service, awake);
+    const heard = { first: 0, second: 0 };
+    first.socket.on('data', () => (heard.first += 1));
+    second.socket.on('data', () => (heard.second += 1));
+    await eventually(async () => heard.second >= 3, 'three pings of the other');
+    assert.equal(heard.first, 0);
+  });
+
   test('of many that connect with one identity at once, one stays', async () => {
     const identity = await enrol(service, 'board-crowd');
     const all = await Promise.all(Array.from({ length: 6 }, () => TestDevice.connect(service, identity)));

@@ -22,7 +22,7 @@ import type { Connection, Connections, DeviceIdentity, Entry } from './connectio
 import { Doorway } from './doorway.ts';
 import type { Presence } from './presence.ts';
 import type { Registrations } from './registrations.ts';
-import { sparingPings, watchNetwork } from './silence.ts';
+import { leaveAlone, sparingPings, watchNetwork } from './silence.ts';
 
 export interface EdgeParts {
   readonly identity: TlsIdentity;
@@ -60,14 +60,16 @@ export class Edge implements AsyncDisposable {
   readonly #parts: EdgeParts;
   readonly #door: Doorway;
   readonly #uploads = new UploadBudget(maxUploadBytesOfAll);
-  readonly #keepAlive: KeepAliveOptions;
   #housekeeper: NodeJS.Timeout | undefined;
   #stopping = false;
 
   constructor(context: Context, parts: EdgeParts) {
     this.#context = context;
     this.#parts = parts;
-    this.#keepAlive = sparingPings(parts.keepAlive, () => parts.connections.size);
+    parts.connections.on('reachable', ({ identity: { deviceId }, queueMode }) => {
+      const connection = parts.connections.get(deviceId);
+      if (queueMode && connection !== undefined) leaveAlone(connection.socket);
+    });
     const tls = createTlsServer({
       ...parts.identity,
       ca: [parts.register.authority.toString()],
@@ -146,7 +148,7 @@ export class Edge implements AsyncDisposable {
   /** Whether a connection is alive: the same device comes back after its network was gone, a copy comes while it is there. */
   async #answers(connection: Connection): Promise<boolean> {
     try {
-      await connection.peer.ping({ timeoutMs: this.#keepAlive.timeoutMs });
+      await connection.peer.ping({ timeoutMs: this.#parts.keepAlive.timeoutMs });
       return true;
     } catch {
       return false;
@@ -160,13 +162,18 @@ export class Edge implements AsyncDisposable {
     const written = presence.online(identity);
     const peer = connectStream(socket, {
       handler: registrations.handler(identity),
-      keepAlive: this.#keepAlive,
+      keepAlive: sparingPings(
+        this.#parts.keepAlive,
+        () => connections.size,
+        () => connections.reach(identity.deviceId),
+      ),
       limits: { maxUploadBytes },
       uploads: this.#uploads,
       onHandlerError: (error) =>
         this.#context.log.error('A request of a device failed', { ...identity, error }),
     });
-    const connection: Connection = { identity, peer, lastSeen: this.#context.now(), savedLastSeen: 0 };
+    const lastSeen = this.#context.now();
+    const connection: Connection = { identity, peer, socket, lastSeen, savedLastSeen: lastSeen };
     socket.on('data', () => {
       connection.lastSeen = this.#context.now();
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as delay } from 'node:timers/promises';
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import { isPassing } from '../../infra/database.ts';
 import { Pace } from '../../infra/pace.ts';
@@ -153,13 +153,15 @@ export class PresenceWriter {
 
   /** `tried`: it may have been committed before, and the answer lost on its way; what has an event shows whether. */
   async #write(transitions: readonly MergedTransition[], tried: boolean): Promise<ReadonlySet<string>> {
+    if (!tried) {
+      const events = transitions.flatMap((one) => one.events);
+      return await this.#events.recordWith(changeOf(transitions), events);
+    }
     return await this.#events.transaction(async (db, _, recordAll) => {
-      const committed = tried ? await committedBefore(db, transitions) : new Set<string>();
-      const changed = await update(
-        db,
-        transitions.filter(({ deviceId }) => !committed.has(deviceId)),
-      );
-      const happened = committed.union(changed);
+      const committed = await committedBefore(db, transitions);
+      const left = transitions.filter(({ deviceId }) => !committed.has(deviceId));
+      const { rows } = await changeOf(left).execute(db);
+      const happened = committed.union(new Set(rows.map(({ id }) => id)));
       await recordAll(transitions.flatMap(({ deviceId, events }) => (happened.has(deviceId) ? events : [])));
       return happened;
     });
@@ -196,15 +198,15 @@ async function committedBefore(db: Db, transitions: readonly MergedTransition[])
   return new Set(rows.flatMap(({ id }) => ids.get(id) ?? []));
 }
 
-/** Changes the devices in one statement; gives the ids of those that changed. */
-async function update(db: Db, transitions: readonly MergedTransition[]): Promise<ReadonlySet<string>> {
+/** The statement that changes the devices, and gives the ids of those that changed. */
+function changeOf(transitions: readonly MergedTransition[]): RawBuilder<{ id: string }> {
   const changes = transitions.map(({ deviceId, columns, ifRegistered }) => ({
     id: deviceId,
     columns,
     conditional: ifRegistered !== undefined,
     overdue_at: ifRegistered?.overdueAt ?? null,
   }));
-  const { rows } = await sql<{ id: string }>`
+  return sql<{ id: string }>`
     update devices set (
       online, last_seen, remote_address, state, registered_at, registration_expires_at, lifetime, binding, lwm2m_version, resources,
       image_keys, endpoint_type
@@ -220,6 +222,5 @@ async function update(db: Db, transitions: readonly MergedTransition[]): Promise
       -- Said again, with the number of them: the planner takes 100 for what a document holds, and would read a small table from end to end.
       and devices.id = any(${changes.map(({ id }) => id)}::text[])
       and (not conditional or (state = 'registered' and (overdue_at is null or registration_expires_at < overdue_at)))
-    returning devices.id`.execute(db);
-  return new Set(rows.map(({ id }) => id));
+    returning devices.id`;
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EventEmitter } from 'node:events';
 import { Code, type RequestHandler } from '@mbl/coap';
 import { Lwm2mError, Lwm2mServer, type Link, type Registration } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
@@ -7,16 +6,15 @@ import type { Denials } from '../denials/denials.ts';
 import type { RegisteredResource } from '../devices/table.ts';
 import { storable } from '../../infra/database.ts';
 import type { KeyedQueue } from '../../infra/keyed-queue.ts';
-import type { DeviceIdentity } from './connections.ts';
+import type { Connections, DeviceIdentity } from './connections.ts';
 import type { Presence, RegistrationEnd, RegistrationFacts } from './presence.ts';
-import type { DeviceSignals } from './signals.ts';
 
 export interface RegistrationParts {
   readonly denials: Denials;
   readonly presence: Presence;
   /** The order of what happens to one device. */
   readonly queue: KeyedQueue;
-  readonly signals: EventEmitter<DeviceSignals>;
+  readonly connections: Connections;
 }
 
 type Who = Pick<DeviceIdentity, 'deviceId' | 'endpointName'>;
@@ -28,7 +26,7 @@ export class Registrations implements Disposable {
   readonly #server: Lwm2mServer<DeviceIdentity>;
 
   constructor(context: Context, parts: RegistrationParts) {
-    const { presence, queue } = parts;
+    const { connections, presence, queue } = parts;
     this.#context = context;
     this.#parts = parts;
     this.#server = new Lwm2mServer({
@@ -37,18 +35,25 @@ export class Registrations implements Disposable {
       location: () => `rd/${context.newId()}`,
       onRegister: async (registration) => {
         const { identity } = registration;
-        await queue.run(identity.deviceId, () => presence.registered(identity, facts(registration)));
-        this.#reachable(registration);
+        try {
+          await queue.run(identity.deviceId, () => presence.registered(identity, facts(registration)));
+        } catch (error) {
+          // The registration before is forgotten, too.
+          connections.withdrew(identity);
+          throw error;
+        }
+        this.#showed(registration);
       },
       onUpdate: async (registration, changes) => {
         const { identity } = registration;
         await queue.run(identity.deviceId, () => presence.updated(identity, facts(registration)));
-        if (changes.peer !== undefined) this.#reachable(registration);
+        if (changes.peer !== undefined) this.#showed(registration);
       },
-      onSend: ({ identity }, nodes) => void parts.signals.emit('sent', identity, nodes),
+      onSend: ({ identity }, nodes) => void connections.emit('sent', identity, nodes),
       onDeregister: ({ identity }, reason) => {
         if (reason === 'replaced') return;
-        parts.signals.emit('gone', identity);
+        connections.withdrew(identity);
+        connections.emit('gone', identity);
         this.#writeEnd(identity, reason);
       },
     });
@@ -89,8 +94,10 @@ export class Registrations implements Disposable {
   }
 
   /** After the answer to the device has left: a client may serve nobody before it knows that it is registered. */
-  #reachable(registration: Registration<DeviceIdentity>): void {
-    setImmediate(() => this.#parts.signals.emit('reachable', registration));
+  #showed(registration: Registration<DeviceIdentity>): void {
+    setImmediate(() => {
+      if (this.find(registration.endpoint) === registration) this.#parts.connections.showed(registration);
+    });
   }
 
   #writeEnd(who: Who, how: RegistrationEnd): void {

@@ -10,7 +10,7 @@ import { TestService } from '../../testing/service.ts';
 import type { Context } from '../../context.ts';
 import { silentLog } from '../../infra/log.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
-import type { Reachable } from '../requests/device-requests.ts';
+import type { DeviceSession } from '../connections/session.ts';
 import { describeIncident, parseIncidents } from './incident.ts';
 import { Incidents } from './incidents.ts';
 
@@ -285,27 +285,35 @@ test('a board that never answers is asked so often, each time so long, and one a
       });
     });
   };
-  const device = { identity: { deviceId: 'one' }, paths: [[33400, 0]], read } as unknown as Reachable;
+  const ends: AbortController[] = [];
+  /** The device registers: its session before is over. */
+  const registers = () => {
+    ends.at(-1)?.abort();
+    const ending = new AbortController();
+    ends.push(ending);
+    const { signal: ended } = ending;
+    return { identity: { deviceId: 'one' }, paths: [[33400, 0]], read, ended } as unknown as DeviceSession;
+  };
   const lines: string[] = [];
   const log = { ...silentLog, warn: (line: string) => void lines.push(line) };
   const events = {} as EventRecorder;
   const start = () => new Incidents({ log } as Context, { events, timeoutMs: 30, pausesMs: [5, 5] });
   {
     using incidents = start();
-    await incidents.collect(device);
+    await incidents.collect(registers());
     assert.deepEqual([reads, pending, lines.length], [3, 0, 3]);
   }
   {
     using incidents = start();
-    const first = incidents.collect(device);
+    const first = incidents.collect(registers());
     // In a loop, on the same connection.
-    for (let n = 0; n < 100; n++) await incidents.collect(device);
+    for (let n = 0; n < 100; n++) await incidents.collect(registers());
     await first;
     assert.equal(most, 1);
     assert.ok(reads <= 3 + 1 + 3, `${reads} reads`);
   }
   const incidents = start();
-  const stopped = incidents.collect(device);
+  const stopped = incidents.collect(registers());
   incidents[Symbol.dispose]();
   await stopped;
   assert.equal(pending, 0);

@@ -2,8 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { mblBoardModel } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
+import type { DeviceSession } from '../connections/session.ts';
 import type { EventRecorder } from '../device-events/recorder.ts';
-import type { Reachable } from '../requests/device-requests.ts';
 import { notConnected, RequestFailure, toFailure } from '../requests/failure.ts';
 import { describeIncident, type Incident, parseIncidents } from './incident.ts';
 
@@ -26,11 +26,6 @@ export interface IncidentParts {
   readonly pausesMs?: readonly number[];
 }
 
-interface Asking {
-  device: Reachable;
-  readonly again: AbortController;
-}
-
 /**
  * Asks a device that has registered what it had to do to come back, writes an event for each incident that is new, and then has the device
  * forget them: an answer that gets lost on the way is asked for again, and an event is written once.
@@ -38,8 +33,8 @@ interface Asking {
 export class Incidents implements Disposable {
   readonly #context: Context;
   readonly #parts: IncidentParts;
-  /** Devices that are being asked, each as it registered last, with the way to have it asked anew. */
-  readonly #asked = new Map<string, Asking>();
+  /** Devices that are being asked, each with its latest session. */
+  readonly #asked = new Map<string, DeviceSession>();
   readonly #stopped = new AbortController();
 
   constructor(context: Context, parts: IncidentParts) {
@@ -48,22 +43,19 @@ export class Incidents implements Disposable {
   }
 
   /** Never throws: what a device does wrong here costs it nothing but its incidents, and goes to the log. */
-  async collect(device: Reachable): Promise<void> {
+  async collect(device: DeviceSession): Promise<void> {
     const { deviceId } = device.identity;
     if (!device.paths.some(([object, instance]) => object === boardObject && instance === 0)) return;
-    const asked = this.#asked.get(deviceId);
-    if (asked !== undefined) {
-      // One at a time, or a device that registers in a loop would pile up requests.
-      asked.device = device;
-      asked.again.abort();
-      return;
-    }
+    // One at a time, or a device that registers in a loop would pile up requests.
+    const isAsked = this.#asked.has(deviceId);
+    this.#asked.set(deviceId, device);
+    if (isAsked) return;
     try {
-      for (let next: Reachable | undefined = device; next !== undefined; ) {
-        const asking: Asking = { device: next, again: new AbortController() };
-        this.#asked.set(deviceId, asking);
-        await this.#try(next, AbortSignal.any([asking.again.signal, this.#stopped.signal]));
-        next = asking.again.signal.aborted && !this.#stopped.signal.aborted ? asking.device : undefined;
+      for (let asked: DeviceSession | undefined; ; ) {
+        const latest = this.#asked.get(deviceId);
+        if (latest === undefined || latest === asked || this.#stopped.signal.aborted) return;
+        asked = latest;
+        await this.#try(asked, AbortSignal.any([asked.ended, this.#stopped.signal]));
       }
     } finally {
       this.#asked.delete(deviceId);
@@ -71,7 +63,7 @@ export class Incidents implements Disposable {
   }
 
   /** Until it went well, the device registered again, or it was tried often enough. A slow board may still be starting. */
-  async #try(device: Reachable, signal: AbortSignal): Promise<void> {
+  async #try(device: DeviceSession, signal: AbortSignal): Promise<void> {
     for (const pause of [0, ...(this.#parts.pausesMs ?? defaultPausesMs)]) {
       await delay(pause, undefined, { signal, ref: false }).catch(() => undefined);
       if (signal.aborted) return;
@@ -89,7 +81,7 @@ export class Incidents implements Disposable {
   }
 
   /** Beside the queue of the device's requests: nobody waits for a device that is slow to tell. */
-  async #collect(device: Reachable): Promise<void> {
+  async #collect(device: DeviceSession): Promise<void> {
     const { deviceId } = device.identity;
     const { timeoutMs = 30_000 } = this.#parts;
     const limit = () => AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#stopped.signal]);

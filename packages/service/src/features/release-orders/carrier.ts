@@ -2,7 +2,7 @@
 import type { Context } from '../../context.ts';
 import { isPassing } from '../../infra/database.ts';
 import { persistently } from '../../infra/persistently.ts';
-import type { Reachable } from '../requests/device-requests.ts';
+import type { DeviceSession, Reach } from '../connections/session.ts';
 import { RequestFailure, toFailure } from '../requests/failure.ts';
 import { Looks, type LookTiming } from '../requests/looks.ts';
 import { type ReleaseOrders, packageUri } from './orders.ts';
@@ -14,8 +14,7 @@ import type { ReleaseOrderRow } from './table.ts';
 export interface CarrierParts {
   readonly orders: ReleaseOrders;
   readonly running: RunningReleases;
-  /** The registration of a device that is connected and registered at this moment. */
-  readonly reach: (deviceId: string) => Reachable | undefined;
+  readonly reach: Reach;
   readonly timing: LookTiming;
 }
 
@@ -93,7 +92,7 @@ export class OrderCarrier implements AsyncDisposable {
   }
 
   /** Has the device do what comes next for an order. */
-  async #advance(device: Reachable, row: ReleaseOrderRow): Promise<string> {
+  async #advance(device: DeviceSession, row: ReleaseOrderRow): Promise<string> {
     const { orders, running } = this.#parts;
     if (!isUpdatable(device)) {
       const sentence = 'The device has no Firmware Update object (5), by which releases come to it';
@@ -123,7 +122,7 @@ export class OrderCarrier implements AsyncDisposable {
     return JSON.stringify([view, act]);
   }
 
-  async #start(device: Reachable, row: ReleaseOrderRow, view: OrderView): Promise<void> {
+  async #start(device: DeviceSession, row: ReleaseOrderRow, view: OrderView): Promise<void> {
     // First: a device that restarts before it has answered is known to have been told.
     if (!(await this.#parts.orders.stand(row, view, { asked: true, started: true }))) return;
     const { deviceId } = device.identity;
@@ -132,7 +131,7 @@ export class OrderCarrier implements AsyncDisposable {
     await device.execute(updatePath, '', { signal: this.#looks.limit() });
   }
 
-  async #ask(device: Reachable, row: ReleaseOrderRow, view: OrderView, uri: string): Promise<void> {
+  async #ask(device: DeviceSession, row: ReleaseOrderRow, view: OrderView, uri: string): Promise<void> {
     const { orders } = this.#parts;
     if (!(await orders.stand(row, view, { asked: row.asked_at !== null, started: false }))) return;
     const { deviceId } = device.identity;
@@ -168,7 +167,7 @@ export class OrderCarrier implements AsyncDisposable {
   }
 
   /** Has the device give up what it brings for an order that was called off. */
-  async #recall(device: Reachable, row: ReleaseOrderRow): Promise<string> {
+  async #recall(device: DeviceSession, row: ReleaseOrderRow): Promise<string> {
     const status = isUpdatable(device) ? await readStatus(device, this.#looks.limit()) : undefined;
     const brings = status?.state === 'downloading' || status?.state === 'downloaded';
     // LwM2M Core 1.1 Appendix E.6: an empty Package URI resets.

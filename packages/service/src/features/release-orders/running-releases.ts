@@ -2,15 +2,13 @@
 import { type SqlBool, sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import { persistently } from '../../infra/persistently.ts';
+import type { DeviceSession } from '../connections/session.ts';
 import { type Catalogue, hasRoot, type KnownRelease } from '../releases/catalogue.ts';
-import type { Reachable } from '../requests/device-requests.ts';
 import { RequestFailure, toFailure } from '../requests/failure.ts';
 import { isUpdatable, readBuild, readStatus } from './status.ts';
 
 export interface RunningReleaseParts {
   readonly catalogue: Catalogue;
-  /** Whether requests reach a device by this registration. */
-  readonly reaches: (device: Reachable) => boolean;
   /** How long a device may take for a request, in milliseconds. */
   readonly timeoutMs?: number;
 }
@@ -21,8 +19,8 @@ const success = 1;
 export class RunningReleases implements Disposable {
   readonly #context: Context;
   readonly #parts: RunningReleaseParts;
-  /** By the registration with which it was told: a device that comes back may run another one. */
-  readonly #told = new WeakMap<Reachable, string>();
+  /** In which session it was told: a device that comes back may run another one. */
+  readonly #told = new WeakMap<DeviceSession, string>();
   readonly #stopped = new AbortController();
   /** The releases by which devices were named last. */
   #named: readonly KnownRelease[] | undefined;
@@ -32,13 +30,13 @@ export class RunningReleases implements Disposable {
     this.#parts = parts;
   }
 
-  /** The release that a device runs, where it is known by this registration. */
-  of(device: Reachable): string | undefined {
+  /** The release that a device runs, where it is known in this session. */
+  of(device: DeviceSession): string | undefined {
     return this.#told.get(device);
   }
 
   /** Asks a device that has registered. Never throws: what it does not tell is not known. */
-  async collect(device: Reachable): Promise<void> {
+  async collect(device: DeviceSession): Promise<void> {
     if (!isUpdatable(device)) return;
     const { deviceId } = device.identity;
     try {
@@ -50,7 +48,7 @@ export class RunningReleases implements Disposable {
       if (release !== undefined) this.#told.set(device, release);
       await persistently(
         () => this.#write(deviceId, build, release ?? null),
-        () => this.#parts.reaches(device) && !this.#stopped.signal.aborted,
+        () => !device.over && !this.#stopped.signal.aborted,
       );
     } catch (error) {
       if (this.#stopped.signal.aborted || toFailure(error) instanceof RequestFailure) return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { deviceModel, firmwareUpdateModel, mblUpdateModel, type Path } from '@mbl/lwm2m';
 import { storable } from '../../infra/database.ts';
-import type { Reachable } from '../requests/device-requests.ts';
+import type { DeviceSession } from '../connections/session.ts';
 
 /** LwM2M Core 1.1 Appendix E.6, resource 3. */
 export const updateStates = ['idle', 'downloading', 'downloaded', 'updating'] as const;
@@ -35,16 +35,19 @@ const softwareVersionPath: Path = [deviceModel.id, 0, deviceRows.softwareVersion
 const mostText = 500;
 
 /** Whether a device has the object Firmware Update, which brings releases to it. */
-export function isUpdatable(device: Reachable): boolean {
+export function isUpdatable(device: DeviceSession): boolean {
   return has(device, firmwareUpdateModel.id);
 }
 
-function has(device: Reachable, objectId: number): boolean {
+function has(device: DeviceSession, objectId: number): boolean {
   return device.paths.some(([object, instance = 0]) => object === objectId && instance === 0);
 }
 
 /** Undefined while the device does not know itself yet, as just after its start. Throws what reading throws. */
-export async function readStatus(device: Reachable, signal: AbortSignal): Promise<UpdateStatus | undefined> {
+export async function readStatus(
+  device: DeviceSession,
+  signal: AbortSignal,
+): Promise<UpdateStatus | undefined> {
   const nodes = [
     ...(await device.read(firmwarePath, { signal })),
     ...(has(device, mblUpdateModel.id) ? await device.read(detailPath, { signal }) : []),
@@ -72,7 +75,7 @@ export async function readStatus(device: Reachable, signal: AbortSignal): Promis
 }
 
 /** The identity of the build that a device of ours runs: the last word of its software version; undefined where it says none. */
-export async function readBuild(device: Reachable, signal: AbortSignal): Promise<string | undefined> {
+export async function readBuild(device: DeviceSession, signal: AbortSignal): Promise<string | undefined> {
   if (!has(device, deviceModel.id) || !has(device, mblUpdateModel.id)) return undefined;
   const [node] = await device.read(softwareVersionPath, { signal });
   return typeof node?.value === 'string' ? / ([0-9a-f]{16})$/.exec(node.value)?.[1] : undefined;

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { osTeam, type Release } from '@mbl/formats';
-import { localReleases, ofKind, readRepository, releasePath, topRoles } from '@mbl/releases';
+import { localReleases, ofKind, readRepository, releasePath, teamsOf } from '@mbl/releases';
 
 /** A release that devices can get here. */
 export interface KnownRelease {
@@ -63,10 +63,10 @@ export function hasRoot({ images }: Release, isMeant: (buildId: string) => boole
 }
 
 async function read(folder: string): Promise<KnownRelease[]> {
-  const { published } = await readRepository(folder);
-  const teams = [...published.keys()].filter((role) => !topRoles.some((top) => top === role));
+  const state = await readRepository(folder);
+  const { published } = state;
   const found: KnownRelease[] = [];
-  for (const team of teams) {
+  for (const team of teamsOf(state)) {
     const targets = ofKind(published, team, 'targets')?.signed;
     for (const { release } of await localReleases(folder, targets, undefined)) {
       const path = releasePath(release.team, release.name);

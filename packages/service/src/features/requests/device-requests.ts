@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Registration } from '@mbl/lwm2m';
 import { HttpError } from '../../infra/http/errors.ts';
-import type { DeviceIdentity } from '../connections/connections.ts';
+import type { DeviceSession, Reach } from '../connections/session.ts';
 import { expired, notConnected, RequestFailure, toFailure } from './failure.ts';
-
-export type Reachable = Registration<DeviceIdentity>;
 
 /** Requests that wait for one device, the one under way included. */
 export const queueLimit = 20;
@@ -23,7 +20,7 @@ export interface RequestPolicy {
 }
 
 interface Entry {
-  readonly send: (device: Reachable, signal: AbortSignal) => Promise<unknown>;
+  readonly send: (device: DeviceSession, signal: AbortSignal) => Promise<unknown>;
   readonly expiresAt: number;
   readonly wait: boolean;
   retries: number;
@@ -37,8 +34,7 @@ interface Entry {
 const longestDelayMs = 2 ** 31 - 1;
 
 export interface DeviceRequestParts {
-  /** The registration of a device that is connected and registered at this moment. */
-  readonly reach: (deviceId: string) => Reachable | undefined;
+  readonly reach: Reach;
   readonly now: () => number;
   readonly timeoutMs?: number;
 }
@@ -62,7 +58,7 @@ export class DeviceRequests {
    */
   run<T>(
     deviceId: string,
-    send: (device: Reachable, signal: AbortSignal) => Promise<T>,
+    send: (device: DeviceSession, signal: AbortSignal) => Promise<T>,
     { retries = 0, wait = false, expiresInMs = defaultTimeoutMs, signal, own = false }: RequestPolicy = {},
   ): Promise<T> {
     const queue = this.#queues.get(deviceId) ?? [];
@@ -89,11 +85,6 @@ export class DeviceRequests {
       this.#watch(deviceId, entry);
     }
     return entry.outcome.promise as Promise<T>;
-  }
-
-  /** Whether requests reach a device by this registration, over the connection that it has now. */
-  reaches(device: Reachable): boolean {
-    return this.#parts.reach(device.identity.deviceId) === device;
   }
 
   waiting(deviceId: string): number {

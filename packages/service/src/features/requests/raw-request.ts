@@ -12,8 +12,8 @@ import {
   uriQueryOptions,
 } from '@mbl/coap';
 import { HttpError } from '../../infra/http/errors.ts';
+import type { DeviceSession } from '../connections/session.ts';
 import type { AsyncResponse } from '../notifications/message.ts';
-import type { Reachable } from './device-requests.ts';
 import { RequestFailure, statusOf, toFailure } from './failure.ts';
 import { toContentFormat, toMediaType } from './media-types.ts';
 
@@ -92,7 +92,7 @@ function parsePayload(text = ''): Uint8Array {
 /** Sends it as it is: no LwM2M meaning is read into it. Rejects with a `RequestFailure` unless the device says yes. */
 export async function sendRaw(
   request: ParsedRequest,
-  device: Reachable,
+  device: DeviceSession,
   signal: AbortSignal,
 ): Promise<CoapResponse> {
   const root = device.root.split('/').filter((segment) => segment !== '');

@@ -19,7 +19,8 @@ import type { Watch } from '../../client/watch.ts';
 import { HttpError } from '../../infra/http/errors.ts';
 import { enrol, eventually, TestDevice, type TestIdentity } from '../../testing/device.ts';
 import { TestService } from '../../testing/service.ts';
-import { DeviceRequests, queueLimit, type Reachable } from './device-requests.ts';
+import type { DeviceSession } from '../connections/session.ts';
+import { DeviceRequests, queueLimit } from './device-requests.ts';
 import { RequestFailure, statusOf } from './failure.ts';
 import { parseRawRequest } from './raw-request.ts';
 
@@ -285,7 +286,7 @@ describe('device requests', { timeout: 240_000 }, () => {
 
 test('the queue: expiry, retries, cancellation', async () => {
   let now = 0;
-  let device: Reachable | undefined = {} as Reachable;
+  let device: DeviceSession | undefined = {} as DeviceSession;
   const requests = new DeviceRequests({ reach: () => device, now: () => now });
   let tries = 0;
   const flaky = async () => {
@@ -321,7 +322,7 @@ test('the queue: expiry, retries, cancellation', async () => {
 });
 
 test('the queue: what waits behind another ends in its own time', { timeout: 240_000 }, async () => {
-  let device: Reachable | undefined = {} as Reachable;
+  let device: DeviceSession | undefined = {} as DeviceSession;
   const requests = new DeviceRequests({ reach: () => device, now: Date.now });
   const answer = Promise.withResolvers<string>();
   const first = requests.run('d', () => answer.promise);
@@ -343,7 +344,7 @@ test('the queue: what waits behind another ends in its own time', { timeout: 240
   assert.equal(await first, 'first');
   await assert.rejects(impatient, { error: 'NOT_CONNECTED' });
   await assert.rejects(requests.run('d', never), { error: 'NOT_CONNECTED' });
-  device = {} as Reachable;
+  device = {} as DeviceSession;
   requests.wake('d');
   assert.equal(await patient, 'patient');
   assert.equal(requests.waiting('d'), 0);

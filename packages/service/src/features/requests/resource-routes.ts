@@ -6,7 +6,8 @@ import { nothing } from '../../infra/http/declared-answers.ts';
 import { HttpError, invalid } from '../../infra/http/errors.ts';
 import type { App } from '../../infra/http/server.ts';
 import type { DeviceDirectory } from '../devices/directory.ts';
-import type { DeviceRequests, Reachable } from './device-requests.ts';
+import type { DeviceSession } from '../connections/session.ts';
+import type { DeviceRequests } from './device-requests.ts';
 import { clientGone, toHttpError } from './failure.ts';
 import { resourceValue, toNode, toResourceValue, type WrittenValue, writtenValue } from './values.ts';
 
@@ -69,7 +70,7 @@ export function resourceRoutes(app: App, { directory, requests }: ResourceRouteP
   async function ask<T>(
     { params: { id } }: { params: { id: string } },
     { raw }: FastifyReply,
-    send: (device: Reachable, signal: AbortSignal) => Promise<T>,
+    send: (device: DeviceSession, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const device = await directory.get(id);
     if (device.lifecycle_status === 'blocked') throw new HttpError('conflict', 'The device is suspended');

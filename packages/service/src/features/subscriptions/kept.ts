@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { sql } from 'kysely';
 import type { Context } from '../../context.ts';
 import type { Presubscription } from './table.ts';
 
@@ -14,22 +15,17 @@ export async function readKept(
   context: Pick<Context, 'db' | 'accountId'>,
   deviceIds: readonly string[],
 ): Promise<Map<string, Kept>> {
-  const [presubscriptions, rows] = await Promise.all([
-    readPresubscriptions(context),
-    context.db
-      .selectFrom('subscriptions')
-      .select(['device_id', 'path'])
-      .where('device_id', 'in', deviceIds)
-      .orderBy('created_at')
-      .execute(),
-  ]);
-  const paths = Map.groupBy(rows, (row) => row.device_id);
-  return new Map(
-    deviceIds.map((id) => [
-      id,
-      { subscribed: (paths.get(id) ?? []).map(({ path }) => path), presubscriptions },
-    ]),
-  );
+  // One row: the same for all devices, then what each has.
+  const { rows } = await sql<{ entries: Presubscription[] | null; paths: Record<string, string[]> | null }>`
+    select
+      (select entries from presubscriptions where account_id = ${context.accountId}) as entries,
+      (select jsonb_object_agg(device_id, paths) from (
+        select device_id, jsonb_agg(path order by created_at) as paths
+        from subscriptions where device_id = any(${deviceIds}::text[]) group by device_id
+      ) as kept) as paths`.execute(context.db);
+  const [{ entries, paths } = { entries: null, paths: null }] = rows;
+  const presubscriptions = entries ?? [];
+  return new Map(deviceIds.map((id) => [id, { subscribed: paths?.[id] ?? [], presubscriptions }]));
 }
 
 export async function readPresubscriptions({

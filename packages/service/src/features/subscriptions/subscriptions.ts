@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import { sql } from 'kysely';
-import type { Lwm2mResponse, Observation } from '@mbl/lwm2m';
+import type { Lwm2mResponse } from '@mbl/lwm2m';
 import { formatPath } from '@mbl/lwm2m';
 import type { Context } from '../../context.ts';
 import { Gathering } from '../../infra/gathering.ts';
 import { persistently } from '../../infra/persistently.ts';
+import type { DeviceSession, Reach } from '../connections/session.ts';
 import type { AsyncResponse, Publish } from '../notifications/message.ts';
-import type { DeviceRequests, Reachable } from '../requests/device-requests.ts';
+import type { DeviceRequests } from '../requests/device-requests.ts';
 import { RequestFailure, statusOf } from '../requests/failure.ts';
 import { toMediaType } from '../requests/media-types.ts';
 import { failed } from '../requests/raw-request.ts';
 import { type Kept, readKept, readPresubscriptions } from './kept.ts';
 import type { Presubscription } from './table.ts';
+
+export interface SubscriptionParts {
+  readonly requests: DeviceRequests;
+  readonly reach: Reach;
+  readonly publish: Publish;
+}
 
 /**
  * Observed resources (RFC 7641). A subscription is kept until it is deleted: it is made again whenever its device registers.
@@ -20,14 +27,14 @@ import type { Presubscription } from './table.ts';
 export class Subscriptions {
   readonly #context: Context;
   readonly #requests: DeviceRequests;
+  readonly #reach: Reach;
   readonly #publish: Publish;
   readonly #kept: Gathering<string, Kept>;
-  /** What is observed on each device's present connection. */
-  readonly #active = new Map<string, Map<string, Observation>>();
 
-  constructor(context: Context, requests: DeviceRequests, publish: Publish) {
+  constructor(context: Context, { requests, reach, publish }: SubscriptionParts) {
     this.#context = context;
     this.#requests = requests;
+    this.#reach = reach;
     this.#publish = publish;
     this.#kept = new Gathering((deviceIds) => readKept(context, deviceIds));
   }
@@ -78,7 +85,7 @@ export class Subscriptions {
     const log = (error: unknown) =>
       this.#context.log.error('A subscription failed', { error, deviceId, path });
     this.#observe(deviceId, path, () => this.has(deviceId, path))
-      .then((first) => asyncResponse(id, first))
+      .then(({ first }) => asyncResponse(id, first))
       .catch(async (error: unknown) => {
         const lasting = !(error instanceof RequestFailure && error.transient);
         if (lasting) await this.#forget(deviceId, path).catch(log);
@@ -112,8 +119,9 @@ export class Subscriptions {
   }
 
   async #cancel(deviceId: string, path: string): Promise<void> {
-    const observation = this.#active.get(deviceId)?.get(path);
-    this.#active.get(deviceId)?.delete(path);
+    const subscribed = this.#reach(deviceId)?.subscribed;
+    const observation = subscribed?.get(path);
+    subscribed?.delete(path);
     // A device that is gone has forgotten by itself.
     await observation?.cancel().catch(() => {});
   }
@@ -126,22 +134,17 @@ export class Subscriptions {
       .execute();
   }
 
-  /**
-   * The device has registered: what was observed before ends, and is observed anew. On the same connection the device may go
-   * on with it otherwise. Never throws: what cannot be restored goes to the log.
-   */
-  async restore(device: Reachable): Promise<void> {
+  /** The device has registered: what is subscribed is observed anew. Never throws: what cannot be restored goes to the log. */
+  async restore(device: DeviceSession): Promise<void> {
     await this.#restore(device).catch((error: unknown) => {
       this.#context.log.error('Subscriptions could not be restored', { error });
     });
   }
 
-  async #restore(device: Reachable): Promise<void> {
+  async #restore(device: DeviceSession): Promise<void> {
     const { deviceId } = device.identity;
-    const { peer } = device;
-    this.gone(deviceId);
-    // It may have registered again meanwhile, or come over another connection: then it is restored for that.
-    const current = () => this.#requests.reaches(device) && device.peer === peer;
+    // Where it has another session meanwhile, it is restored for that.
+    const current = () => !device.over;
     const kept = await persistently(() => this.#kept.ask(deviceId), current);
     if (kept === undefined) return;
     const presubscribed = covered(kept.presubscriptions, device);
@@ -149,20 +152,14 @@ export class Subscriptions {
       if (!current()) return;
       try {
         const wanted = async () => presubscribed.includes(path) || (await this.has(deviceId, path));
-        const first = await this.#observe(deviceId, path, wanted, true);
+        const { session, first } = await this.#observe(deviceId, path, wanted, true);
         // What changed while nobody observed is told now.
-        if (this.#active.get(deviceId)?.has(path)) this.#notified(device, path, first);
+        if (!session.over && session.subscribed.has(path)) this.#notified(session, path, first);
       } catch (error) {
         const { message } = error as Error;
         this.#context.log.warn('A subscription could not be restored', { deviceId, path, reason: message });
       }
     }
-  }
-
-  /** The registration is over: what was observed under it ends, without waiting for the device to say so. */
-  gone(deviceId: string): void {
-    for (const path of this.#active.get(deviceId)?.keys() ?? []) void this.#cancel(deviceId, path);
-    this.#active.delete(deviceId);
   }
 
   /** Observes in the place of an earlier observation, and no longer than `wanted`. */
@@ -171,28 +168,26 @@ export class Subscriptions {
     path: string,
     wanted: () => Promise<boolean>,
     own = false,
-  ): Promise<Lwm2mResponse> {
-    const send = async (device: Reachable, signal: AbortSignal) => {
-      const listener = (notification: Lwm2mResponse) => this.#notified(device, path, notification);
-      const observation = await device.observe(path, listener, { signal });
+  ): Promise<{ session: DeviceSession; first: Lwm2mResponse }> {
+    const send = async (session: DeviceSession, signal: AbortSignal) => {
+      const listener = (notification: Lwm2mResponse) => this.#notified(session, path, notification);
+      const observation = await session.observe(path, listener, { signal });
       observation.first.check();
       await this.#cancel(deviceId, path);
-      const active = this.#active.get(deviceId) ?? new Map<string, Observation>();
-      active.set(path, observation);
-      this.#active.set(deviceId, active);
-      return observation;
+      session.subscribed.set(path, observation);
+      return { session, observation };
     };
-    const observation = await this.#requests.run(deviceId, send, { own });
+    const { session, observation } = await this.#requests.run(deviceId, send, { own });
     // Whoever removes it later finds it; who did so while the device was asked did not. No longer than it is observed: another question
     // has to be answered then.
-    const observed = () => this.#active.get(deviceId)?.get(path) === observation;
+    const observed = () => !session.over && session.subscribed.get(path) === observation;
     if ((await persistently(wanted, observed)) === false && observed()) await this.#cancel(deviceId, path);
-    return observation.first;
+    return { session, first: observation.first };
   }
 
-  #notified({ identity }: Reachable, path: string, notification: Lwm2mResponse): void {
+  #notified({ identity, subscribed }: DeviceSession, path: string, notification: Lwm2mResponse): void {
     // RFC 7641 §4.2: an error ends the observation.
-    if (!notification.ok) return void this.#active.get(identity.deviceId)?.delete(path);
+    if (!notification.ok) return void subscribed.delete(path);
     this.#publish({
       notifications: [
         {
@@ -223,10 +218,10 @@ export class Subscriptions {
 }
 
 /** The paths of a device that entries name. */
-function covered(entries: readonly Presubscription[], device: Reachable): string[] {
+function covered(entries: readonly Presubscription[], device: DeviceSession): string[] {
   const registered = device.paths.map(formatPath);
   return entries
-    .filter((entry) => covers(entry['endpoint-name'], device.endpoint))
+    .filter((entry) => covers(entry['endpoint-name'], device.identity.endpointName))
     .filter((entry) => covers(entry['endpoint-type'], device.parameters.get('et') ?? 'default'))
     .flatMap((entry) => entry['resource-path'] ?? [])
     .flatMap((path) => (path.endsWith('*') ? registered.filter((one) => covers(path, one)) : [path]));
