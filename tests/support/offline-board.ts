@@ -2,29 +2,19 @@
 import { mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  confirmBoot,
   defaultSystem,
+  goodBoot,
   installUpdates,
   judgeTrial,
   runProgram,
   TrialStore,
   type UpdateState,
 } from '@mbl/device';
-import { bootStateOffsets, bootStateSize, type Slot } from '@mbl/formats';
+import { bootStateOffsets, bootStateSize, type FirmwareCounters, type Slot } from '@mbl/formats';
 import type { BoardImage } from '@mbl/lab';
+import type { BankChoice } from './bank-choice.ts';
 import { type BootLoader, compileBootLoader, type PartitionFile } from './boot-loader.ts';
 import { type Initramfs, prepareInitramfs } from './initramfs.ts';
-
-const refuse = () => Promise.reject(new Error('the board has no banks'));
-/** These states are of the disk: the boot firmware stays what it is. */
-const banks = {
-  status: () => Promise.resolve(undefined),
-  digest: refuse,
-  write: refuse,
-  try: refuse,
-  confirm: refuse,
-  reject: refuse,
-};
 
 /** What a board is to be judged with: a version of its system. */
 export interface SystemVersion {
@@ -55,13 +45,16 @@ export interface Settled {
   readonly starts: number;
   readonly update: UpdateState;
   readonly acceptedIndex: number;
+  /** The version of the boot firmware that is accepted then, and its counters. */
+  readonly firmware: string;
+  readonly counters: FirmwareCounters;
 }
 
-/** More than three starts of each slot: whoever needs more never comes back. */
-const mostStarts = 8;
+/** More than three starts of each slot and bank: whoever needs more never comes back. */
+const mostStarts = 10;
 
 /**
- * A board without a processor. What decides is what decides on a board: U-Boot's `mbl_boot`, the script of the initramfs, the device's
+ * A board without a processor. What decides is what decides on a board: BL1's and BL31's choice of a bank, U-Boot's `mbl_boot`, the script of the initramfs, the device's
  * verdict on a trial, on a boot and on an update. Only what stands between is told: a FIT whose bytes are not the signed ones is refused,
  * and a root in which one block is not the signed one restarts the board before its start is called good.
  */
@@ -69,34 +62,57 @@ export class OfflineBoard {
   readonly #folder: string;
   readonly #loader: BootLoader;
   readonly #initramfs: Initramfs;
+  /** Of the flash that this board has. */
+  readonly #flash: BankChoice;
   readonly #versions: ReadonlyMap<string, SystemVersion>;
 
   private constructor(
     folder: string,
     loader: BootLoader,
     initramfs: Initramfs,
+    flash: BankChoice,
     versions: readonly SystemVersion[],
   ) {
     this.#folder = folder;
     this.#loader = loader;
     this.#initramfs = initramfs;
+    this.#flash = flash;
     this.#versions = new Map(versions.map((version) => [version.version, version]));
   }
 
-  static async open(folder: string, versions: readonly SystemVersion[]): Promise<OfflineBoard> {
+  static async open(
+    folder: string,
+    versions: readonly SystemVersion[],
+    flash: BankChoice,
+  ): Promise<OfflineBoard> {
     for (const name of ['loader', 'initramfs', 'disk']) await mkdir(join(folder, name), { recursive: true });
     for (const name of ['registered', 'releases.json']) await writeFile(join(folder, name), '');
     const loader = await compileBootLoader(join(folder, 'loader'));
-    return new OfflineBoard(folder, loader, await prepareInitramfs(join(folder, 'initramfs')), versions);
+    const initramfs = await prepareInitramfs(join(folder, 'initramfs'));
+    return new OfflineBoard(folder, loader, initramfs, flash, versions);
   }
 
-  /** Switches it on, until a start proved good. Returns why that never comes, where it does not. */
-  async settle(content: DiskContent): Promise<Settled | string> {
+  /**
+   * Switches it on, until a start proved good, with a firmware that is accepted. Returns why that never comes, where it does not. `lost`: so
+   * many starts before end with a power cut as soon as the kernel runs.
+   */
+  async settle(content: DiskContent, lost = 0): Promise<Settled | string> {
+    const end = await this.#settle(content, lost);
+    await this.#flash.powerOff();
+    if (typeof end === 'string') return end;
+    return { ...end, counters: await this.#flash.counters() };
+  }
+
+  async #settle(content: DiskContent, lost: number): Promise<Omit<Settled, 'counters'> | string> {
     const state = await this.#copyState(content.partitions.state);
     const partitions = { ...content.partitions, state };
     await this.#putUpdate(content.update);
     let last = '';
     for (let starts = 1; starts <= mostStarts; starts++) {
+      await this.#flash.restart();
+      const firmware = await this.#flash.start();
+      if (firmware === undefined) return 'no boot firmware comes up';
+      if (firmware.both) return 'both banks of the boot firmware failed';
       const accepted = (['a', 'b'] as const).filter((slot) => content.fit[slot] !== undefined);
       const kernel = await this.#loader.start(partitions, accepted);
       if (kernel === undefined) {
@@ -105,6 +121,11 @@ export class OfflineBoard {
       }
       const system = this.#versions.get(content.fit[kernel] ?? '');
       if (system === undefined) throw new Error(`no version ${content.fit[kernel]}`);
+      await this.#flash.systemStarts(0);
+      if (starts <= lost) {
+        await this.#flash.powerOff();
+        continue;
+      }
       const boot = await this.#initramfs.start(system.image, partitions);
       if (boot === undefined) {
         last = `the kernel of slot ${kernel} finds no root`;
@@ -121,8 +142,15 @@ export class OfflineBoard {
       await mkdir(uuid, { recursive: true });
       await writeFile(join(uuid, 'uuid'), `VERITY-${system.image.root.rootHash}\n`);
       const end = await this.#prove(system);
-      if (end !== undefined) return { ...end, version: system.version, slots: [kernel, root], starts };
-      last = `${system.version} sent itself back`;
+      if (end !== undefined)
+        return {
+          ...end,
+          version: system.version,
+          slots: [kernel, root],
+          starts,
+          firmware: firmware.version,
+        };
+      last = `${system.version} with the firmware ${firmware.version} sent itself back, or its firmware`;
     }
     return `not up after ${mostStarts} starts: ${last}`;
   }
@@ -131,6 +159,7 @@ export class OfflineBoard {
   async #prove(system: SystemVersion): Promise<Pick<Settled, 'update' | 'acceptedIndex'> | undefined> {
     const at = (name: string): string => join(this.#folder, name);
     const state = at('disk/state');
+    const { banks } = this.#flash;
     const platform = installUpdates(
       {
         ...defaultSystem,
@@ -163,7 +192,8 @@ export class OfflineBoard {
       say: () => undefined,
     });
     if (!healthy) return undefined;
-    await confirmBoot(state);
+    await goodBoot({ state, update: at('update'), banks, say: () => undefined });
+    if ((await banks.status())?.accepted !== true) return undefined;
     const update = await platform.getUpdate();
     return { update, acceptedIndex: await new TrialStore(at('update')).acceptedIndex() };
   }

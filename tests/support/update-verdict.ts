@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open } from 'node:fs/promises';
+import type { CrashState } from '@mbl/lab';
 import { bootStateOffsets, bootStateSize, chooseBootState, type Slot } from '@mbl/formats';
+import type { TbbrCounters } from '@mbl/trust';
+import type { FlashContent, FlashFile, FlashState } from './flash-states.ts';
 import type { DiskContent, OfflineBoard, Settled } from './offline-board.ts';
 import type { BootStateWrite, Judged, UpdateStates } from './update-states.ts';
 
@@ -15,6 +18,8 @@ export interface RecordedUpdates {
   readonly index: number;
   /** What `sick` says of itself. */
   readonly reason: RegExp;
+  /** What the boot firmware of each has in its certificates. */
+  readonly counters: Readonly<Record<string, TbbrCounters>>;
 }
 
 /** The writes of the boot state that decide. */
@@ -48,6 +53,8 @@ export function complaintOf(
   if (typeof end === 'string') return `unbootable: ${end}`;
   const { version, slots, update, acceptedIndex } = end;
   if (slots[0] !== slots[1]) return `mixed: the kernel of slot ${slots[0]}, the root of slot ${slots[1]}`;
+  const mixed = mixedFirmware(end, run);
+  if (mixed !== undefined) return mixed;
   const expected = until > tryGood.durable ? [run.good] : [run.before, run.good];
   if (until <= tryGood.issued) expected.pop();
   if (!expected.includes(version)) return `${version} runs, and not ${expected.join(' or ')}`;
@@ -68,6 +75,15 @@ export function complaintOf(
   return `the trial of ${run.good} is told as: ${told}`;
 }
 
+/** A system runs with the firmware that came with it, and with no other; and that firmware's counters are stored. */
+function mixedFirmware({ version, firmware, counters }: Settled, run: RecordedUpdates): string | undefined {
+  if (firmware !== version) return `mixed: ${version} runs with the firmware of ${firmware}`;
+  const { trusted = 0, nonTrusted = 0 } = run.counters[version] ?? {};
+  return counters.trusted === trusted && counters.nonTrusted === nonTrusted
+    ? undefined
+    : `${version} was accepted, and the counters are ${counters.trusted} and ${counters.nonTrusted}`;
+}
+
 /** Says so where the slot that is to start first is not whole: it is written, and on the disk, before it is named. */
 async function tornFirst({ partitions: { state }, fit, root }: DiskContent): Promise<string | undefined> {
   const bytes = Buffer.alloc(bootStateOffsets[1] + bootStateSize);
@@ -79,7 +95,9 @@ async function tornFirst({ partitions: { state }, fit, root }: DiskContent): Pro
 }
 
 export interface Verdict {
+  /** Of the disk, and of disk and flash together. */
   readonly states: number;
+  readonly joint: number;
   /** Contents of the configuration, and whole boards, that were looked at. */
   readonly configurations: number;
   readonly boards: number;
@@ -88,12 +106,24 @@ export interface Verdict {
   readonly bad: readonly string[];
 }
 
+/** The flash that a board had meanwhile. */
+export interface FlashOfRun {
+  readonly file: FlashFile;
+  readonly states: readonly FlashState[];
+  /** Positions of the log within which a firmware is on trial: starts that are lost then must not part it from its system. */
+  readonly trial: { readonly from: number; readonly until: number };
+}
+
+/** So many starts in a row are lost in a trial: two, after which the firmware has had its attempts and the system has not; or each number. */
+const lostStarts = { sampled: [2], all: [1, 2, 3] } as const;
+
 /**
- * Judges crash states. `configurations`: of so many contents of the configuration partition, those that most states share and others
- * drawn evenly; states with another one are left out.
+ * Judges crash states, each with every flash that the same cut may leave. `configurations`: of so many contents of the configuration partition,
+ * those that most states share and others drawn evenly; states with another one are left out.
  */
 export async function judge(
   states: UpdateStates,
+  flash: FlashOfRun,
   board: OfflineBoard,
   milestones: Milestones,
   run: RecordedUpdates,
@@ -101,10 +131,26 @@ export async function judge(
 ): Promise<Verdict> {
   const chosen = choose(states.judged, configurations);
   const updates = new Map<string, Awaited<ReturnType<UpdateStates['update']>>>();
-  const ends = new Map<string, { readonly end: Settled | string; readonly torn: string | undefined }>();
+  const ends = new Map<string, Found>();
   const counts: Record<string, number> = {};
   const bad: string[] = [];
-  let judged = 0;
+  let [judged, joint] = [0, 0];
+  const find = async (
+    state: CrashState,
+    known: string,
+    update: Update,
+    content: FlashContent,
+    lost: number,
+  ) => {
+    let found = ends.get(known);
+    if (found !== undefined) return found;
+    const disk = await states.show(state, typeof update === 'string' ? {} : update);
+    await flash.file.show(content);
+    const end = typeof update === 'string' ? update : await board.settle(disk, lost);
+    found = { end, torn: await tornFirst(disk) };
+    ends.set(known, found);
+    return found;
+  };
   for (const { state, key, config } of states.judged) {
     if (!chosen.has(config)) continue;
     judged += 1;
@@ -113,24 +159,42 @@ export async function judge(
       update = await states.update(state).catch((error: unknown) => `unreadable: ${String(error)}`);
       updates.set(config, update);
     }
-    const known = `${key} ${JSON.stringify(update)}`;
-    let found = ends.get(known);
-    if (found === undefined) {
-      const content = await states.show(state, typeof update === 'string' ? {} : update);
-      const end = typeof update === 'string' ? update : await board.settle(content);
-      found = { end, torn: await tornFirst(content) };
-      ends.set(known, found);
+    for (const { content, from, until } of flashesOf(state, flash)) {
+      joint += 1;
+      const known = `${key} ${JSON.stringify(update)} ${content.key}`;
+      const { end, torn } = await find(state, known, update, content, 0);
+      const name =
+        typeof end === 'string'
+          ? 'none'
+          : `${end.version} in ${end.slots[0]} after ${end.starts}, ${end.update.state} ${end.update.release}`.trim();
+      counts[name] = (counts[name] ?? 0) + 1;
+      const last = Math.min(state.until, until);
+      const why = torn ?? complaintOf(end, last, milestones, run);
+      if (why !== undefined) bad.push(`${why}: ${state.describe()}; flash ${content.key}`);
+      if (Math.max(state.from, from) < flash.trial.from || last > flash.trial.until) continue;
+      for (const lost of lostStarts[configurations === Infinity ? 'all' : 'sampled']) {
+        const { end: later } = await find(state, `${known} ${lost}`, update, content, lost);
+        const mixed = typeof later === 'string' ? `unbootable: ${later}` : mixedFirmware(later, run);
+        if (mixed !== undefined) bad.push(`${mixed}, after ${lost} lost starts: ${state.describe()}`);
+      }
     }
-    const { end, torn } = found;
-    const name =
-      typeof end === 'string'
-        ? 'none'
-        : `${end.version} in ${end.slots[0]} after ${end.starts}, ${end.update.state} ${end.update.release}`.trim();
-    counts[name] = (counts[name] ?? 0) + 1;
-    const why = torn ?? complaintOf(end, state.until, milestones, run);
-    if (why !== undefined) bad.push(`${why}: ${state.describe()}`);
   }
-  return { states: judged, configurations: updates.size, boards: ends.size, ends: counts, bad };
+  return { states: judged, joint, configurations: updates.size, boards: ends.size, ends: counts, bad };
+}
+
+type Update = Awaited<ReturnType<UpdateStates['update']>>;
+
+interface Found {
+  readonly end: Settled | string;
+  readonly torn: string | undefined;
+}
+
+/** The flashes that a cut may leave which leaves this disk: one for each content. */
+export function flashesOf({ from, until }: CrashState, flash: FlashOfRun): FlashState[] {
+  const found = new Map<string, FlashState>();
+  for (const state of flash.states)
+    if (state.from <= until && state.until >= from) found.set(state.content.key, state);
+  return [...found.values()];
 }
 
 function choose(judged: readonly Judged[], most: number): Set<string> {
