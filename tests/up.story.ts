@@ -188,7 +188,12 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
   test('a board that has another build gets this one over the air, and keeps what it was', async () => {
     const layer = join(folder.path, 'layer');
     await mkdir(join(layer, 'images'), { recursive: true });
-    await writeFile(join(layer, 'layer.yaml'), 'name: changed\nimages: images\n');
+    // Its boot firmware is another one: the board is to refuse the one of before.
+    const firmware = '{ firmware: { counters: { trusted: 1, non-trusted: 1 } } }';
+    await writeFile(
+      join(layer, 'layer.yaml'),
+      `name: changed\nimages: images\nchange: { machines: { qemu-arm64: ${firmware} } }\n`,
+    );
     await writeFile(
       join(layer, 'images/changed.yaml'),
       'extends: development\ntitle: Changed\nhostname: changed\n',
@@ -202,6 +207,10 @@ describe('./mbl up', { timeout: 1_800_000 }, () => {
     assert.match(stderr, new RegExp(`✔ make and sign a release of it .*build-${build}`));
     assert.equal((await said('shell', 'first', '--', 'cat', '/proc/sys/kernel/hostname')).trim(), 'changed');
     assert.match(await said('device', 'read', 'first', '/33400/0/0'), /^b$/m);
+    const bank = async (...words: string[]) =>
+      await said('shell', 'first', '--', '/usr/lib/mbl/mbl-native', 'firmware', ...words);
+    assert.match(await bank('status'), /^bank=b trial=0 /);
+    assert.equal(await bank('counter', '0'), 'stored=1 pending=1\n');
     const now = await mblJson<Shown>(['device', 'show', 'first'], { environment });
     assert.equal(now.device_key, before.device_key, 'the same device');
     const again = await mbl(next, { environment, ...building });

@@ -65,6 +65,11 @@ export class Board {
     return readRunState(this.directory);
   }
 
+  /** The file of its flash, also while the board runs. */
+  get flashPath(): string {
+    return join(this.directory, boardFiles.flash);
+  }
+
   get running(): boolean {
     return this.run !== undefined;
   }

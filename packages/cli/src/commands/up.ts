@@ -43,7 +43,7 @@ export const up = verb({
     const name = await boardName(workspace, options.board);
     const present = await presentBoard(cli, name);
     const old = present !== undefined && !options.reflash;
-    if (old && present.file.buildId !== buildId) requireUpdatable(present, build.description);
+    if (old && present.file.buildId !== buildId) await requireUpdatable(present, build);
     let board =
       present === undefined
         ? await makeBoard(cli, name, build.directory, service)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { BuildResult } from '@mbl/builder';
+import { buildFip, type BuildResult } from '@mbl/builder';
 import { readImage } from '@mbl/formats';
 import { acceptRelease, Client, folderSource, memoryStore } from '@mbl/releases';
-import { initKeys, type KeySet, loadKeys, MblError } from '@mbl/trust';
+import { buildSigner, initKeys, type KeySet, loadKeys, MblError, tbbrCertificates } from '@mbl/trust';
 import { runProgram } from '../program.ts';
 import { testCli } from '../testing/cli.ts';
 import { makeImageFolder } from '../testing/image-folder.ts';
@@ -97,29 +98,83 @@ test('in a repository of others nothing is signed', async () => {
 });
 
 test('what no running board can become is said, with the way that remains', async () => {
-  const { description: image } = await built(1);
-  const { description: next } = await built(2);
-  const board = { name: 'one', image };
-  const flash = image.components['boot-firmware'];
-  const same = { ...next, components: { ...next.components, 'boot-firmware': flash } };
-  requireUpdatable(board, same);
-  const refused = (wanted: typeof image, message: RegExp, remedy: RegExp) =>
-    assert.throws(() => requireUpdatable(board, wanted), { code: 'cli/needs-flash', message, remedy });
-  const reflash = /up one --reflash$/;
-  refused(next, /boot firmware of the build is another one/, reflash);
-  const newer = {
-    ...same,
-    components: { ...same.components, 'boot-firmware': { ...flash, version: '3', sha256: '' } },
+  const { directory, description: image } = await built(1);
+  const board = { name: 'one', image, flashPath: join(directory, 'flash.bin') };
+  const description = { ...image, buildId: 'f'.repeat(16) };
+  await requireUpdatable(board, { directory, description });
+  const refused = async (wanted: typeof image, message: RegExp, code = 'cli/needs-flash') =>
+    await assert.rejects(requireUpdatable(board, { directory, description: wanted }), {
+      ...{ code, message },
+      remedy: code === 'cli/needs-flash' ? /up one --reflash$/ : /board reset one$/,
+    });
+  await refused({ ...image, keys: 'production' }, /trusts development keys/);
+  await refused({ ...image, disk: { ...image.disk, size: 1 } }, /divides the disk/, 'cli/needs-reset');
+  const production = { ...board, image: { ...image, keys: 'production' as const } };
+  await assert.rejects(
+    requireUpdatable(production, { directory, description: { ...image, keys: 'production' } }),
+    { message: /by hand/ },
+  );
+});
+
+/** A build whose firmware begins with a certificate of the key set, as that of a board does. */
+async function firmwareOf(
+  name: string,
+  set: KeySet,
+): Promise<Pick<BuildResult, 'directory' | 'description'>> {
+  const { description } = await built(1);
+  const directory = join(folder, name);
+  makeImageFolder(directory, 1);
+  const signer = await buildSigner(set.keys['root-of-trust']);
+  const images = { bl2: Buffer.from(name), bl31: Buffer.from('bl31'), bl33: Buffer.from('bl33') };
+  const certificates = await tbbrCertificates(
+    {
+      ...{ rootOfTrust: signer, trustedWorld: signer, nonTrustedWorld: signer },
+      ...{ bl31: signer, bl32: signer, bl33: signer },
+    },
+    { ...images, bl32: [Buffer.from('1'), Buffer.from('2'), Buffer.from('3')] },
+    { trusted: 0, nonTrusted: 0 },
+  );
+  const size = 64 * 1024;
+  const flash = Buffer.alloc(2 * size, 0xff);
+  flash.set(buildFip({ ...images, ...certificates }).bytes);
+  writeFileSync(join(directory, 'flash.bin'), flash);
+  const parts = { bank_a: { offset: 0, size }, bank_b: { offset: size, size } };
+  const components = {
+    ...description.components,
+    'boot-firmware': { version: '2.12', sha256: createHash('sha256').update(flash).digest('hex') },
   };
-  refused(newer, /has the boot firmware 3/, reflash);
-  refused({ ...same, keys: 'production' }, /trusts development keys/, reflash);
-  assert.throws(() => requireUpdatable(board, { ...same, disk: { ...same.disk, size: 1 } }), {
-    code: 'cli/needs-reset',
-    message: /divides the disk/,
-    remedy: /board reset one$/,
+  return {
+    directory,
+    description: { ...description, components, flash: { ...description.flash, size: flash.length, parts } },
+  };
+}
+
+test('another boot firmware comes with an update, where the board has a second bank and trusts who signed it', async () => {
+  await initKeys(join(folder, 'strangers'), { profile: 'development' });
+  const strangers = await loadKeys(join(folder, 'strangers'), { environment: {} });
+  const [old, next, strange] = [
+    await firmwareOf('old', keys),
+    await firmwareOf('next', keys),
+    await firmwareOf('strange', strangers),
+  ];
+  const flashPath = join(old.directory, 'flash.bin');
+  const board = { name: 'one', image: old.description, flashPath };
+  await requireUpdatable(board, next);
+  await assert.rejects(requireUpdatable(board, strange), {
+    code: 'cli/needs-flash',
+    message: /signed with another key set/,
   });
-  const production = { name: 'two', image: { ...image, keys: 'production' as const } };
-  assert.throws(() => requireUpdatable(production, { ...same, keys: 'production' }), { message: /by hand/ });
+  const { bank_b, ...parts } = old.description.flash.parts;
+  const single = { ...board, image: { ...old.description, flash: { ...old.description.flash, parts } } };
+  await assert.rejects(requireUpdatable(single, next), {
+    code: 'cli/needs-flash',
+    message: /no second bank/,
+  });
+  // An update went to bank B, and a copy of it to bank A was cut.
+  const flash = readFileSync(flashPath);
+  flash.copyWithin(bank_b?.offset ?? 0, 0, bank_b?.size);
+  writeFileSync(flashPath, flash.fill(0xff, 0, 4096));
+  await requireUpdatable(board, next);
 });
 
 test('a board that fails on the way is told how to be flashed; other errors stay as they are', async () => {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BuildResult } from '@mbl/builder';
+import { join } from 'node:path';
 import { adoptBuild, type Board, hasSameLayout } from '@mbl/lab';
 import type { Device, ServiceClient } from '@mbl/service';
 import { type KeySet, MblError } from '@mbl/trust';
 import type { Cli } from '../cli.ts';
 import { bringRelease } from './bring-release.ts';
 import { releaseOfBuild } from './build-release.ts';
+import { firmwareOwner } from './firmware-owner.ts';
 
 type Image = BuildResult['description'];
 
@@ -42,7 +44,7 @@ export async function updateBoard(
   }: { build: BuildResult; keys: KeySet; client: ServiceClient; device: Device },
 ): Promise<Board> {
   const { output, signal } = cli;
-  requireUpdatable(board, build.description);
+  await requireUpdatable(board, build);
   return await orReflash(board.name, async () => {
     const release = await releaseOfBuild(cli, build, keys);
     await output.progress.phase(
@@ -54,7 +56,10 @@ export async function updateBoard(
 }
 
 /** Throws `cli/needs-flash` where a running board could not become this build, `cli/needs-reset` where this board never could. */
-export function requireUpdatable({ name, image }: { name: string; image: Image }, wanted: Image): void {
+export async function requireUpdatable(
+  { name, image, flashPath }: { name: string; image: Image; flashPath: string },
+  { directory, description: wanted }: Pick<BuildResult, 'directory' | 'description'>,
+): Promise<void> {
   if (!hasSameLayout(image, wanted))
     throw new MblError(
       'cli/needs-reset',
@@ -63,7 +68,8 @@ export function requireUpdatable({ name, image }: { name: string; image: Image }
         remedy: `Make the board anew: ./mbl board reset ${name}`,
       },
     );
-  const why = hindrance(image, wanted);
+  const brought = join(directory, wanted.flash.file);
+  const why = hindrance(image, wanted) ?? (await firmwareHindrance(image, flashPath, wanted, brought));
   if (why !== undefined)
     throw new MblError('cli/needs-flash', `Board ${name} cannot be updated over the air: ${why}.`, {
       remedy: `Flash it, its identity and data are kept: ./mbl up ${name} --reflash`,
@@ -96,10 +102,22 @@ function hindrance(image: Image, wanted: Image): string | undefined {
     return `it trusts ${image.keys} keys, and the build is signed with ${wanted.keys} keys`;
   if (wanted.keys !== 'development')
     return 'the releases of production keys are made and signed by hand (./mbl release create)';
-  const [has, brings] = [image.components['boot-firmware'], wanted.components['boot-firmware']];
-  if (has.sha256 !== brings.sha256)
-    return has.version === brings.version
-      ? 'the boot firmware of the build is another one, or it is signed with another key set'
-      : `the build has the boot firmware ${brings.version}, which mbl up does not bring over the air`;
   return undefined;
+}
+
+/** A board takes another boot firmware where it has a bank for it, and a BL1 that trusts who signed it. */
+async function firmwareHindrance(
+  image: Image,
+  flash: string,
+  wanted: Image,
+  brought: string,
+): Promise<string | undefined> {
+  const [has, brings] = [image.components['boot-firmware'], wanted.components['boot-firmware']];
+  if (has.sha256 === brings.sha256) return undefined;
+  if (image.flash.parts['bank_b'] === undefined)
+    return 'the build has another boot firmware, and the board no second bank for it';
+  const [own, others] = [await firmwareOwner(flash, image), await firmwareOwner(brought, wanted)];
+  return own !== undefined && own === others
+    ? undefined
+    : 'the boot firmware of the build is signed with another key set';
 }
