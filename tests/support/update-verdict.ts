@@ -114,8 +114,8 @@ export interface FlashOfRun {
   readonly trial: { readonly from: number; readonly until: number };
 }
 
-/** So many starts in a row are lost in a trial. */
-const lostStarts = [1, 2, 3];
+/** So many starts in a row are lost in a trial: two, after which the firmware has had its attempts and the system has not; or each number. */
+const lostStarts = { sampled: [2], all: [1, 2, 3] } as const;
 
 /**
  * Judges crash states, each with every flash that the same cut may leave. `configurations`: of so many contents of the configuration partition,
@@ -172,7 +172,7 @@ export async function judge(
       const why = torn ?? complaintOf(end, last, milestones, run);
       if (why !== undefined) bad.push(`${why}: ${state.describe()}; flash ${content.key}`);
       if (Math.max(state.from, from) < flash.trial.from || last > flash.trial.until) continue;
-      for (const lost of lostStarts) {
+      for (const lost of lostStarts[configurations === Infinity ? 'all' : 'sampled']) {
         const { end: later } = await find(state, `${known} ${lost}`, update, content, lost);
         const mixed = typeof later === 'string' ? `unbootable: ${later}` : mixedFirmware(later, run);
         if (mixed !== undefined) bad.push(`${mixed}, after ${lost} lost starts: ${state.describe()}`);
