@@ -108,6 +108,15 @@ describe('apps on a device', () => {
     await until('it is told', async () => device.desired[0]?.release === '1.1', patienceMs);
   });
 
+  test('one that needs a newer operating system waits, says so, and gives way to another order', async () => {
+    device.early = '1.2';
+    assert.equal((await app('deploy', 'weather', '1.2', '--no-wait')).code, 0);
+    const waits = /^weather +1\.2 +- +waits +app\/needs-os +sensor needs version 2\.0 .*, and 1\.0 runs$/m;
+    await until('it waits', async () => waits.test((await app('list', 'board-a')).stdout), patienceMs);
+    device.early = '';
+    assert.equal((await app('deploy', 'weather', '1.1')).code, 0);
+  });
+
   test('are listed: of a device, of all', async () => {
     const list = async (...words: string[]) => (await app('list', ...words)).stdout;
     await until(

@@ -17,6 +17,8 @@ export interface AppDevice extends AsyncDisposable {
   readonly asks: readonly AppAsk[];
   /** A release of this name does not prove good. */
   bad: string;
+  /** One of this name needs an operating system that is not there. */
+  early: string;
 }
 
 /** An enrolled device without a board that takes apps, and runs none: it says at once what came of them. `answer`: to what it is asked. */
@@ -30,11 +32,16 @@ export async function appDevice(
   let desired: DesiredApps['releases'] = [];
   const asks: AppAsk[] = [];
   let answers: string[] = [];
-  const device = { bad: '' };
+  const device = { bad: '', early: '' };
   const numbered = (texts: readonly object[]) =>
     new Map(texts.map((text, i) => [i, typeof text === 'string' ? text : JSON.stringify(text)]));
   const statusOf = ({ team, release }: DesiredApps['releases'][number]) => {
     const good = release !== device.bad;
+    if (release === device.early)
+      return {
+        ...{ team, release, running: '', state: 'waits', reason: 'app/needs-os', fetched: 0, toFetch: 0 },
+        detail: 'sensor needs version 2.0 of the operating system, and 1.0 runs',
+      };
     return {
       ...{ team, release, running: good ? release : '', fetched: 0, toFetch: 0 },
       ...(good
@@ -42,7 +49,8 @@ export async function appDevice(
         : { state: 'fell-back', reason: 'app/unhealthy', detail: 'the check of sensor ended with 3' }),
     };
   };
-  const runs = (team: string) => desired.find((one) => one.team === team && one.release !== device.bad);
+  const idle = (release: string) => release === device.bad || release === device.early;
+  const runs = (team: string) => desired.find((one) => one.team === team && !idle(one.release));
   const appsOf = (): AppStatus[] =>
     Object.entries(apps).flatMap(([app, team]) => {
       const release = runs(team)?.release;
@@ -99,6 +107,12 @@ export async function appDevice(
     },
     set bad(release) {
       device.bad = release;
+    },
+    get early() {
+      return device.early;
+    },
+    set early(release) {
+      device.early = release;
     },
     async [Symbol.asyncDispose]() {
       peer.close();
