@@ -103,6 +103,18 @@ const scenarios: readonly Scenario[] = [
     status: '2 1 fell-back app/damaged',
   },
   {
+    title: 'an update of which a client left half an image, and no more comes',
+    prepare: async (board) => {
+      await before(board);
+      board.release('weather', '2', { sensor: {}, display: {} }, 2);
+      order(board, '2');
+      const sha256 = board.signed.get('weather/2')?.apps[1]?.image.sha256 ?? '';
+      board.device.put(paths.image(sha256), 'display ');
+    },
+    apps: old,
+    status: '2 1 waits',
+  },
+  {
     title: 'a removal',
     prepare: async (board) => {
       await before(board);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isErrno } from '../common/files.ts';
 import { type AppDescription, type AppImage, maxDesiredApps } from '@mbl/formats';
+import { isErrno } from '../common/files.ts';
 import type { BundleFiles } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
 import { becomeHealthy, endOf } from './healthy.ts';
@@ -69,11 +69,14 @@ export class Executor {
     const { effects, paths } = { effects: this.#effects, paths: this.#paths };
     switch (step.do) {
       case 'note':
-        return await effects.write(
-          paths.journal,
-          `${JSON.stringify({ version: 1, ...step.change })}\n`,
-          rootFile,
-        );
+        try {
+          const text = `${JSON.stringify({ version: 1, ...step.change })}\n`;
+          return await effects.write(paths.journal, text, rootFile);
+        } catch (error) {
+          // The way back is taken all the same, and makes room. A power cut on it leads to another try.
+          if (step.change.phase !== 'back' || !isErrno(error, 'ENOSPC')) throw error;
+          return;
+        }
       case 'done':
         return await effects.remove(paths.journal);
       case 'image':
