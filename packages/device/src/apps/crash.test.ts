@@ -193,6 +193,23 @@ describe('a change of what is installed', () => {
       });
 });
 
+test('what a power cut left of files that were being written goes, and nothing else', async () => {
+  const board = new AppBoard();
+  await before(board);
+  const { device } = board;
+  const whole = board.snapshot;
+  const places = [paths.journal, paths.slots, paths.acceptedBy('weather'), paths.stoppedApp('sensor')];
+  const ofTeam = [paths.teamState('weather'), paths.release('weather', '2')];
+  for (const path of [...places, ...ofTeam]) {
+    const at = path.lastIndexOf('/') + 1;
+    device.put(`${path.slice(0, at)}.${path.slice(at)}.new`, '{"ver');
+  }
+  device.reboot();
+  await board.run();
+  assert.deepEqual(board.snapshot, whole);
+  assert.deepEqual(device.apps, old);
+});
+
 test('a release that takes the device down with it is tried three times', async () => {
   const board = new AppBoard();
   await before(board);

@@ -17,7 +17,7 @@ import {
   parseSlots,
   type Slots,
 } from './state.ts';
-import { sweep } from './sweep.ts';
+import { removeDrafts, sweep } from './sweep.ts';
 
 /** What an app is written as: its bundle and its units, by their names. */
 export interface WrittenApp {
@@ -62,6 +62,7 @@ export class Executor {
     for (const name of await this.#effects.list(incoming))
       if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
         await this.#effects.remove(`${incoming}/${name}`);
+    await removeDrafts(this.#effects, this.#paths);
   }
 
   /** `look`: what is there now. Throws `Unfit` for what the release is to blame for. */
