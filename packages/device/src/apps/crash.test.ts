@@ -103,6 +103,18 @@ const scenarios: readonly Scenario[] = [
     status: '2 1 fell-back app/damaged',
   },
   {
+    title: 'an update of which a client left half an image, and no more comes',
+    prepare: async (board) => {
+      await before(board);
+      board.release('weather', '2', { sensor: {}, display: {} }, 2);
+      order(board, '2');
+      const sha256 = board.signed.get('weather/2')?.apps[1]?.image.sha256 ?? '';
+      board.device.put(paths.image(sha256), 'display ');
+    },
+    apps: old,
+    status: '2 1 waits',
+  },
+  {
     title: 'a removal',
     prepare: async (board) => {
       await before(board);
@@ -179,6 +191,23 @@ describe('a change of what is installed', () => {
           if (kind === 'manager') assert.equal(board.device.running.get('mbl-app-clock.service'), clock);
         }
       });
+});
+
+test('what a power cut left of files that were being written goes, and nothing else', async () => {
+  const board = new AppBoard();
+  await before(board);
+  const { device } = board;
+  const whole = board.snapshot;
+  const places = [paths.journal, paths.slots, paths.acceptedBy('weather'), paths.stoppedApp('sensor')];
+  const ofTeam = [paths.teamState('weather'), paths.release('weather', '2')];
+  for (const path of [...places, ...ofTeam]) {
+    const at = path.lastIndexOf('/') + 1;
+    device.put(`${path.slice(0, at)}.${path.slice(at)}.new`, '{"ver');
+  }
+  device.reboot();
+  await board.run();
+  assert.deepEqual(board.snapshot, whole);
+  assert.deepEqual(device.apps, old);
 });
 
 test('a release that takes the device down with it is tried three times', async () => {

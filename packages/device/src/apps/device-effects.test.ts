@@ -78,6 +78,24 @@ test('a file that is open to write, and a file system without quotas, are told a
   await assert.rejects(quota(1), /why/);
 });
 
+test('a disk that is full is told from another failure of the helper', async () => {
+  using folder = new TemporaryFolder();
+  for (const [number, code] of [
+    [28, 'ENOSPC'],
+    [5, undefined],
+    [128, undefined],
+  ] as const) {
+    const native = join(folder.path, `native-${number}`);
+    const sentence = `mbl-native: fs-verity cannot be enabled: error ${number}`;
+    writeFileSync(native, `#!/bin/sh\necho '${sentence}' >&2\nexit 1\n`, { mode: 0o755 });
+    const found = await deviceEffects({ native, data: '/' })
+      .seal('/nothing')
+      .catch((error: unknown) => error);
+    assert.equal((found as { code?: string }).code, code);
+    assert.match(String(found), new RegExp(`${sentence}$`));
+  }
+});
+
 test('the answer of systemd is read, whatever it is', () => {
   const text =
     'ActiveState=active\nResult=success\nNRestarts=2\nExecMainCode=1\nExecMainStatus=3\nActiveEnterTimestampMonotonic=5000000\n';

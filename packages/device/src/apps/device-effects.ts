@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from 'node:fs';
 import { lstat, open, readdir, rename, stat, statfs } from 'node:fs/promises';
+import { constants as osConstants } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../common/files.ts';
@@ -33,7 +34,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     await runForOutput(native, args, { deadlineMs: quickMs, most: 4096 });
   const must = async (command: string, args: readonly string[], deadlineMs = quickMs): Promise<void> => {
     const { code, output } = await runForOutput(command, args, { deadlineMs, most: 4096 });
-    if (code !== 0) throw new Error(`${basename(command)} ${args[0] ?? ''}: ${lastLine(output)}`);
+    if (code !== 0) throw failure(`${basename(command)} ${args[0] ?? ''}: ${lastLine(output)}`);
   };
   return {
     async read(path, most) {
@@ -86,7 +87,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
 
     async seal(path) {
       const { code, output } = await helper('verity', 'enable', path);
-      if (code !== 0 && code !== busy) throw new Error(`verity enable: ${lastLine(output)}`);
+      if (code !== 0 && code !== busy) throw failure(`verity enable: ${lastLine(output)}`);
       return code === 0;
     },
     async copy(from, to, bytes, { mode, uid = 0, gid = 0 }) {
@@ -208,6 +209,12 @@ function numbersOf(rdev: bigint): { major: number; minor: number } {
     major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)),
     minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n)),
   };
+}
+
+/** `mbl-native` ends its sentence with the kernel's number where that says more. */
+function failure(sentence: string): Error {
+  const full = sentence.endsWith(`: error ${osConstants.errno.ENOSPC}`);
+  return Object.assign(new Error(sentence), full && { code: 'ENOSPC' });
 }
 
 function lastLine(output: string): string {

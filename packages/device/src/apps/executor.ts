@@ -19,7 +19,7 @@ import {
   parseSlots,
   type Slots,
 } from './state.ts';
-import { sweep } from './sweep.ts';
+import { removeDrafts, sweep } from './sweep.ts';
 
 /** What an app is written as: its bundle and its units, by their names. */
 export interface WrittenApp {
@@ -68,6 +68,7 @@ export class Executor {
     for (const name of await this.#effects.list(incoming))
       if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
         await this.#effects.remove(`${incoming}/${name}`);
+    await removeDrafts(this.#effects, this.#paths);
   }
 
   /** `look`: what is there now. Throws `Unfit` for what the release is to blame for. */
@@ -75,11 +76,14 @@ export class Executor {
     const { effects, paths } = { effects: this.#effects, paths: this.#paths };
     switch (step.do) {
       case 'note':
-        return await effects.write(
-          paths.journal,
-          `${JSON.stringify({ version: 1, ...step.change })}\n`,
-          rootFile,
-        );
+        try {
+          const text = `${JSON.stringify({ version: 1, ...step.change })}\n`;
+          return await effects.write(paths.journal, text, rootFile);
+        } catch (error) {
+          // The way back is taken all the same, and makes room. A power cut on it leads to another try.
+          if (step.change.phase !== 'back' || !isErrno(error, 'ENOSPC')) throw error;
+          return;
+        }
       case 'done':
         return await effects.remove(paths.journal);
       case 'image':

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type AppReleaseStatus, type DesiredRelease, isTeam } from '@mbl/formats';
+import { isErrno } from '../common/files.ts';
 import { usesBus } from './bundle.ts';
 import { type Effects, Unfit } from './effects.ts';
 import { Executor, type ExecutorOptions } from './executor.ts';
@@ -99,10 +100,11 @@ export class AppManager {
       const view = await this.#look();
       try {
         for (const step of stepsOf(change, view)) {
-          if (step.do === 'note') this.#change = step.change;
           if (step.do === 'start') await this.#publish(await this.#look());
           await this.#executor.perform(step, () => this.#look());
           if (step.do === 'note') {
+            // Not before: what the journal does not say has not been decided.
+            this.#change = step.change;
             await this.#hearOnce();
             this.#effects.say(sentenceOf(step.change));
             await this.#publish(await this.#look());
@@ -114,6 +116,8 @@ export class AppManager {
         // Past that there is no way but on: the next run goes on from the journal.
         if (phase !== 'install' && phase !== 'try') throw error;
         this.#change = backFrom(this.#change ?? change, refusalOf(error));
+        // Said before it is noted: a disk that is full may not let it be.
+        if (isErrno(error, 'ENOSPC')) await this.#publish(await this.#look());
         await this.#executor.perform({ do: 'note', change: this.#change }, () => this.#look());
       }
     }
@@ -207,6 +211,7 @@ function liveReleases({ teams, kept, change }: View): [string, JudgedRelease][] 
 }
 
 function refusalOf(error: unknown): Refusal {
+  if (isErrno(error, 'ENOSPC')) return { reason: 'app/no-room', detail: 'there is no room on the device' };
   const detail = plainSentence(error instanceof Error ? error.message : String(error));
   return { reason: error instanceof Unfit ? error.reason : 'app/failed', detail };
 }

@@ -265,8 +265,10 @@ export function stepsOf(change: Change, view: View): Step[] {
         ...(before === undefined || !touched
           ? []
           : [{ do: 'start', release: { ...before, apps }, must: false } as const]),
+        // What the new one took makes room for the note, where the team has a state by which it is known what stays.
+        ...(view.teams.has(team) ? [{ do: 'sweep' } as const] : []),
         { do: 'commit', team, state: back },
-        ...end,
+        ...(view.teams.has(team) ? [{ do: 'done' } as const] : end),
       ];
     }
     case 'remove':

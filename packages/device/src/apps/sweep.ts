@@ -59,3 +59,16 @@ export async function sweep(
   const left = new Map([...slots].filter(([app, { team }]) => owners.get(app) === team));
   if (left.size < slots.size) await effects.write(paths.slots, formatSlots(left), { mode: 0o600 });
 }
+
+/** Removes what a power cut left of files that were being written (`Effects.write`): nobody may come to write them again. */
+export async function removeDrafts(effects: Effects, paths: AppPaths): Promise<void> {
+  const { installed, accepted, stopped } = paths;
+  const teams = await effects.list(paths.teams);
+  const folders = [
+    ...[installed, accepted, stopped],
+    ...teams.flatMap((team) => [paths.team(team), paths.releases(team)]),
+  ];
+  for (const folder of folders)
+    for (const name of await effects.list(folder))
+      if (name.startsWith('.') && name.endsWith('.new')) await effects.remove(`${folder}/${name}`);
+}

@@ -44,6 +44,9 @@ export class FakeDevice implements Effects {
   /** Effects so far that change something, and the one that the power does not let happen any more. */
   effects = 0;
   cutAt = Number.POSITIVE_INFINITY;
+  /** The effect from which on the disk is full, until something is removed from it or, where that does not help, for good. */
+  fullAt = Number.POSITIVE_INFINITY;
+  fullForGood = false;
   starts = 0;
   reloads = 0;
   bytes = 1 << 30;
@@ -79,6 +82,13 @@ export class FakeDevice implements Effects {
     if (this.effects++ >= this.cutAt) throw new PowerCut();
   }
 
+  /** What wants room on the disk. */
+  #grow(path: string): void {
+    this.#change();
+    if (this.effects > this.fullAt && path.startsWith('/data/'))
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+  }
+
   #insert(path: string, kind: Entry['kind'], text: string, options: FileOptions): void {
     this.files.set(path, { kind, text, options, sealed: false, stamp: ++this.#stamp });
   }
@@ -105,7 +115,7 @@ export class FakeDevice implements Effects {
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
   write = async (path: string, text: string, options: FileOptions): Promise<void> => {
-    this.#change();
+    this.#grow(path);
     const folder = path.slice(0, path.lastIndexOf('/'));
     if (folder !== '/run/systemd/system' && this.files.get(folder)?.kind !== 'folder')
       throw new Error(`no folder ${folder}`);
@@ -115,8 +125,8 @@ export class FakeDevice implements Effects {
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
   folder = async (path: string, options: FileOptions): Promise<void> => {
-    this.#change();
-    if (this.files.get(path)?.kind === 'folder') return;
+    if (this.files.get(path)?.kind === 'folder') return this.#change();
+    this.#grow(path);
     this.#insert(path, 'folder', '', options);
   };
 
@@ -124,7 +134,10 @@ export class FakeDevice implements Effects {
   remove = async (path: string): Promise<void> => {
     this.#change();
     for (const one of this.files.keys())
-      if (one === path || one.startsWith(`${path}/`)) this.files.delete(one);
+      if (one === path || one.startsWith(`${path}/`)) {
+        this.files.delete(one);
+        if (one.startsWith('/data/') && !this.fullForGood) this.fullAt = Number.POSITIVE_INFINITY;
+      }
     for (const one of this.quotas.keys()) if (one.startsWith(`${path}/`)) this.quotas.delete(one);
   };
 
@@ -156,7 +169,7 @@ export class FakeDevice implements Effects {
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
   seal = async (path: string): Promise<boolean> => {
-    this.#change();
+    this.#grow(path);
     const entry = this.#file(path);
     if (entry === undefined || entry.sealed) throw new Error(`${path} cannot be sealed`);
     entry.sealed = entry.held !== true;
@@ -165,7 +178,7 @@ export class FakeDevice implements Effects {
 
   // oxlint-disable-next-line require-await -- asynchronous by its type.
   copy = async (from: string, to: string, bytes: number, options: FileOptions): Promise<void> => {
-    this.#change();
+    this.#grow(to);
     this.#insert(to, 'file', this.#file(from)?.text.slice(0, bytes) ?? '', options);
   };
 
