@@ -111,7 +111,7 @@ export function deviceEffects({ native, data }: { readonly native: string; reado
     },
     async quota(folder, project, bytes, files) {
       const { code, output } = await helper('quota', 'set', folder, ...[project, bytes, files].map(String));
-      if (code !== 0 && code !== absent) throw new Error(`quota set: ${lastLine(output)}`);
+      if (code !== 0 && code !== absent) throw failure(`quota set: ${lastLine(output)}`);
       return code === 0;
     },
     free: (path) => must(native, ['quota', 'leave', path]),
