@@ -1,25 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Apps on a board, without a service: what is brought is judged by the board alone, runs under systemd in a container, and what fails goes back.
+// Apps on a board, without a service: what is brought is judged by the board alone, runs under systemd in a container, and what fails goes back. Every
+// state that a power cut may leave of an update, a fall-back and a rollback is judged off line: docs/decisions/0034
 import assert from 'node:assert/strict';
-
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Board } from '@mbl/lab';
+import { behaviour, doUpdates, makeUpdates, rollbackIndex } from './support/apps/cut-updates.ts';
+import { indexLate, nothingFlushed, oldRemoved } from './support/apps/careless-apps.ts';
+import { AppDeeds, appCrashStates, judgeAppCrashes } from './support/apps/recorded-apps.ts';
 import { must, Team } from './support/apps/team.ts';
 import { bootTimeoutMs, online, openWorld, until, type World } from './support/world.ts';
+
+/** How many states are judged: as many of them as there are for a release, by `all`. */
+const most = Number(process.env['MBL_APP_STATES']?.replace('all', 'Infinity') ?? 150);
+
+/** For who reads the story's output: counts and times. */
+const say = (line: string): void => void process.stdout.write(`      ${line}\n`);
 
 describe('apps on a board', { timeout: 1_800_000 }, () => {
   let world: World;
   let board: Board;
   let team: Team;
+  let deeds: AppDeeds;
 
   before(async () => {
     world = await openWorld();
     team = new Team('weather', world.directory);
     board = await world.board('apps');
-    await board.start();
-    await team.release('1.0', {
+    await board.start({ recordWrites: true });
+    deeds = new AppDeeds(board, team);
+    const one = {
       sensor: { lines: ['restart: { when: always, delay: 1 s }', 'limits: { memory: 16 MiB }'] },
       many: {
         source: join(import.meta.dirname, 'support/apps/hostile.c'),
@@ -38,12 +50,12 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
           'health: { command: [/bin/ticker, check], interval: 5 s, timeout: 20 s, failures: 2, grace: 1 s }',
         ],
       },
-    });
-    await team.release('1.1', { sensor: {}, display: { argument: 'end' } });
-    await team.release('1.2', {
-      sensor: {},
-      display: { lines: ['permissions: { ports: { web: { port: 80 } } }'] },
-    });
+    };
+    await team.release('1.0', one, rollbackIndex);
+    await team.release('1.1', { sensor: {}, display: { argument: 'end' } }, rollbackIndex);
+    const asking = { lines: ['permissions: { ports: { web: { port: 80 } } }'] };
+    await team.release('1.2', { sensor: {}, display: asking }, rollbackIndex);
+    await makeUpdates(team);
     await online(world.client, 'apps');
   });
   after(async () => await world[Symbol.asyncDispose]());
@@ -72,9 +84,10 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
   }
 
   test('a signed release is installed, and each app runs in its own container', async () => {
-    await team.bring(board, '1.0');
-    const { running, reason } = await team.stands(board, 'running', 'refused', 'fell-back');
-    assert.deepEqual([running, reason], ['1.0', '']);
+    await deeds.bring('1.0', '1.0', async () => {
+      const { running, reason } = await team.stands(board, 'running', 'refused', 'fell-back');
+      assert.deepEqual([running, reason], ['1.0', '']);
+    });
     for (const app of ['sensor', 'display']) {
       assert.equal(await active(app), 'active');
       assert.equal(await starts(app), 1);
@@ -162,6 +175,13 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
     await must(board, 'touch /data/apps/volumes/display/state/sick');
     await until('the health command failed twice', async () => (await starts('display')) > before, 240_000);
     await must(board, 'rm /data/apps/volumes/display/state/sick');
+  });
+
+  test('a release follows it, one that is not healthy goes back, and so does who wants the one before', async () => {
+    await doUpdates(board, team, deeds);
+    assert.equal(await active('sensor'), 'active');
+    assert.match(await must(board, `cat /proc/${await pid('display')}/root/version`), /^display 1\.0$/);
+    assert.equal(await active('extra'), 'inactive');
   });
 
   test('what is asked of an app is done, and answered', async () => {
@@ -288,5 +308,41 @@ describe('apps on a board', { timeout: 1_800_000 }, () => {
       240_000,
     );
     assert.equal((await board.ssh('ls /run/systemd/system | grep mbl-app-')).stdout, '');
+  });
+
+  test('no power cut in an update leaves a part of a release, or makes the board forget what it said', async () => {
+    await board.powerOff();
+    const log = await board.writeLog();
+    const recorded = await deeds.recorded(log, behaviour);
+    const images = join(world.directory, 'cut');
+    await mkdir(images);
+    const at = { images, files: join(world.directory, 'cut/files'), most };
+    const start = performance.now();
+    await using states = await appCrashStates(board, recorded.deeds);
+    const found = await judgeAppCrashes(states, recorded, at);
+    say(`${JSON.stringify(found)} in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+    say(`${states.selections} selections, left out: ${JSON.stringify(states.leftOut)}`);
+    assert.deepEqual(found.bad.slice(0, 10), [], `${found.bad.length} bad`);
+    for (const phase of ['install', 'try', 'commit', 'back'])
+      assert.ok(
+        Object.keys(found.ends).some((end) => end.endsWith(phase)),
+        `a cut while the journal says ${phase}`,
+      );
+    // What an app manager would leave that is not careful is found.
+    const [, update, , rollback] = recorded.deeds;
+    assert.ok(update !== undefined && rollback !== undefined);
+    await using ofUpdate = await appCrashStates(board, [update]);
+    await using unflushed = await appCrashStates(board, [rollback], nothingFlushed(log, rollback));
+    for (const [chosen, damage, complaint] of [
+      [unflushed, undefined, /^1\.3 runs, and not 1\.0/],
+      [ofUpdate, indexLate, /^the accepted index is 0/],
+      [ofUpdate, oldRemoved, /^without the new one: |^without the new one nothing runs/],
+    ] as const) {
+      const { bad } = await judgeAppCrashes(chosen, recorded, { ...at, most: 40, ...(damage && { damage }) });
+      assert.ok(
+        bad.some((one) => complaint.test(one)),
+        `${damage?.name}: ${JSON.stringify(bad.slice(0, 10))}`,
+      );
+    }
   });
 });

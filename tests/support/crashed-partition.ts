@@ -13,8 +13,11 @@ const run = promisify(execFile);
  */
 export type Outcome = 'new' | 'whole' | 'mended' | 'lost';
 
-/** Has the board's storage service look at the file system in `image`. Nothing is mounted: e2fsck does what a kernel does then. */
-export async function recover(image: string, name: 'config' | 'data'): Promise<Outcome> {
+/**
+ * Has the board's storage service look at the file system in `image`. Nothing is mounted: e2fsck does what a kernel does then. `orphans`: files that
+ * were open are finished too, removed or cut to their length, as a kernel does after the journal (Linux fs/ext4/orphan.c).
+ */
+export async function recover(image: string, name: 'config' | 'data', orphans = false): Promise<Outcome> {
   const e2fsck = async (...args: string[]) => await systemTools.run('e2fsck', [...args, image], 60_000);
   const { before, ready, repaired } = await examine(
     { ...boardVolumes('')[name], device: image },
@@ -23,6 +26,8 @@ export async function recover(image: string, name: 'config' | 'data'): Promise<O
       async run(command, args, deadlineMs) {
         if (command !== 'mount') return await systemTools.run(command, args, deadlineMs);
         await e2fsck('-p', '-E', 'journal_only');
+        // Without -f: what is marked clean is not looked at otherwise.
+        if (orphans) await e2fsck('-p');
         return await e2fsck('-f', '-n');
       },
     },

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+export { deviceEffects } from './apps/device-effects.ts';
+export type { Effects as AppEffects, UnitState } from './apps/effects.ts';
+export { isRefusal, judgeApps, type JudgedRelease, parseSignedApps } from './apps/judge.ts';
+export { AppManager, type ManagerOptions as AppManagerOptions } from './apps/manager.ts';
+export { type AppPlaces, healthUnitOf, pathsOf, unitOf } from './apps/places.ts';
+export { readPolicy } from './apps/policy.ts';
+export { parseAccepted, parseChange, parseTeamState } from './apps/state.ts';
 export { IdentityStore } from './cloud-client/identity.ts';
 export { runCloudClient } from './cloud-client/main.ts';
 export { loadSettings } from './cloud-client/settings.ts';

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type AppDescription, type AppReleaseStatus, parseApp } from '@mbl/formats';
 import type { Board } from '@mbl/lab';
@@ -28,13 +28,14 @@ export interface TickerPlan {
 }
 
 export class Team {
-  readonly #name: string;
+  readonly name: string;
   readonly #folder: string;
   #keyed = false;
+  #wanted = '';
   readonly #releases = new Map<string, readonly { readonly app: AppDescription; readonly image: string }[]>();
 
   constructor(name: string, folder: string) {
-    this.#name = name;
+    this.name = name;
     this.#folder = folder;
   }
 
@@ -43,13 +44,13 @@ export class Team {
   }
 
   /** Builds the apps and makes a signed release of them. */
-  async release(name: string, apps: Readonly<Record<string, TickerPlan>>): Promise<void> {
-    await this.stage(name, apps);
+  async release(name: string, apps: Readonly<Record<string, TickerPlan>>, rollbackIndex = 0): Promise<void> {
+    await this.stage(name, apps, rollbackIndex);
     await this.sign();
   }
 
   /** The same without signatures. */
-  async stage(name: string, apps: Readonly<Record<string, TickerPlan>>): Promise<void> {
+  async stage(name: string, apps: Readonly<Record<string, TickerPlan>>, rollbackIndex = 0): Promise<void> {
     await this.#key();
     const packages: string[] = [];
     for (const [app, plan] of Object.entries(apps)) {
@@ -85,7 +86,8 @@ export class Team {
       await mblJson(['app', 'build', source, '--output', output], { timeout: 240_000 });
       packages.push(output);
     }
-    await this.#mbl('create', name, ...packages, '--team', this.#name, '--level', '3');
+    const index = ['--rollback-index', String(rollbackIndex)];
+    await this.#mbl('create', name, ...packages, '--team', this.name, '--level', '3', ...index);
     const built = await Promise.all(
       packages.map(async (folder) => {
         const app = parseApp(await readFile(join(folder, 'app.json'), 'utf8'), folder);
@@ -108,13 +110,13 @@ export class Team {
 
   /** The team's own key, which the repository lets sign for it. */
   async #key(): Promise<string> {
-    const key = join(this.#folder, `team-${this.#name}`);
+    const key = join(this.#folder, `team-${this.name}`);
     if (this.#keyed) return key;
     const { publicKey, privateKey } = generateKeyPairSync('ed25519');
     await writeFile(`${key}.key`, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
     await writeFile(`${key}.pub`, publicKey.export({ type: 'spki', format: 'pem' }));
     await this.#mbl('sign');
-    await this.#mbl('role', this.#name, '--add-key', `${key}.pub`);
+    await this.#mbl('role', this.name, '--add-key', `${key}.pub`);
     await this.#mbl('sign');
     this.#keyed = true;
     return key;
@@ -132,30 +134,34 @@ export class Team {
       if (damage) bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
       await put(board, `/data/apps/incoming/${app.image.sha256}.erofs`, bytes);
     }
-    await put(board, `/data/apps/orders/${this.#name}.json`, await this.#order(release));
+    await put(board, `/data/apps/orders/${this.name}.json`, await this.order(release));
     await this.want(board, release);
   }
 
   /** '' for nothing. */
   async want(board: Board, release: string): Promise<void> {
-    const releases = release === '' ? [] : [{ team: this.#name, release }];
+    this.#wanted = release;
+    const releases = release === '' ? [] : [{ team: this.name, release }];
     await put(board, '/data/apps/orders/desired.json', JSON.stringify({ version: 1, releases }));
     await must(board, 'mkdir -p /run/mbl-platformd && : >/run/mbl-platformd/apps');
   }
 
-  /** Waits until the team's release stands like this. */
+  /** Waits until the release that was wanted last stands like this. */
   async stands(board: Board, ...states: readonly AppReleaseStatus['state'][]): Promise<AppReleaseStatus> {
     let last = '';
     try {
       return await until(
-        `${this.#name} ${states.join(' or ')}`,
+        `${this.name} ${states.join(' or ')}`,
         async () => {
           const { stdout } = await board.ssh('cat /run/mbl/apps/status.json');
           last = stdout;
           const { releases = [] } = (stdout === '' ? {} : JSON.parse(stdout)) as {
             releases?: AppReleaseStatus[];
           };
-          return releases.find(({ team, state }) => team === this.#name && states.includes(state));
+          return releases.find(
+            ({ team, release, state }) =>
+              team === this.name && release === this.#wanted && states.includes(state),
+          );
         },
         300_000,
       );
@@ -168,7 +174,7 @@ export class Team {
   }
 
   /** The metadata that a board needs, taken down while this process judges the release itself. */
-  async #order(release: string): Promise<string> {
+  async order(release: string): Promise<string> {
     const born = await readFile(join(root, '.mbl/keys/release-root.json'));
     const files = new Map<string, string>();
     const folder = folderSource(this.repository);
@@ -182,18 +188,21 @@ export class Team {
       },
     };
     const client = await Client.open({ root: born, source, store: memoryStore(), now: new Date() });
-    await acceptApps(client, { team: this.#name, name: release }, { keys: 'development', rollbackIndex: 0 });
+    await acceptApps(client, { team: this.name, name: release }, { keys: 'development', rollbackIndex: 0 });
     const metadata = [...files].map(([name, content]) => ({ name, content }));
-    return JSON.stringify({ version: 1, team: this.#name, release, metadata });
+    return JSON.stringify({ version: 1, team: this.name, release, metadata });
   }
 }
 
-/** A file of the board, whole or not at all. */
+/** A file of the board, whole or not at all, and on the disk once this resolved. */
 export async function put(board: Board, path: string, content: string | Uint8Array): Promise<void> {
-  const { code, stderr } = await board.ssh(`cat >${path}.part && mv ${path}.part ${path}`, {
-    input: content,
-    timeoutMs: 240_000,
-  });
+  const { code, stderr } = await board.ssh(
+    `cat >${path}.part && sync ${path}.part && mv ${path}.part ${path} && sync ${dirname(path)}`,
+    {
+      input: content,
+      timeoutMs: 240_000,
+    },
+  );
   assert.equal(code, 0, stderr);
 }
 
