@@ -162,7 +162,7 @@ export class Executor {
     const target = paths.installedImage(fsVerity);
     if ((await effects.measure(target)) === fsVerity) return;
     await effects.remove(target);
-    const draft = `${target}.new`;
+    const draft = paths.imageDraft(fsVerity);
     const fetched = paths.image(sha256);
     if ((await effects.size(fetched)) !== undefined) {
       await effects.remove(draft);

@@ -79,10 +79,10 @@ export class Observer {
 
   async #isThere({ sha256, fsVerity, size }: AppImage): Promise<boolean> {
     const paths = this.#paths;
-    return (
-      (await this.#effects.size(paths.image(sha256))) === size ||
-      (await this.#effects.size(paths.installedImage(fsVerity))) === size
-    );
+    // Also one that was taken over: what is brought a second time, and is not whole yet, would take its place.
+    for (const path of [paths.image(sha256), paths.installedImage(fsVerity), paths.imageDraft(fsVerity)])
+      if ((await this.#effects.size(path)) === size) return true;
+    return false;
   }
 
   async #offer(team: string): Promise<Offered | undefined> {

@@ -58,6 +58,8 @@ export function pathsOf({ data, run, units, requests, boot, update }: AppPlaces)
     release: (name: string, release: string) => join(team(name), 'releases', `${release}.json`),
     images: join(installed, 'images'),
     installedImage: (fsVerity: string) => join(installed, 'images', `${fsVerity}.erofs`),
+    /** What was taken over from whoever fetched it, and is not sealed and judged yet. */
+    imageDraft: (fsVerity: string) => join(installed, 'images', `${fsVerity}.erofs.new`),
     accepted: join(installed, 'accepted'),
     acceptedBy: (name: string) => join(installed, 'accepted', `${name}.json`),
     stopped: join(installed, 'stopped'),

@@ -203,3 +203,23 @@ test('whoever proves the start good and the manager that looks never miss each o
     assert.deepEqual(device.apps, of('2'), `proved at ${at}`);
   }
 });
+
+test('an image that was taken over when the restart came is not brought a second time in the trial', async () => {
+  const made = await board();
+  order(made, '2');
+  const { device } = made;
+  const { seal } = device;
+  device.seal = (path) => {
+    device.cutAt = device.effects;
+    return seal(path);
+  };
+  await assert.rejects(made.run(), PowerCut);
+  device.seal = seal;
+  made.startTrial('2.0');
+  await made.run();
+  // Without a reason whoever brings releases would bring it again, into a new file of its size: what is in that when the trial ends is not what was signed.
+  assert.equal((await made.status())['weather'], `2 ${waiting}`);
+  made.prove();
+  await made.run();
+  assert.equal((await made.status())['weather'], '2 2 running');
+});
