@@ -83,3 +83,17 @@ test('the boot state comes first, the counters after it, and the other bank last
     'boot firmware: bank b is a copy of bank a: 4 blocks',
   ]);
 });
+
+test('a second copy that cannot be made says nothing against a start that proved good', async () => {
+  using partition = statePartition({ ...tried, sequence: 11 }, tried);
+  const said: string[] = [];
+  const banks = new FakeBanks();
+  banks.copy = () => Promise.reject(new Error('the flash fails'));
+  const options = { state: partition.path, update: partition.path, banks };
+  // What waits for the end of the trial is told of it once this has ended well (mbl-good-boot.service).
+  await goodBoot({ ...options, say: (line) => said.push(line) });
+  assert.deepEqual(said.slice(1), [
+    'boot firmware: bank a is good',
+    '<3>boot firmware: there is no second copy: the flash fails',
+  ]);
+});

@@ -43,8 +43,14 @@ export async function goodBoot({ state, update, banks, say }: GoodBootOptions): 
   say(`slot ${tried} is good`);
   const settled = await settleFirmware(banks, await new TrialStore(update).trial(), tried);
   say(`boot firmware: ${settled ?? 'this board has no banks'}`);
-  const copied = await keepSecondCopy(banks);
-  if (copied !== undefined) say(`boot firmware: ${copied}`);
+  try {
+    const copied = await keepSecondCopy(banks);
+    if (copied !== undefined) say(`boot firmware: ${copied}`);
+  } catch (error) {
+    // The start is a good one all the same, and whoever waits for that (mbl-good-boot.service) is told so; the next start tries again.
+    const why = error instanceof Error ? error.message : String(error);
+    say(`<3>boot firmware: there is no second copy: ${why}`);
+  }
 }
 
 if (import.meta.main) {
