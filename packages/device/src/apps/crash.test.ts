@@ -210,6 +210,22 @@ test('what a power cut left of files that were being written goes, and nothing e
   assert.deepEqual(device.apps, old);
 });
 
+test('what somebody is writing stays: an order to stop an app comes beside a run that changes something', async () => {
+  const board = new AppBoard();
+  await before(board);
+  const draft = paths.stoppedApp('.sensor.new');
+  board.device.put(draft, '');
+  order(board, '7');
+  board.release('weather', '7', { sensor: {} }, 7);
+  board.bring('weather', '7');
+  await board.run();
+  assert.deepEqual(board.device.apps, ['clock other/7', 'sensor weather/7']);
+  assert.equal(board.device.files.has(draft), true);
+  board.device.reboot();
+  await board.run();
+  assert.equal(board.device.files.has(draft), false);
+});
+
 test('a release that takes the device down with it is tried three times', async () => {
   const board = new AppBoard();
   await before(board);

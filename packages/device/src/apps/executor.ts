@@ -68,7 +68,9 @@ export class Executor {
     for (const name of await this.#effects.list(incoming))
       if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
         await this.#effects.remove(`${incoming}/${name}`);
-    await removeDrafts(this.#effects, this.#paths);
+    // Only before the first word since the device started: from then on orders to single apps are written beside this program.
+    if ((await this.#effects.size(this.#paths.status)) === undefined)
+      await removeDrafts(this.#effects, this.#paths);
   }
 
   /** `look`: what is there now. Throws `Unfit` for what the release is to blame for. */

@@ -55,7 +55,7 @@ export async function sweep(
       await effects.remove(paths.volumesOf(app));
   }
   for (const app of await effects.list(paths.stopped))
-    if (!owners.has(app)) await effects.remove(paths.stoppedApp(app));
+    if (!app.startsWith('.') && !owners.has(app)) await effects.remove(paths.stoppedApp(app));
   const left = new Map([...slots].filter(([app, { team }]) => owners.get(app) === team));
   if (left.size < slots.size) await effects.write(paths.slots, formatSlots(left), { mode: 0o600 });
 }
