@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { TemporaryFolder } from '../testing/support.ts';
 import { confineApps, type ConfinementPlaces } from './confinement.ts';
-import { AppBoard } from './testing/app-board.ts';
+import { AppBoard, paths } from './testing/app-board.ts';
+import { PowerCut } from './testing/fake-device.ts';
 
 function places(folder: TemporaryFolder, profiles: string): ConfinementPlaces {
   const found = { policy: join(folder.path, 'policy'), kernel: join(folder.path, 'kernel') };
@@ -65,4 +66,34 @@ test('where the kernel confines nobody no app starts and no release is installed
   board.unconfined = undefined;
   await board.run();
   assert.deepEqual(board.device.apps, ['player music/1', 'sensor weather/1']);
+});
+
+test('a release that a power cut caught half done is not blamed for a start at which the kernel confines nobody', async () => {
+  for (const phase of ['install', 'try'] as const) {
+    const board = new AppBoard();
+    board.release('weather', '1', { sensor: {} });
+    board.release('weather', '2', { sensor: {} }, 1);
+    board.want({ weather: '1' });
+    board.bring('weather', '1');
+    await board.run();
+    board.want({ weather: '2' });
+    board.bring('weather', '2');
+    const { device } = board;
+    const { write } = device;
+    device.write = async (path, text, options) => {
+      await write(path, text, options);
+      if (path === paths.journal && text.includes(`"phase":"${phase}"`)) device.cutAt = device.effects;
+    };
+    await assert.rejects(board.run(), PowerCut);
+    device.write = write;
+    board.unconfined = 'the kernel has no profile mbl-app';
+    board.restart();
+    await board.run();
+    assert.deepEqual(await board.status(), { weather: '2 1 waits app/not-confined' }, phase);
+    assert.deepEqual(device.apps, []);
+    board.unconfined = undefined;
+    board.restart();
+    await board.run();
+    assert.deepEqual(await board.status(), { weather: '2 2 running' }, phase);
+  }
 });

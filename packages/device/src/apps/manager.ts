@@ -17,7 +17,7 @@ import {
   stepsOf,
   type Verdict,
   type View,
-  waitsForTrial,
+  waitsForSystem,
 } from './plan.ts';
 import { type Change, parseChange, plainSentence } from './state.ts';
 import { isOnTrial } from './trial.ts';
@@ -62,7 +62,8 @@ export class AppManager {
     const journal = await this.#effects.read(this.#paths.journal, 1 << 16);
     const found = journal === undefined ? undefined : parseChange(journal);
     // It stays in the journal, and counts for nothing before: a start that the operating system spoils is none of its own.
-    const waits = this.#onTrial && found !== undefined && waitsForTrial(found);
+    const spoilt = this.#onTrial || this.#options.ground.unconfined !== undefined;
+    const waits = spoilt && found !== undefined && waitsForSystem(found);
     this.#change = waits || found === undefined ? undefined : resumed(found);
     await this.#hearOnce();
     let view = await this.#look();

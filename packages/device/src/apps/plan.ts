@@ -298,10 +298,10 @@ export function backFrom(change: Change, { reason, detail }: Refusal): Change {
 }
 
 /**
- * True for a change that waits for the end of the trial: what ran before it runs meanwhile. What is decided is brought to its end: there is nothing left
- * in it that an operating system could spoil.
+ * True for a change that waits for the end of a trial, or for a system that confines apps: what ran before it runs meanwhile, where it may. What is decided
+ * is brought to its end: there is nothing left in it that an operating system could spoil.
  */
-export function waitsForTrial({ phase }: Change): boolean {
+export function waitsForSystem({ phase }: Change): boolean {
   return phase === 'install' || phase === 'try';
 }
 

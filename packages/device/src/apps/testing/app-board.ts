@@ -62,10 +62,15 @@ export class AppBoard {
     this.device.files.set(path, { kind: 'folder', text: '', options, sealed: false, stamp: 0 });
   }
 
-  /** The device restarts into a version of the operating system that came to slot b and is on trial there. */
-  startTrial(os: string): void {
+  /** The device restarts into the version that ran. */
+  restart(): void {
     this.device.reboot();
     this.#folder('/run/mbl');
+  }
+
+  /** The device restarts into a version of the operating system that came to slot b and is on trial there. */
+  startTrial(os: string): void {
+    this.restart();
     this.os = os;
     this.device.put(paths.boot, 'slot=b\nattempts=1\n');
     const trial = { slot: 'b', release: os, rollbackIndex: 0, rootHash: 'ab'.repeat(32) };
@@ -82,8 +87,7 @@ export class AppBoard {
 
   /** The version before it runs again, in slot a. */
   goBack(os: string): void {
-    this.device.reboot();
-    this.#folder('/run/mbl');
+    this.restart();
     this.os = os;
     this.device.put(paths.boot, 'slot=a\nattempts=1\n');
   }
