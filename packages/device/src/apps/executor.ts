@@ -60,10 +60,7 @@ export class Executor {
       await this.#effects.folder(path, rootFolder);
     // Who passes through sees no names.
     await this.#effects.folder(volumes, { ...rootFolder, mode: 0o711 });
-    const { bytes, files } = incomingBudget((await this.#effects.capacity()).bytes);
-    // In memory, where the disk is gone, there are no quotas; nor apps that could run.
-    if (!(await this.#effects.quota(incoming, incomingProject, bytes, files)))
-      this.#effects.say('what is fetched of apps has no bound');
+    await this.#boundIncoming();
     // Nobody else gets rid of a folder that whoever fetches has left in the place of an image.
     for (const name of await this.#effects.list(incoming))
       if ((await this.#effects.size(`${incoming}/${name}`)) === undefined)
@@ -71,6 +68,19 @@ export class Executor {
     // Only before the first word since the device started: from then on orders to single apps are written beside this program.
     if ((await this.#effects.size(this.#paths.status)) === undefined)
       await removeDrafts(this.#effects, this.#paths);
+  }
+
+  /** As mbl-storage does: what is fetched without a bound, from a disk that takes none, is no reason to start no app. */
+  async #boundIncoming(): Promise<void> {
+    const { bytes, files } = incomingBudget((await this.#effects.capacity()).bytes);
+    try {
+      // In memory, where the disk is gone, there are no quotas; nor apps that could run.
+      if (await this.#effects.quota(this.#paths.incoming, incomingProject, bytes, files)) return;
+      this.#effects.say('what is fetched of apps has no bound');
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#effects.say(`<4>what is fetched of apps has no bound: ${why}`);
+    }
   }
 
   /** `look`: what is there now. Throws `Unfit` for what the release is to blame for. */

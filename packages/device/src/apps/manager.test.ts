@@ -318,3 +318,23 @@ test('who wants a rollback of what cannot be a team keeps nobody busy', async ()
   await board.run();
   assert.deepEqual(await board.device.list(paths.rollbacks), ['.radio.new']);
 });
+
+test('a disk that takes no bound for what is fetched keeps no app from starting', async () => {
+  const board = new AppBoard();
+  board.release('weather', '1', { sensor: {} });
+  board.want({ weather: '1' });
+  board.bring('weather', '1');
+  await board.run();
+  board.restart();
+  const { quota } = board.device;
+  board.device.quota = (folder, ...rest) =>
+    folder === paths.incoming
+      ? Promise.reject(new Error('quota set: the limits cannot be set: error 30'))
+      : quota(folder, ...rest);
+  await board.run();
+  assert.deepEqual(board.device.apps, ['sensor weather/1']);
+  assert.ok(
+    board.device.said.some((line) => line.includes('has no bound: quota set')),
+    board.device.said.join(),
+  );
+});
