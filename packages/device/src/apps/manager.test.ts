@@ -338,3 +338,25 @@ test('a disk that takes no bound for what is fetched keeps no app from starting'
     board.device.said.join(),
   );
 });
+
+test('a team whose apps cannot be written out keeps no other team from starting', async () => {
+  const board = new AppBoard();
+  board.release('radio', '1', { tuner: {} });
+  board.release('weather', '1', { sensor: {} });
+  board.want({ radio: '1', weather: '1' });
+  board.bring('radio', '1');
+  board.bring('weather', '1');
+  await board.run();
+  board.restart();
+  const { quota } = board.device;
+  board.device.quota = (folder, ...rest) =>
+    folder === paths.volume('tuner', 'state')
+      ? Promise.reject(new Error('quota set: the limits cannot be set: error 5'))
+      : quota(folder, ...rest);
+  // The next run tries again.
+  await assert.rejects(board.run(), /error 5/);
+  assert.deepEqual(board.device.apps, ['sensor weather/1']);
+  board.device.quota = quota;
+  await board.run();
+  assert.deepEqual(board.device.apps, ['sensor weather/1', 'tuner radio/1']);
+});

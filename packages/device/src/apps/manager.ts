@@ -87,11 +87,17 @@ export class AppManager {
   /** What is installed runs, unless something is being done about it. */
   async #ensure(view: View): Promise<void> {
     await this.#publish(view);
+    const failures: Error[] = [];
     for (const [team, release] of liveReleases(view)) {
       if (this.#change?.team === team && this.#change.phase !== 'install') continue;
       const apps = release.apps.filter((app) => faultOfApp(view, team, app) === undefined);
-      await this.#executor.start({ ...release, apps }, 'may');
+      await this.#executor
+        .start({ ...release, apps }, 'may')
+        .catch((error: unknown) => failures.push(error instanceof Error ? error : new Error(String(error))));
     }
+    // The other teams run: the next run tries again.
+    const [first] = failures;
+    if (first !== undefined) throw first;
   }
 
   async #carryOut(first: Change): Promise<void> {
