@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Code, ContentFormat, SeededRandom, SimulatedClock, SimulatedStream } from '@mbl/coap';
+import {
+  blockOption,
+  Code,
+  ContentFormat,
+  OptionNumber,
+  SeededRandom,
+  SimulatedClock,
+  SimulatedStream,
+  uriPathOptions,
+} from '@mbl/coap';
 import { Lwm2mError } from '../errors.ts';
 import { firmwareUpdateModel } from '../model/object-5-firmware-update.ts';
 import { Lwm2mServer } from '../server/server.ts';
@@ -124,4 +133,21 @@ test('a stream is refused before it begins, in the middle and at its end, as a w
   throws.end = refusal(Code.BAD_REQUEST);
   await refused(Code.BAD_REQUEST);
   assert.ok(!came.includes('end'));
+});
+
+test('a first block with an option that is no UTF-8 is answered, and ends no connection', async () => {
+  const { came, run } = await packaged();
+  const bad = { number: OptionNumber.URI_QUERY, value: Uint8Array.of(0xff) };
+  const segment = { number: OptionNumber.URI_PATH, value: Uint8Array.of(0xff) };
+  const first = blockOption(OptionNumber.BLOCK1, { number: 0, more: true, sizeExponent: 0 });
+  for (const options of [
+    [...uriPathOptions('/5/0/0'), bad, first],
+    [segment, first],
+  ]) {
+    const request = { code: Code.PUT, options, payload: new Uint8Array(16) };
+    const answer = await run(async (board) => await board.peer.request(request, { timeoutMs: 1000 }));
+    assert.equal(answer.code, Code.BAD_OPTION);
+  }
+  await run(async (board) => await board.write('/5/0/0', large));
+  assert.equal(came.at(-1), 'end');
 });

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BodySink, CoapRequest, CoapResponse } from '@mbl/coap';
-import { Code, ContentFormat, contentFormat, OptionNumber, uintValue, uriPath, uriQuery } from '@mbl/coap';
+import {
+  Code,
+  CoapError,
+  ContentFormat,
+  contentFormat,
+  OptionNumber,
+  uintValue,
+  uriPath,
+  uriQuery,
+} from '@mbl/coap';
 import { errorResponse, message } from '../messages.ts';
 import type { Path } from '../path.ts';
 import { parseSegments } from '../path.ts';
@@ -16,10 +25,11 @@ export function openStream(
   first: CoapRequest,
   written: (path: Path) => void,
 ): BodySink | CoapResponse | undefined {
-  if (first.code !== Code.PUT || uriQuery(first.options).length > 0) return undefined;
-  if ((contentFormat(first.options) ?? ContentFormat.OCTET_STREAM) !== ContentFormat.OCTET_STREAM)
-    return undefined;
+  if (first.code !== Code.PUT) return undefined;
   try {
+    if (uriQuery(first.options).length > 0) return undefined;
+    if ((contentFormat(first.options) ?? ContentFormat.OCTET_STREAM) !== ContentFormat.OCTET_STREAM)
+      return undefined;
     const path = parseSegments(uriPath(first.options));
     const [, , resourceId] = path;
     if (path.length !== 3 || resourceId === undefined) return undefined;
@@ -58,6 +68,7 @@ function bodySink(sink: ValueSink, written: () => void): BodySink {
 
 /** Nobody hears of what is thrown before there is a sink: it has to be an answer. */
 function refusal(error: unknown): CoapResponse {
+  if (error instanceof CoapError && error.code === 'coap/bad-option') return message(Code.BAD_OPTION);
   try {
     return errorResponse(error);
   } catch {
