@@ -328,3 +328,24 @@ test('metadata that became old while the rest of it was fetched is fetched once 
   await eventually(() => world.updater.status.state === 'idle', 60_000);
   assert.equal(world.updater.status.reason, 'update/metadata-rolled-back');
 });
+
+test('what an order says that was replaced meanwhile is no news of the one in its place', async (t) => {
+  const { updater, uri, platform } = await updating(t);
+  const asked = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const sound = new FakePlatform();
+  platform.checkRelease = async (given) => {
+    asked.resolve();
+    await held.promise;
+    const plan = await sound.checkRelease({ ...given, metadata: [{ name: '', content: 'signed' }] });
+    return { ...plan, missing: '', name: 'of the order before' };
+  };
+  void updater.begin(uri);
+  await asked.promise;
+  const reception = updater.receive();
+  held.resolve();
+  await reception.ready;
+  const { state, release } = updater.status;
+  reception.end(undefined);
+  assert.deepEqual([state, release], ['downloading', '']);
+});

@@ -374,7 +374,10 @@ export class Updater {
       log,
       budget: order.isFree ? 0 : memory.budget,
       ...on,
-      tell: order.tell,
+      // What an order says that another one has replaced is no news of that.
+      tell: (status) => {
+        if (!signal.aborted) order.tell(status);
+      },
       signal,
     });
     log.info('update ready', { release: this.#status.release, bytes: this.#status.fetched });
