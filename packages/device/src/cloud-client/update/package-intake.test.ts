@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
 import { Code } from '@mbl/coap';
 import type { ValueSink } from '@mbl/lwm2m';
 import { packed } from '../../testing/packing.ts';
-import { eventually, TemporaryFolder } from '../../testing/support.ts';
+import { eventually, FakePlatform, TemporaryFolder } from '../../testing/support.ts';
 import { updating } from '../../testing/updating.ts';
 import { PackageIntake } from './package-intake.ts';
 
@@ -214,4 +215,30 @@ test('a push takes the place of a pull, and a pull that of a push; neither comes
   await until('downloaded');
   await updater.install();
   assert.throws(() => intake.open(1), { name: 'Lwm2mError', status: Code.METHOD_NOT_ALLOWED });
+});
+
+test('a block that waits for the order before is let go when another package takes its place, or its server is gone', async (t) => {
+  const { updater, intake, files, uri, platform, until, empty } = await taking(t);
+  const bytes = packed(files);
+  const held = Promise.withResolvers<void>();
+  const sound = new FakePlatform();
+  sound.components = platform.components;
+  platform.checkRelease = async (given) => {
+    await held.promise;
+    return await sound.checkRelease(given);
+  };
+  await updater.begin(uri);
+  const first = intake.open(bytes.length);
+  const waits = first.write(bytes.subarray(0, 100_000));
+  const second = intake.open(bytes.length);
+  const waitsToo = second.write(bytes.subarray(0, 100_000));
+  second.abort(new Error('the peer closed the connection'));
+  const ends = Promise.allSettled([waits, waitsToo]).then((all) => all.map(({ status }) => status));
+  const early = await Promise.race([ends, delay(1000, 'still waiting', { ref: false })]);
+  held.resolve();
+  assert.deepEqual(early, ['rejected', 'rejected']);
+  assert.equal(updater.status.result, 'connectionLost');
+  await push(intake.open(bytes.length), bytes);
+  await until('downloaded');
+  await empty();
 });

@@ -93,6 +93,8 @@ class PackageSink implements ValueSink {
   #told = 0;
   #working: Promise<unknown> = Promise.resolve();
   #ended = false;
+  /** Resolves when it comes to nothing. */
+  readonly #left = Promise.withResolvers<void>();
 
   constructor(
     options: PackageIntakeOptions,
@@ -139,15 +141,13 @@ class PackageSink implements ValueSink {
 
   /** One thing at a time; what fails ends it. */
   async #work(action: () => Promise<void>): Promise<void> {
-    if (this.#ended || this.#reception.signal.aborted)
-      throw new Lwm2mError('device/package-lost', 'another order took the place of this package', {
-        status: Code.REQUEST_ENTITY_INCOMPLETE,
-      });
+    if (this.#ended || this.#reception.signal.aborted) throw replaced();
     const work = action();
     this.#working = work.catch(() => undefined);
     try {
       await work;
     } catch (error) {
+      if (this.#ended) throw replaced();
       const [result, cause, status] = verdictOf(error);
       this.#options.log.error('package refused', { reason: cause.message });
       this.#reception.fail(result, cause);
@@ -180,8 +180,9 @@ class PackageSink implements ValueSink {
     if (bytes.length >= tarBlock && magic !== 'ustar')
       throw failed('unsupportedPackage', badPackage('it is no tar archive'), Code.BAD_REQUEST);
     this.#checkSize(this.#size ?? 0);
-    // What the one before left is gone first: there is room for one.
-    await this.#reception.ready;
+    // What the one before left is gone first: there is room for one. Nobody waits for that, with a block in his hands, in vain.
+    await Promise.race([this.#reception.ready, this.#left.promise]);
+    if (this.#ended) throw replaced();
     await this.#tidy();
     this.#file = await open(this.#path, 'wx', 0o600);
   }
@@ -222,6 +223,7 @@ class PackageSink implements ValueSink {
   #leave(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#left.resolve();
     void (async () => {
       await this.#working;
       await this.#file?.close().catch(() => undefined);
@@ -247,6 +249,12 @@ class Failed extends Error {
     super(verdict[1].message);
     this.verdict = verdict;
   }
+}
+
+function replaced(): Lwm2mError {
+  return new Lwm2mError('device/package-lost', 'another order took the place of this package', {
+    status: Code.REQUEST_ENTITY_INCOMPLETE,
+  });
 }
 
 function failed(...verdict: Verdict): Failed {
