@@ -7,7 +7,7 @@ import { createServer as createTcpServer, connect as connectTcp, type Socket } f
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { Code } from '@mbl/coap';
+import { Code, encodeTcpFrame } from '@mbl/coap';
 import pg from 'pg';
 import {
   basic,
@@ -51,6 +51,16 @@ describe('the LwM2M edge', () => {
       await device.registerAgain(300, parameters);
       assert.equal((await show(identity.deviceId)).image_keys, null);
     }
+  });
+
+  test('a device whose farewell is a text that the database cannot hold goes offline like any other', async () => {
+    const identity = await enrol(service, 'board-nul');
+    await using device = await TestDevice.register(service, identity);
+    const none = new Uint8Array();
+    const payload = Buffer.from('no\0more');
+    device.socket.write(encodeTcpFrame({ code: Code.ABORT, token: none, options: [], payload }));
+    await online(identity.deviceId, false);
+    assert.equal((await typesOf(identity.deviceId)).at(-1), 'offline');
   });
 
   test('a device registers, updates, deregisters; the directory shows it live', async () => {

@@ -180,7 +180,11 @@ export class Presence {
   }
 }
 
-function offlineEvent(reason: string): EventOfMany {
+/** Of a reason, which may be the device's own words. */
+const longestReason = 500;
+
+function offlineEvent(said: string): EventOfMany {
+  const reason = storable(said, longestReason);
   return {
     type: 'device.offline',
     description: `Disconnected: ${reason}`,
