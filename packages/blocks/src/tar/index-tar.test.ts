@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { MblError } from '@mbl/trust';
 import fc from 'fast-check';
 import { indexTar } from './index-tar.ts';
-import { plainHeaders, tarEnd, type TarOutput, writeTar } from './write.ts';
+import { paddingAfter, plainHeader, plainHeaders, tarEnd, type TarOutput, writeTar } from './write.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mbl-index-tar-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -95,4 +95,24 @@ test('whatever bytes there are: files that lie inside, or a refusal', async () =
       },
     ),
   );
+});
+
+test('headers that name nothing are not read without an end', async () => {
+  const records = Buffer.from('6 a=b\n'.repeat(10_000));
+  const extra = Buffer.concat([
+    plainHeader('pax', records.length, 'x'),
+    records,
+    Buffer.alloc(paddingAfter(records.length)),
+  ]);
+  let read = 0;
+  const source = {
+    size: 2000 * extra.length,
+    read: async (at: number, length: number) => {
+      read += length;
+      const from = at % extra.length;
+      return await Promise.resolve(extra.subarray(from, from + length));
+    },
+  };
+  await assert.rejects(indexTar(source, 1024), bad);
+  assert.ok(read < 8 * 1024 * 1024, `${read} bytes`);
 });

@@ -19,6 +19,8 @@ export interface TarSource {
 
 /** The longest pax header or long name that is read, in bytes. */
 const longestExtra = 64 * 1024;
+/** All of them together: reading them costs more than reading files, and they may be all that is there. */
+const mostExtras = 4 * 1024 * 1024;
 
 /**
  * Where the files of an archive are (POSIX ustar and pax, GNU long names), by their paths; no content is read. It has files and folders, at most
@@ -28,6 +30,7 @@ export async function indexTar(source: TarSource, most: number): Promise<Map<str
   const files = new Map<string, TarPlace>();
   let path: string | undefined;
   let offset = 0;
+  let extras = 0;
   for (let count = 0; count <= 2 * most; count++) {
     if (offset + tarBlock > source.size) throw badArchive('it has no end');
     const header = readHeader(await source.read(offset, tarBlock));
@@ -36,7 +39,8 @@ export async function indexTar(source: TarSource, most: number): Promise<Map<str
     offset += tarBlock;
     if (size > source.size - offset) throw badArchive('an entry is cut off');
     if (kind === 'x' || kind === 'L') {
-      if (size > longestExtra) throw badArchive('a long name is too long');
+      extras += size;
+      if (size > longestExtra || extras > mostExtras) throw badArchive('a long name is too long');
       path = longPath(kind, await source.read(offset, size)) ?? path;
     } else {
       const name = safePath(path ?? header.name);
