@@ -20,6 +20,7 @@ import {
   type TestIdentity,
 } from '../../testing/device.ts';
 import { directoryView } from '../../testing/directory-view.ts';
+import { timerOf } from '../../testing/kernel-timer.ts';
 import { renewIdentity } from '../../testing/renewal.ts';
 import { TestService } from '../../testing/service.ts';
 
@@ -126,6 +127,17 @@ describe('the LwM2M edge', () => {
     second.socket.on('data', () => (heard.second += 1));
     await eventually(async () => heard.second >= 3, 'three pings of the other');
     assert.equal(heard.first, 0);
+  });
+
+  test('the kernel probes a device again that has slept and sleeps no more', async () => {
+    const identity = await enrol(service, 'board-woken');
+    await using device = await TestDevice.register(service, identity, { parameters: ['Q'] });
+    const { localPort, remotePort } = device.socket;
+    // The other end, which is the service's.
+    const timer = () => timerOf({ localPort: remotePort, remotePort: localPort });
+    await eventually(async () => timer() === undefined, 'left to sleep', 5000);
+    await device.registerAgain();
+    await eventually(async () => timer() !== undefined, 'probed', 5000);
   });
 
   test('of many that connect with one identity at once, one stays', async () => {

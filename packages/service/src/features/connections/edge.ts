@@ -68,7 +68,8 @@ export class Edge implements AsyncDisposable {
     this.#parts = parts;
     parts.connections.on('reachable', ({ identity: { deviceId }, queueMode }) => {
       const connection = parts.connections.get(deviceId);
-      if (queueMode && connection !== undefined) leaveAlone(connection.socket);
+      // It may have slept before, and sleep no more.
+      if (connection !== undefined) (queueMode ? leaveAlone : watchNetwork)(connection.socket);
     });
     const tls = createTlsServer({
       ...parts.identity,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { TLSSocket } from 'node:tls';
+import { timerOf } from '../../testing/kernel-timer.ts';
 import { leaveAlone, type Registered, sparingPings, watchNetwork } from './silence.ts';
 
 test('few devices are pinged as often as was said, many share so many pings a second, nobody waits for ever', () => {
@@ -61,16 +61,3 @@ test('the kernel probes a silent connection, unless its device sleeps', async ()
   socket.destroy();
   server.close();
 });
-
-/** Seconds until the kernel's keep-alive timer goes off: columns `local`, `remote`, `tr:tm->when` of /proc/net/tcp, where timer 2 is keep-alive. */
-function timerOf({ localPort, remotePort }: Socket): number | undefined {
-  const hex = (port = 0) => port.toString(16).toUpperCase().padStart(4, '0');
-  const row = readFileSync('/proc/net/tcp', 'utf8')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .find(
-      ([, local, remote]) => local?.endsWith(`:${hex(localPort)}`) && remote?.endsWith(`:${hex(remotePort)}`),
-    );
-  const [timer, ticks = ''] = (row?.[5] ?? '').split(':');
-  return timer === '02' ? Number.parseInt(ticks, 16) / 100 : undefined;
-}
