@@ -25,6 +25,7 @@ export function firmwareUpdateObject({
   orders,
   deferrals,
   packages,
+  stopped,
   log,
   now,
 }: ObjectOptions): DeviceObject {
@@ -38,6 +39,8 @@ export function firmwareUpdateObject({
     changed: () => changed(),
   });
   orders.serve(updater);
+  // Else what is on its way, or is tried again, would go on, and keep the process.
+  stopped.addEventListener('abort', () => void updater[Symbol.asyncDispose](), { once: true });
   const intake = new PackageIntake({ folder: packages, updater, memory: updates, log });
   void intake.tidy();
   /** No value before the platform has said how the last update went. */
