@@ -101,8 +101,8 @@ describe('a watchdog restarts a board', { concurrency: true, timeout: 900_000 },
     // Its first instruction leads to where a panic does.
     const bytes = await changedFirmware(board, keys, {
       bl2: (image) => {
-        // plat_panic_handler of restart.S: two instructions, then `ldrb w0, [x4], #1`.
-        const at = image.indexOf('80144038', 0, 'hex') - 8;
+        // plat_panic_handler of restart.S: two instructions, then `ldrb w0, [x4], #1` and `cbz w0, pause`.
+        const at = image.indexOf('80144038c0000034', 0, 'hex') - 8;
         assert.ok(at > 0, 'BL2 knows how to panic');
         const changed = Buffer.from(image);
         changed.writeUInt32LE(0x1400_0000 + at / 4, 0);
